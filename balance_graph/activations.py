@@ -1,0 +1,265 @@
+"""Activation functions, their degree of homogeneity, and the text grammar that names them.
+
+A function is positively homogeneous of degree c when ``f(s z) = s**c f(z)`` for every s > 0. Degree 1 is the
+BiLU class (``a x`` below zero, ``b x`` above), degree c the BiPU class (``D |x|**c`` below, ``C x**c`` above);
+Baldi et al., arXiv 2405.09688, section 2.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from balance_graph.errors import InvalidParameterError
+
+Array = NDArray[np.float64]
+
+_CALL = re.compile(r"\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*(?:\((?P<arguments>[^()]*)\))?\s*\Z")
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function and its degree of positive homogeneity.
+
+    Parameters
+    ----------
+    name : str
+        The text that names it in the ``activation`` attribute of a node, such as ``"bipu(3.0,1.0,0.0)"``.
+    function : callable
+        Vectorised: float array in, float array of the same shape out.
+    degree : float or None
+        The degree c > 0 with ``f(s z) = s**c f(z)`` for all s > 0; None when there is none: the node is pinned.
+
+    Raises
+    ------
+    InvalidParameterError
+        If `degree` is not a positive finite number, or `function` is not homogeneous of that degree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import balance_graph as bg
+    >>> cube = bg.Activation("cube", lambda z: z**3, degree=3)
+    >>> cube(np.array([2.0]))
+    array([8.])
+    """
+
+    name: str
+    function: Callable[[Array], Array]
+    degree: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.degree is None:
+            return
+        if not (math.isfinite(self.degree) and self.degree > 0):
+            message = f"activation {self.name!r}: degree must be a positive number or None, got {self.degree!r}"
+            raise InvalidParameterError(message)
+        _check_homogeneous(self)
+
+    def __call__(self, values: Array) -> Array:
+        return np.asarray(self.function(np.asarray(values, dtype=float)), dtype=float)
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether a node with this activation can be scaled without changing the network's function."""
+        return self.degree is not None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _check_homogeneous(activation: Activation) -> None:
+    degree = float(activation.degree or 0.0)
+    samples = np.array([-3.0, -0.7, 0.0, 0.4, 2.5])
+    for scale in (0.3, 4.0):
+        scaled, expected = activation(scale * samples), scale**degree * activation(samples)
+        # Rounding of one power and one product: far above it, far below any true departure.
+        if scaled.shape != samples.shape or not np.allclose(scaled, expected, rtol=1e-9, atol=1e-300):
+            message = (
+                f"activation {activation.name!r} is not positively homogeneous of degree {degree:g}: "
+                f"f({scale} z) differs from {scale}**{degree:g} f(z); give degree=None to pin its nodes"
+            )
+            raise InvalidParameterError(message)
+
+
+def bilu(a: float, b: float, *, name: str | None = None) -> Activation:
+    """BiLU of slope `a` below zero and `b` above: degree 1 (linear, ReLU, leaky ReLU, abs, PReLU).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import balance_graph as bg
+    >>> bg.bilu(0.5, 2.0)(np.array([-2.0, 3.0]))
+    array([-1.,  6.])
+    """
+    a, b = float(a), float(b)
+    return Activation(name or f"bilu({a!r},{b!r})", lambda z: np.where(z < 0, a * z, b * z), 1.0)
+
+
+def bipu(c: float, C: float = 1.0, D: float = 0.0, *, name: str | None = None) -> Activation:  # noqa: N803
+    """BiPU of degree `c`: ``C x**c`` for x >= 0, ``D |x|**c`` below; by default the rectified power.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import balance_graph as bg
+    >>> bg.bipu(2.0, 1.0, -1.0)(np.array([-2.0, 3.0]))
+    array([-4.,  9.])
+    """
+    c, above, below = float(c), float(C), float(D)
+
+    def power(z: Array) -> Array:
+        return np.where(z < 0, below, above) * np.abs(z) ** c
+
+    return Activation(name or f"bipu({c!r},{above!r},{below!r})", power, c)
+
+
+def _gelu(z: Array) -> Array:
+    return 0.5 * z * (1.0 + special.erf(z / math.sqrt(2.0)))
+
+
+def _mish(z: Array) -> Array:
+    return z * np.tanh(np.logaddexp(0.0, z))
+
+
+def _elu(z: Array) -> Array:
+    return np.where(z < 0, np.expm1(np.minimum(z, 0.0)), z)
+
+
+def _selu(z: Array) -> Array:
+    # Constants of Klambauer et al. 2017, equation 2.
+    return 1.0507009873554805 * np.where(z < 0, 1.6732632423543772 * np.expm1(np.minimum(z, 0.0)), z)
+
+
+# Each entry makes an Activation from the numbers in parentheses.
+_FAMILIES: dict[str, Callable[..., Activation]] = {
+    "linear": lambda: bilu(1.0, 1.0, name="linear"),
+    "relu": lambda: bilu(0.0, 1.0, name="relu"),
+    "leaky_relu": lambda a=0.01: bilu(a, 1.0, name=f"leaky_relu({float(a)!r})"),
+    "abs": lambda: bilu(-1.0, 1.0, name="abs"),
+    "bilu": bilu,
+    "relu2": lambda: bipu(2.0, name="relu2"),
+    "bipu": bipu,
+}
+
+_REGISTERED: dict[str, Activation] = {
+    name: Activation(name, function)
+    for name, function in {
+        "tanh": np.tanh,
+        "sigmoid": special.expit,
+        "logistic": special.expit,
+        "gelu": _gelu,
+        "softplus": lambda z: np.logaddexp(0.0, z),
+        "silu": lambda z: z * special.expit(z),
+        "swish": lambda z: z * special.expit(z),
+        "mish": _mish,
+        "elu": _elu,
+        "selu": _selu,
+        "relu6": lambda z: np.clip(z, 0.0, 6.0),
+        "hardtanh": lambda z: np.clip(z, -1.0, 1.0),
+        "softsign": lambda z: z / (1.0 + np.abs(z)),
+        "sin": np.sin,
+        "cos": np.cos,
+        "exp": np.exp,
+    }.items()
+}
+
+
+def register_activation(activation: Activation) -> None:
+    """Make ``activation.name`` usable as the text of a node's ``activation`` attribute.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the name is taken by a different activation, or is not a plain identifier.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.register_activation(bg.Activation("cube", lambda z: z**3, degree=3))
+    >>> bg.activation("cube").degree
+    3
+    """
+    if not activation.name.isidentifier():
+        message = f"an activation is registered under a plain identifier, got {activation.name!r}"
+        raise InvalidParameterError(message)
+    if activation.name in _FAMILIES or activation.name in _SHIPPED:
+        message = f"activation {activation.name!r} ships with the package; choose another name"
+        raise InvalidParameterError(message)
+    _REGISTERED[activation.name] = activation
+    _PARSED.clear()
+
+
+_SHIPPED = frozenset(_REGISTERED)
+_PARSED: dict[str, Activation] = {}
+
+
+def activation(text: str | Activation) -> Activation:
+    """The activation that `text` names; an `Activation` is returned as it is.
+
+    Parameters
+    ----------
+    text : str or Activation
+        ``linear relu leaky_relu(a) abs bilu(a,b) relu2 bipu(c) bipu(c,C,D)``, or a registered name
+        (``tanh sigmoid gelu softplus silu ...``: not homogeneous, the node is pinned).
+
+    Raises
+    ------
+    InvalidParameterError
+        If the name is unknown, or its numbers are wrong.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.activation("bipu(3)").degree, bg.activation("tanh").degree
+    (3.0, None)
+    """
+    if isinstance(text, Activation):
+        return text
+    if not isinstance(text, str):
+        message = f"an activation is text or an Activation, got {text!r} of type {type(text).__name__}"
+        raise InvalidParameterError(message)
+    if text not in _PARSED:
+        _PARSED[text] = _parse(text)
+    return _PARSED[text]
+
+
+def _parse(text: str) -> Activation:
+    call = _CALL.match(text)
+    name = call["name"] if call else ""
+    if call is None or (name not in _FAMILIES and name not in _REGISTERED):
+        known = " ".join([*_FAMILIES, *_REGISTERED])
+        message = f"unknown activation {text!r}; known: {known}; add one with balance_graph.register_activation"
+        raise InvalidParameterError(message)
+    numbers = _numbers(text, call["arguments"])
+    if name in _REGISTERED:
+        if numbers:
+            message = f"activation {text!r}: {name} takes no numbers"
+            raise InvalidParameterError(message)
+        return _REGISTERED[name]
+    try:
+        return _FAMILIES[name](*numbers)
+    except TypeError as error:
+        message = f"activation {text!r}: wrong number of arguments; write e.g. leaky_relu(0.1), bilu(-1,1), bipu(2)"
+        raise InvalidParameterError(message) from error
+
+
+def _numbers(text: str, arguments: Any) -> list[float]:
+    if arguments is None or not arguments.strip():
+        return []
+    try:
+        numbers = [float(part) for part in arguments.split(",")]
+    except ValueError as error:
+        message = f"activation {text!r}: the arguments must be numbers separated by commas"
+        raise InvalidParameterError(message) from error
+    if not all(map(math.isfinite, numbers)):
+        message = f"activation {text!r}: the arguments must be finite"
+        raise InvalidParameterError(message)
+    return numbers
