@@ -1,5 +1,112 @@
 """Exact balancing of weighted networks: the unique balanced state, certified."""
 
+from balance_graph import networks
+from balance_graph._balance import (
+    BalanceResult,
+    attainment,
+    balance,
+    balance_node,
+    canonical_form,
+    certify,
+    convex_problem,
+    cost,
+    equivalent,
+    imbalance,
+    is_balanced,
+    manifold,
+    relative_imbalance,
+    scale,
+)
 from balance_graph.activations import Activation, activation, bilu, bipu, register_activation
+from balance_graph.attainment import Attainment
+from balance_graph.certificate import Certificate
+from balance_graph.errors import (
+    BalanceGraphError,
+    InvalidNetworkError,
+    InvalidParameterError,
+    InvalidRegularizerError,
+    MissingDependencyError,
+    NetworkFileError,
+    NotAttainedError,
+    SolverError,
+    TooManyPathsError,
+    UnsupportedError,
+)
+from balance_graph.evaluate import evaluate
+from balance_graph.graph import compile_graph
+from balance_graph.manifold import Manifold
+from balance_graph.problem import BalanceProblem
+from balance_graph.readwrite import read_network, write_network
+from balance_graph.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+from balance_graph.solution import History, Solution, Status
+from balance_graph.solve import solve
+from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
+from balance_graph.solvers.newton import NewtonSolver
+from balance_graph.solvers.stochastic import StochasticSolver
 
-__all__ = ["Activation", "activation", "bilu", "bipu", "register_activation"]
+__version__ = "0.1.0"
+
+__all__ = [
+    "Activation",
+    "Attainment",
+    "BalanceGraphError",
+    "BalanceProblem",
+    "BalanceResult",
+    "Certificate",
+    "ConvexProblem",
+    "CvxpySolver",
+    "ElasticNet",
+    "History",
+    "InvalidNetworkError",
+    "InvalidParameterError",
+    "InvalidRegularizerError",
+    "LogConvex",
+    "Lp",
+    "Manifold",
+    "MissingDependencyError",
+    "NetworkFileError",
+    "NewtonSolver",
+    "NotAttainedError",
+    "Posynomial",
+    "Regularizer",
+    "Solution",
+    "SolverError",
+    "Status",
+    "StochasticSolver",
+    "TooManyPathsError",
+    "UnsupportedError",
+    "activation",
+    "attainment",
+    "balance",
+    "balance_node",
+    "bilu",
+    "bipu",
+    "canonical_form",
+    "certify",
+    "compile_graph",
+    "convex_problem",
+    "cost",
+    "equivalent",
+    "evaluate",
+    "imbalance",
+    "is_balanced",
+    "manifold",
+    "networks",
+    "plots",
+    "read_network",
+    "register_activation",
+    "relative_imbalance",
+    "scale",
+    "solve",
+    "write_network",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Plots bring matplotlib, so they are imported when first asked for.
+    if name == "plots":
+        import importlib
+
+        return importlib.import_module("balance_graph.plots")
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

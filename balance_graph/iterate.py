@@ -1,0 +1,78 @@
+"""One point on the way to balance, and the safe steps from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from balance_graph.clusters import cluster_basis
+from balance_graph.equations import BalanceEquations
+from balance_graph.reduction import Reduction
+
+Array = NDArray[np.float64]
+
+# A step is taken when it lowers max|F| by this share of what its length promises.
+_SUFFICIENT = 1e-4
+# Shorter steps than this make slower progress than the convex Newton step does.
+_SHORTEST = 1.0 / 256.0
+
+
+@dataclass(frozen=True, eq=False)
+class Iterate:
+    """A displacement with its flows and the balance equations in a basis that suits them."""
+
+    reduction: Reduction
+    displacement: Array
+    log_slopes: Array
+    ratio: Array
+    basis: Any
+    equations: BalanceEquations
+    imbalance: Array
+
+    @classmethod
+    def at(cls, reduction: Reduction, displacement: Array) -> Iterate:
+        log_slopes, ratio = reduction.log_slopes(displacement)
+        basis = cluster_basis(reduction.matrix, log_slopes)
+        matrix = reduction.matrix
+        if basis is not None:
+            matrix = sparse.csr_array(matrix @ basis)
+            matrix.eliminate_zeros()
+        equations = BalanceEquations(matrix)
+        return cls(reduction, displacement, log_slopes, ratio, basis, equations, equations.imbalance(log_slopes))
+
+    @property
+    def largest(self) -> float:
+        """Largest ``|F|``."""
+        return float(np.abs(self.imbalance).max(initial=0.0))
+
+    @property
+    def rounding(self) -> float:
+        """What rounding leaves in F: a few units in the last place of the largest logarithm of a flow."""
+        finite = self.log_slopes[np.isfinite(self.log_slopes)]
+        return 4.0 * float(np.finfo(float).eps) * float(np.abs(finite).max(initial=1.0))
+
+    def _moved(self, direction: Array) -> Array:
+        return self.displacement + (direction if self.basis is None else self.basis @ direction)
+
+    def newton_step(self) -> Iterate | None:
+        """The state after a Newton step that lowers ``max|F|`` in this state's basis, or None."""
+        direction = self.equations.newton_direction(self.log_slopes, self.ratio)
+        length = 1.0
+        while direction is not None and length >= _SHORTEST:
+            moved = self._moved(length * direction)
+            trial, _ = self.reduction.log_slopes(moved)
+            if np.abs(self.equations.imbalance(trial)).max(initial=0.0) <= (1 - _SUFFICIENT * length) * self.largest:
+                return Iterate.at(self.reduction, moved)
+            length *= 0.5
+        return None
+
+    def convex_step(self) -> Iterate | None:
+        """The state after a step that lowers the convex cost, or None where it can no longer be told from noise."""
+        direction = self.equations.convex_direction(self.log_slopes, self.ratio)
+        if direction is None or np.abs(direction).max(initial=0.0) <= self.rounding:
+            return None
+        return Iterate.at(self.reduction, self._moved(direction))

@@ -1,0 +1,346 @@
+"""The balance problem as frozen arrays: an architecture, its weights, and the cost of a weight.
+
+All arithmetic is in the log domain: the flow of an edge, ``y = phi'(L)`` (for L_p: ``p a |w e^L|**p``), is kept as
+its logarithm, so that weights from 1e-150 to 1e150 and any exponent are ordinary input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.manifold import Manifold, first_of_label
+from balance_graph.regularizers import Regularizer, Rows, as_regularizer
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+
+def log_sum_by(index: Index, log_values: Array, size: int) -> Array:
+    """For each label 0 .. size-1 the logarithm of the sum of the exponentials; ``-inf`` for an empty sum."""
+    largest = np.full(size, -np.inf)
+    np.maximum.at(largest, index, log_values)
+    shift = np.where(np.isfinite(largest), largest, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):
+        return shift + np.log(np.bincount(index, np.exp(log_values - shift[index]), minlength=size))
+
+
+def log_sum(log_values: Array) -> float:
+    """Logarithm of the sum of the exponentials."""
+    largest = float(log_values.max(initial=-np.inf))
+    if not math.isfinite(largest):
+        return largest
+    return largest + math.log(float(np.sum(np.exp(log_values - largest))))
+
+
+def log_ratio(log_over: Array, log_under: Array) -> Array:
+    """``log_over - log_under``, and 0 where both sums are empty."""
+    with np.errstate(invalid="ignore"):
+        return np.where(log_over == log_under, 0.0, log_over - log_under)
+
+
+def exp_or_inf(log_value: float) -> float:
+    """The exponential; inf beyond the range of floats."""
+    return math.exp(log_value) if log_value < 709.7 else math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class BalanceProblem:
+    """Minimize the cost of a network over the scalings of its free nodes.
+
+    Attributes
+    ----------
+    manifold : Manifold
+        The architecture: edges, degrees, pinned and tied nodes, fixed edges, shared weights.
+    log_weight : (n_edges,) array
+        ``log|w|``; ``-inf`` for a zero weight, which costs nothing and constrains nothing.
+    log_coefficient : (n_edges,) array
+        Logarithm of each edge's coefficient.
+    regularizer : Regularizer
+    exponent : (n_edges,) array or None
+        Exponents of edges that have their own (NaN elsewhere); with `Lp` only.
+
+    Examples
+    --------
+    >>> import balance_graph as bg, numpy as np
+    >>> from scipy import sparse
+    >>> W = sparse.csr_array(np.array([[0, 8.0, 0], [0, 0, 2.0], [0, 0, 0]]))
+    >>> problem = bg.BalanceProblem.from_sparse(W, pinned=np.array([True, False, True]))
+    >>> bg.solve(problem).log_scales.round(6)
+    array([ 0.      , -0.693147,  0.      ])
+    """
+
+    manifold: Manifold
+    log_weight: Array
+    log_coefficient: Array
+    regularizer: Regularizer
+    exponent: Array | None = None
+
+    @classmethod
+    def from_sparse(
+        cls,
+        W: Any,  # noqa: N803
+        *,
+        pinned: ArrayLike,
+        degree: ArrayLike = 1.0,
+        regularizer: float | Regularizer = 2.0,
+        groups: ArrayLike | None = None,
+        coefficient: Any = None,
+    ) -> BalanceProblem:
+        """The problem of a sparse matrix: the large-scale door, without networkx.
+
+        Parameters
+        ----------
+        W : scipy sparse array or matrix, shape (n, n)
+            ``W[u, v]`` is the weight of edge u -> v. Stored zeros are inert; duplicates are summed.
+        pinned : (n,) boolean array
+            Nodes whose scale is 1.
+        degree : float or (n,) array
+            Degree of homogeneity of the nodes.
+        regularizer : float or Regularizer
+            A number p means ``Lp(p)``.
+        groups : (n,) integer array, optional
+            Nodes with equal non-negative label share one scale.
+        coefficient : float, or sparse of the same shape, optional
+            Multiplies the cost of each edge; a sparse one must hold a positive number at every edge.
+
+        Returns
+        -------
+        BalanceProblem
+            Edges in the order of the canonical CSR form of `W`: by tail, then by head.
+
+        Raises
+        ------
+        InvalidNetworkError, InvalidParameterError
+            For wrong shapes, non-finite weights, non-positive degrees or coefficients, and groups that mix pinned
+            and free nodes or different degrees.
+        """
+        matrix = _canonical(W)
+        n = matrix.shape[0]
+        tail = np.repeat(np.arange(n), np.diff(matrix.indptr))
+        head = matrix.indices.astype(np.intp)
+        manifold = Manifold(
+            tail=tail,
+            head=head,
+            degree=_node_array(degree, n, "degree"),
+            pinned=_pinned_array(pinned, n),
+            group=_group_array(groups, n),
+        )
+        check_groups(manifold)
+        return cls(
+            manifold=manifold,
+            log_weight=log_abs(matrix.data),
+            log_coefficient=_log_coefficient(coefficient, matrix, tail, head),
+            regularizer=as_regularizer(regularizer),
+        )
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.manifold.n_nodes
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return self.manifold.n_edges
+
+    @property
+    def nodes(self) -> Sequence[Hashable]:
+        """The nodes in array order, as the user named them."""
+        return self.manifold.nodes
+
+    @property
+    def active(self) -> Mask:
+        """Edges of nonzero weight."""
+        return self.log_weight > -np.inf
+
+    def __repr__(self) -> str:
+        free = self.n_nodes - int(self.manifold.pinned.sum())
+        return f"BalanceProblem({self.n_nodes} nodes, {free} free, {self.n_edges} edges, {self.regularizer!r})"
+
+    @cached_property
+    def _shares(self) -> tuple[Index, Array] | None:
+        """First edge of each edge's parameter, and log of the number of edges that share it."""
+        shared = self.manifold.shared
+        if shared is None or not np.any(shared >= 0):
+            return None
+        first = first_of_label(shared)
+        return first, np.log(np.bincount(first, minlength=self.n_edges)[first])
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The cost as rows, a shared parameter once."""
+        rows = self.regularizer.rows(self.log_weight, self.log_coefficient, self.exponent)
+        if self._shares is None:
+            return rows
+        return rows.take(self._shares[0][rows.edge] == rows.edge)
+
+    def log_gains(self, log_scales: Array) -> Array:
+        """Log-gain of each edge, ``l_head - c l_tail``, for the log-scales of all nodes."""
+        at = self.manifold
+        return log_scales[at.head] - at.degree[at.tail] * log_scales[at.tail]
+
+    def log_cost(self, log_scales: Array) -> float:
+        """Logarithm of the cost; ``-inf`` for a network without weights."""
+        return log_sum(self.rows.log_costs(self.log_gains(log_scales)[self.rows.edge]))
+
+    def cost(self, log_scales: Array) -> float:
+        """The cost: the sum over every parameter of nonzero weight; inf where it exceeds the range of floats."""
+        return exp_or_inf(self.log_cost(log_scales))
+
+    def log_flows(self, log_scales: Array) -> Array:
+        """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""
+        rows = self.rows
+        log_slopes, _ = rows.log_slopes(self.log_gains(log_scales)[rows.edge])
+        flows = log_sum_by(rows.edge, log_slopes, self.n_edges)
+        if self._shares is not None:
+            first, log_count = self._shares
+            flows = flows[first] - log_count
+        return flows
+
+    def log_in_out(self, log_scales: Array) -> tuple[Array, Array]:
+        """Logarithms of each node's in-cost and of its degree times its out-cost (a self-loop is in both)."""
+        flows = self.log_flows(log_scales)
+        at = self.manifold
+        into = log_sum_by(at.head, flows, self.n_nodes)
+        out_of = log_sum_by(at.tail, flows, self.n_nodes) + np.log(at.degree)
+        return into, out_of
+
+    def imbalance(self, log_scales: Array) -> Array:
+        """In-cost less degree times out-cost of every node, 0 where pinned; for L_p each is p times the cost sum."""
+        into, out_of = self.log_in_out(log_scales)
+        largest = np.maximum(into, out_of)
+        with np.errstate(invalid="ignore", over="ignore"):
+            share = np.where(into == out_of, 0.0, -np.expm1(-np.abs(into - out_of)))
+            size = np.where(share > 0, share * np.exp(largest), 0.0)
+        return np.where(self.manifold.pinned, 0.0, np.copysign(size, into - out_of))
+
+    def relative_imbalances(self, log_scales: Array) -> Array:
+        """``|in - c out| / (in + c out)`` of each unknown: a free node, or a group of nodes that move together."""
+        into, out_of = self.log_in_out(log_scales)
+        basis = self.manifold.basis.tocoo()
+        node, unknown = basis.row, basis.col
+        with np.errstate(divide="ignore"):
+            size = np.log(np.abs(basis.data))
+        positive = basis.data > 0
+        width = self.manifold.basis.shape[1]
+        plus = log_sum_by(unknown, size + np.where(positive, into[node], out_of[node]), width)
+        minus = log_sum_by(unknown, size + np.where(positive, out_of[node], into[node]), width)
+        return np.tanh(0.5 * np.abs(log_ratio(plus, minus)))
+
+    def relative_imbalance(self, log_scales: Array) -> float:
+        """The largest relative imbalance; 0 for a network without free nodes."""
+        return float(self.relative_imbalances(log_scales).max(initial=0.0))
+
+
+def log_abs(weights: NDArray[Any]) -> Array:
+    """``log|w|``, ``-inf`` at zero."""
+    with np.errstate(divide="ignore"):
+        return np.log(np.abs(weights.astype(np.float64, copy=False)))
+
+
+def check_groups(manifold: Manifold) -> None:
+    """Refuse a group that mixes pinned and free nodes, or nodes of different degree."""
+    if manifold.group is None:
+        return
+    first = first_of_label(manifold.group)
+    mixed = (manifold.pinned != manifold.pinned[first]) | (
+        ~manifold.pinned & (manifold.degree != manifold.degree[first])
+    )
+    if mixed.any():
+        node = int(np.flatnonzero(mixed)[0])
+        one, two = manifold.nodes[first[node]], manifold.nodes[node]
+        message = (
+            f"nodes {one!r} and {two!r} are in one group but cannot share a scale: "
+            f"{_describe(manifold, int(first[node]))} against {_describe(manifold, node)}; "
+            "give tied nodes the same role and activations of the same degree"
+        )
+        raise InvalidNetworkError(message)
+
+
+def _describe(manifold: Manifold, node: int) -> str:
+    return "pinned" if manifold.pinned[node] else f"degree {manifold.degree[node]:g}"
+
+
+def _canonical(matrix: Any) -> Any:
+    if not sparse.issparse(matrix):
+        message = f"W must be a scipy sparse array or matrix, got {type(matrix).__name__}; wrap it in csr_array"
+        raise InvalidParameterError(message)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        message = f"W must be square, one row and column per node; got shape {matrix.shape}"
+        raise InvalidParameterError(message)
+    if np.iscomplexobj(matrix) or matrix.dtype == object:
+        message = f"W must hold real numbers, got dtype {matrix.dtype}; balance abs(W)"
+        raise InvalidParameterError(message)
+    result = sparse.csr_array(matrix)
+    if not result.has_canonical_format:
+        result = result.copy()
+        result.sum_duplicates()
+    if not np.all(np.isfinite(result.data)):
+        k = int(np.argmin(np.isfinite(result.data)))
+        row = int(np.searchsorted(result.indptr, k, side="right")) - 1
+        message = f"weight of edge ({row}, {result.indices[k]}) is {result.data[k]}; weights must be finite"
+        raise InvalidNetworkError(message)
+    return result
+
+
+def _node_array(values: ArrayLike, n: int, name: str) -> Array:
+    array = np.asarray(values, dtype=float)
+    if array.shape not in ((), (n,)):
+        message = f"{name} must be a number or have shape ({n},), got shape {array.shape}"
+        raise InvalidParameterError(message)
+    array = np.array(np.broadcast_to(array, n))
+    bad = ~(np.isfinite(array) & (array > 0))
+    if bad.any():
+        k = int(np.argmax(bad))
+        message = f"{name} of node {k} is {array[k]}; it must be positive and finite"
+        raise InvalidParameterError(message)
+    return array
+
+
+def _pinned_array(pinned: ArrayLike, n: int) -> Mask:
+    array = np.array(pinned)
+    if array.shape != (n,) or array.dtype != bool:
+        message = f"pinned must be a boolean array of shape ({n},), got {array.dtype} of shape {array.shape}"
+        raise InvalidParameterError(message)
+    return array
+
+
+def _group_array(groups: ArrayLike | None, n: int) -> Index | None:
+    if groups is None:
+        return None
+    array = np.asarray(groups)
+    if array.shape != (n,) or not np.issubdtype(array.dtype, np.integer):
+        message = f"groups must be an integer array of shape ({n},), got {array.dtype} of shape {array.shape}"
+        raise InvalidParameterError(message)
+    return array.astype(np.intp)
+
+
+def _log_coefficient(coefficient: Any, matrix: Any, tail: Index, head: Index) -> Array:
+    if coefficient is None:
+        return np.zeros(tail.size)
+    if sparse.issparse(coefficient):
+        if coefficient.shape != matrix.shape:
+            message = f"coefficient must have the shape {matrix.shape} of W, got {coefficient.shape}"
+            raise InvalidParameterError(message)
+        values = np.asarray(sparse.csr_array(coefficient)[tail, head], dtype=float).reshape(-1)
+    elif np.ndim(coefficient) == 0:
+        values = np.full(tail.size, float(coefficient))
+    else:
+        message = "coefficient must be a number or a scipy sparse array of the shape of W"
+        raise InvalidParameterError(message)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        k = int(np.argmax(bad))
+        message = f"coefficient of edge ({tail[k]}, {head[k]}) is {values[k]}; it must be positive and finite"
+        raise InvalidParameterError(message)
+    return np.log(values)

@@ -1,0 +1,33 @@
+"""Progress of long work: a callback, and tqdm as its ready-made consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from balance_graph._optional import import_optional
+
+# Called with the number of the iteration, the logarithm of the cost and the relative imbalance.
+Report = Callable[[int, float, float], None]
+
+
+def silent(iteration: int, log_cost: float, imbalance: float) -> None:  # noqa: ARG001
+    """Report nothing."""
+
+
+@contextmanager
+def reporter(progress: bool | Report) -> Iterator[Report]:
+    """The callback to use: the user's own, a tqdm bar for True, nothing for False."""
+    if callable(progress):
+        yield progress
+    elif progress:
+        tqdm = import_optional("tqdm.auto", extra="progress", purpose="progress=True").tqdm
+        with tqdm(unit="it", desc="balancing", leave=True) as bar:
+
+            def report(iteration: int, log_cost: float, imbalance: float) -> None:
+                bar.set_postfix_str(f"log cost {log_cost:.12g}, imbalance {imbalance:.2e}", refresh=False)
+                bar.update(iteration - bar.n)
+
+            yield report
+    else:
+        yield silent

@@ -1,0 +1,414 @@
+"""Regularizers: the cost g(|w|) of a weight, seen in the log domain.
+
+Every regularizer is compiled to *rows*. A power ``a |w|**p`` is one row; a sum of powers is several rows on the same
+edge; a general convex function of the log-weight is one row. For the log-gain L of its edge a row gives the
+logarithm of its cost, the logarithm of its slope ``phi'(L)`` and the ratio ``phi''(L) / phi'(L)``, which for a power
+is the exponent. Nothing else about a regularizer is known downstream, and nothing is exponentiated here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balance_graph.errors import InvalidParameterError, InvalidRegularizerError
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+class Rows(Protocol):
+    """The cost of a network as rows: what a compiled regularizer offers."""
+
+    edge: Index
+
+    def log_costs(self, log_gains: Array) -> Array:
+        """Logarithm of each row's cost at the log-gain of its edge."""
+
+    def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
+        """Logarithm of each row's slope, and the ratio of curvature to slope."""
+
+    def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
+        """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
+
+    def take(self, selection: NDArray[Any]) -> Rows:
+        """The selected rows."""
+
+    def renumbered(self, edge: Index) -> Rows:
+        """The same rows on edges of other numbers."""
+
+
+@dataclass(frozen=True)
+class PowerRows:
+    """Rows ``exp(log_amplitude + exponent * L)``: one per power and edge."""
+
+    edge: Index
+    log_amplitude: Array
+    exponent: Array
+
+    def log_costs(self, log_gains: Array) -> Array:
+        return self.log_amplitude + self.exponent * log_gains
+
+    def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
+        return self.log_costs(log_gains) + np.log(self.exponent), self.exponent
+
+    def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
+        # (y / p) h(u), and y / p is the row's cost.
+        return np.exp(self.log_costs(log_gains) - log_unit) * _entropy(change)
+
+    def take(self, selection: NDArray[Any]) -> PowerRows:
+        return PowerRows(self.edge[selection], self.log_amplitude[selection], self.exponent[selection])
+
+    def renumbered(self, edge: Index) -> PowerRows:
+        return replace(self, edge=edge)
+
+
+@dataclass(frozen=True)
+class FunctionRows:
+    """Rows ``exp(log_coefficient) * value(log_weight + L)`` of a `LogConvex` regularizer: one per edge."""
+
+    edge: Index
+    log_coefficient: Array
+    log_weight: Array
+    regularizer: LogConvex
+
+    def log_costs(self, log_gains: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return self.log_coefficient + np.log(self.regularizer.evaluate("value", self.log_weight + log_gains))
+
+    def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
+        log_weights = self.log_weight + log_gains
+        slopes = self.regularizer.evaluate("slope", log_weights)
+        curvatures = self.regularizer.evaluate("curvature", log_weights)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # Where the slope has underflowed to zero the row weighs nothing, whatever the ratio.
+            ratio = np.where(slopes > 0, curvatures / slopes, 0.0)
+            return self.log_coefficient + np.log(slopes), ratio
+
+    def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
+        # The gap is the integral of L'(s) - L from the flow y to y (1 + u), with L' the inverse of the slope: at most
+        # the change of flow times the distance to any log-gain whose slope lies beyond y (1 + u).
+        log_slopes, ratio = self.log_slopes(log_gains)
+        target = log_slopes + np.log1p(change)
+        distance = np.log1p(change) / np.maximum(ratio, 1e-3)
+        for _ in range(60):
+            beyond, _ = self.log_slopes(log_gains + distance)
+            short = np.where(change > 0, beyond < target, beyond > target) & (change != 0)
+            if not short.any():
+                return np.abs(change * distance) * np.exp(log_slopes - log_unit)
+            distance = np.where(short, 1.25 * distance + np.copysign(1e-12, change), distance)
+        return np.full(change.size, np.inf)
+
+    def take(self, selection: NDArray[Any]) -> FunctionRows:
+        return FunctionRows(
+            self.edge[selection], self.log_coefficient[selection], self.log_weight[selection], self.regularizer
+        )
+
+    def renumbered(self, edge: Index) -> FunctionRows:
+        return replace(self, edge=edge)
+
+
+def _entropy(u: Array) -> Array:
+    """``h(u) = (1 + u) log(1 + u) - u``, by its series where the difference would cancel."""
+    series = u * u * (0.5 + u * (-1 / 6 + u * (1 / 12 + u * (-1 / 20 + u * (1 / 30 - u / 42)))))
+    return np.where(np.abs(u) < 1e-2, series, (1.0 + u) * np.log1p(u) - u)
+
+
+class Regularizer:
+    """Base of the regularizers: `Lp`, `ElasticNet`, `Posynomial`, `LogConvex`."""
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> Rows:
+        """Compile to rows.
+
+        Parameters
+        ----------
+        log_weight : (n_edges,) array
+            ``log|w|`` of every edge, ``-inf`` for a zero weight, which gets no row.
+        log_coefficient : (n_edges,) array
+            Logarithm of the positive coefficient of every edge.
+        exponent : (n_edges,) array, optional
+            The exponent of each edge where it has its own, NaN elsewhere.
+        """
+        raise NotImplementedError
+
+
+class _SumOfPowers(Regularizer):
+    """A regularizer whose ``terms`` are pairs (a, p): the cost of a weight is the sum of ``a |w|**p``."""
+
+    terms: tuple[tuple[float, float], ...]
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> PowerRows:
+        if exponent is not None and not np.all(np.isnan(exponent)):
+            message = f"an edge has its own exponent, which only Lp allows, not {self!r}; write the terms out instead"
+            raise InvalidRegularizerError(message)
+        edge = np.flatnonzero(log_weight > -np.inf)
+        parts = [
+            (log_coefficient[edge] + math.log(a) + p * log_weight[edge], np.full(edge.size, p)) for a, p in self.terms
+        ]
+        amplitudes, exponents = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return PowerRows(np.tile(edge, len(parts)), amplitudes, exponents)
+
+
+@dataclass(frozen=True)
+class Lp(_SumOfPowers):
+    """The cost ``|w|**p`` for any p > 0; a bare number p given as regularizer means the same.
+
+    Parameters
+    ----------
+    p : float
+        The exponent, positive and finite. An edge attribute ``exponent`` overrides it for its edge.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If `p` is not a positive finite number.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.Lp(1.5)
+    Lp(p=1.5)
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "p", _positive(self.p, "Lp: the exponent p"))
+
+    @property
+    def terms(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override]
+        """The single power (1, p)."""
+        return ((1.0, self.p),)
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> PowerRows:
+        edge = np.flatnonzero(log_weight > -np.inf)
+        p = np.full(edge.size, self.p)
+        if exponent is not None:
+            p = np.where(np.isnan(exponent[edge]), self.p, exponent[edge])
+        return PowerRows(edge, log_coefficient[edge] + p * log_weight[edge], p)
+
+
+@dataclass(frozen=True)
+class ElasticNet(_SumOfPowers):
+    """The cost ``l1 |w| + l2 w**2``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        Non-negative and finite, not both zero.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If a coefficient is negative or not finite, or both are zero.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.ElasticNet(l1=0.1, l2=1.0)
+    ElasticNet(l1=0.1, l2=1.0)
+    """
+
+    l1: float = field(kw_only=True)
+    l2: float = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("l1", "l2"):
+            value = _number(getattr(self, name), f"ElasticNet: {name}")
+            if value < 0:
+                message = f"ElasticNet: {name} must not be negative, got {value!r}"
+                raise InvalidRegularizerError(message)
+            object.__setattr__(self, name, value)
+        if not self.terms:
+            message = "ElasticNet: l1 and l2 are both zero, so every weight is free of cost; make one positive"
+            raise InvalidRegularizerError(message)
+
+    @property
+    def terms(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override]
+        """The powers with a positive coefficient."""
+        return tuple((a, p) for a, p in ((self.l1, 1.0), (self.l2, 2.0)) if a > 0)
+
+
+@dataclass(frozen=True)
+class Posynomial(_SumOfPowers):
+    """The cost ``sum of a |w|**p`` over the given pairs (a, p).
+
+    Parameters
+    ----------
+    terms : sequence of (a, p)
+        Positive coefficients and positive exponents, at least one pair.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If there is no pair, or a number is not positive and finite.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.Posynomial([(1.0, 0.5), (0.2, 3.0)])
+    Posynomial(terms=((1.0, 0.5), (0.2, 3.0)))
+    """
+
+    terms: tuple[tuple[float, float], ...]
+
+    def __init__(self, terms: Sequence[tuple[float, float]]) -> None:
+        try:
+            pairs = [(a, p) for a, p in terms]
+        except (TypeError, ValueError) as error:
+            message = f"Posynomial: terms must be pairs (a, p), got {terms!r}"
+            raise InvalidRegularizerError(message) from error
+        if not pairs:
+            message = "Posynomial: give at least one pair (a, p)"
+            raise InvalidRegularizerError(message)
+        checked = tuple(
+            (_positive(a, f"Posynomial: coefficient of term {k}"), _positive(p, f"Posynomial: exponent of term {k}"))
+            for k, (a, p) in enumerate(pairs)
+        )
+        object.__setattr__(self, "terms", checked)
+
+
+@dataclass(frozen=True)
+class LogConvex(Regularizer):
+    """Any cost that is convex and increasing in the log-weight ``x = log|w|``.
+
+    Parameters
+    ----------
+    value, slope, curvature : callable
+        Vectorised functions of x: the cost, its first and its second derivative with respect to x. The cost must
+        be non-negative (zero in the limit of a zero weight), the slope positive, the curvature non-negative; a
+        curvature positive almost everywhere makes the balanced weights unique.
+    expression : callable, optional
+        The same cost as a convex cvxpy expression of a cvxpy expression x, such as
+        ``lambda x: cp.logistic(2 * x)``. With it cvxpy solves the problem directly; without it, as a sequence of
+        quadratic models.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If on sampled log-weights a function returns the wrong shape or a non-finite value, the signs are wrong, or
+        the derivatives disagree with finite differences. Checked when made, for |w| from e^-8 to e^4, and again
+        over the range of the weights of each network.
+
+    Notes
+    -----
+    With ``w g'(w)`` non-decreasing, g is convex in the log-weight; Baldi et al., arXiv 2405.09688, section on general
+    regularizers.
+
+    Examples
+    --------
+    The cost ``log(1 + w**2)``:
+
+    >>> import numpy as np
+    >>> import balance_graph as bg
+    >>> from scipy.special import expit
+    >>> cauchy = bg.LogConvex(
+    ...     value=lambda x: np.logaddexp(0, 2 * x),
+    ...     slope=lambda x: 2 * expit(2 * x),
+    ...     curvature=lambda x: 4 * expit(2 * x) * expit(-2 * x),
+    ... )
+    """
+
+    value: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+    curvature: Callable[[Array], Array]
+    expression: Callable[[Any], Any] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("value", "slope", "curvature"):
+            if not callable(getattr(self, name)):
+                message = f"LogConvex: {name} must be a function of the log-weight, got {getattr(self, name)!r}"
+                raise InvalidRegularizerError(message)
+        self.check(-8.0, 4.0)
+
+    def evaluate(self, name: str, log_weights: Array) -> Array:
+        """One of ``"value"``, ``"slope"``, ``"curvature"`` at the log-weights; overflow gives inf, quietly."""
+        with np.errstate(all="ignore"):
+            result = np.asarray(getattr(self, name)(log_weights), dtype=float)
+        if result.shape != log_weights.shape:
+            message = f"LogConvex: {name} must return shape {log_weights.shape}, got {result.shape}"
+            raise InvalidRegularizerError(message)
+        return result
+
+    def check(self, low: float, high: float) -> None:
+        """Check signs, convexity and derivatives on log-weights from `low` to `high`."""
+        grid = np.linspace(low, high, 129)
+        value, slope, curvature = (self.evaluate(name, grid) for name in ("value", "slope", "curvature"))
+        for name, samples, least in (("value", value, 0.0), ("slope", slope, 0.0), ("curvature", curvature, 0.0)):
+            self._require(np.isfinite(samples), grid, name, samples, "must be finite")
+            # Rounding of a function that is truly non-negative stays far below this share of its largest value.
+            slack = 1e-9 * float(np.max(np.abs(samples), initial=0.0))
+            self._require(samples >= least - slack, grid, name, samples, "must not be negative")
+        self._require(slope > 0, grid, "slope", slope, "must be positive")
+        self._check_derivative("slope", "value", grid, slope)
+        self._check_derivative("curvature", "slope", grid, curvature)
+
+    def _check_derivative(self, name: str, primitive: str, grid: Array, claimed: Array) -> None:
+        # The mean slope over a step lies between the slopes at its ends when the function is convex; for the second
+        # derivative, which need not be monotone (Huber's jumps), the same is asked with a generous margin.
+        step = 1e-4
+        ahead, behind = self.evaluate(primitive, grid + step), self.evaluate(primitive, grid - step)
+        around = np.stack([self.evaluate(name, grid - step), claimed, self.evaluate(name, grid + step)])
+        measured = (ahead - behind) / (2 * step)
+        rounding = 8 * np.finfo(float).eps * np.abs(ahead) / step
+        margin = 1e-3 * np.max(np.abs(around), axis=0) + rounding + 1e-12
+        agree = (measured >= around.min(axis=0) - margin) & (measured <= around.max(axis=0) + margin)
+        self._require(agree, grid, name, claimed, f"is not the derivative of {primitive}")
+
+    @staticmethod
+    def _require(holds: NDArray[np.bool_], grid: Array, name: str, samples: Array, what: str) -> None:
+        if not np.all(holds):
+            k = int(np.argmin(holds))
+            message = f"LogConvex: {name} {what}; at log-weight {grid[k]:.6g} it is {samples[k]:.6g}"
+            raise InvalidRegularizerError(message)
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> FunctionRows:
+        if exponent is not None and not np.all(np.isnan(exponent)):
+            message = "an edge has its own exponent, which only Lp allows, not LogConvex; drop the attribute"
+            raise InvalidRegularizerError(message)
+        edge = np.flatnonzero(log_weight > -np.inf)
+        if edge.size:
+            self.check(float(log_weight[edge].min()) - 1.0, float(log_weight[edge].max()) + 1.0)
+        return FunctionRows(edge, log_coefficient[edge], log_weight[edge], self)
+
+
+def as_regularizer(regularizer: float | Regularizer) -> Regularizer:
+    """A number p means ``Lp(p)``; a regularizer is returned as it is."""
+    if isinstance(regularizer, Regularizer):
+        return regularizer
+    if isinstance(regularizer, Real) and not isinstance(regularizer, bool):
+        return Lp(float(regularizer))
+    message = f"regularizer must be a number p > 0 or Lp, ElasticNet, Posynomial, LogConvex; got {regularizer!r}"
+    raise InvalidRegularizerError(message)
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        message = f"{name} must be a number, got {value!r}"
+        raise InvalidRegularizerError(message)
+    if not math.isfinite(value):
+        message = f"{name} must be finite, got {value!r}"
+        raise InvalidRegularizerError(message)
+    return float(value)
+
+
+def _positive(value: Any, name: str) -> float:
+    number = _number(value, name)
+    if number <= 0:
+        message = f"{name} must be positive, got {value!r}"
+        raise InvalidRegularizerError(message)
+    return number
+
+
+def check_positive(value: Any, name: str) -> float:
+    """A positive finite number as float, or `InvalidParameterError` naming it."""
+    try:
+        return _positive(value, name)
+    except InvalidRegularizerError as error:
+        raise InvalidParameterError(str(error)) from None

@@ -1,0 +1,158 @@
+"""The conductor: attainment, reduction, solver, solution."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balance_graph.attainment import Attainment, find_attainment
+from balance_graph.errors import InvalidParameterError
+from balance_graph.problem import BalanceProblem
+from balance_graph.progress import Report, reporter
+from balance_graph.reduction import Reduction, reduce_problem
+from balance_graph.solution import Outcome, Solution
+from balance_graph.solvers.convex import CvxpySolver
+from balance_graph.solvers.newton import NewtonSolver
+from balance_graph.solvers.stochastic import StochasticSolver
+
+Array = NDArray[np.float64]
+
+# cvxpy answers in well under a second up to here, and is the reference; above, Newton alone is as exact and faster.
+_AUTO_CVXPY_EDGES = 2000
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """Anything with a name and a `run` that turns a `Reduction` into an `Outcome`."""
+
+    name: str
+
+    def run(self, reduction: Reduction, *, report: Report) -> Outcome:
+        """Solve the reduced problem."""
+
+
+def as_solver(solver: str | Solver, n_edges: int) -> Solver:
+    """The solver that a name means; a solver object is returned as it is."""
+    if solver == "auto":
+        solver = "cvxpy" if n_edges <= _AUTO_CVXPY_EDGES else "newton"
+    if isinstance(solver, str):
+        known = {"cvxpy": CvxpySolver, "newton": NewtonSolver, "stochastic": StochasticSolver}
+        if solver not in known:
+            message = f"solver must be 'auto', {', '.join(map(repr, known))} or a solver object; got {solver!r}"
+            raise InvalidParameterError(message)
+        return known[solver]()
+    if isinstance(solver, type) or not isinstance(solver, Solver):
+        message = f"solver must be a name or a solver object such as NewtonSolver(); got {solver!r}"
+        raise InvalidParameterError(message)
+    return solver
+
+
+def check_on_unattained(on_unattained: str) -> None:
+    """Refuse an unknown policy."""
+    if on_unattained not in {"raise", "prune"}:
+        message = f"on_unattained must be 'raise' or 'prune', got {on_unattained!r}"
+        raise InvalidParameterError(message)
+
+
+def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
+    """The problem with its dead weights set to zero."""
+    if attainment.attained:
+        return problem
+    return dataclasses.replace(problem, log_weight=np.where(attainment.live, problem.log_weight, -np.inf))
+
+
+def solve(
+    problem: BalanceProblem,
+    solver: str | Solver = "newton",
+    *,
+    on_unattained: str = "raise",
+    start: Array | None = None,
+    progress: bool | Report = False,
+) -> Solution:
+    """Balance a problem given as arrays.
+
+    Parameters
+    ----------
+    problem : BalanceProblem
+        From `BalanceProblem.from_sparse` or `compile_graph`.
+    solver : str or solver object
+        ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"auto"``, or e.g. ``NewtonSolver(tol=1e-10)``.
+    on_unattained : {"raise", "prune"}
+        When the minimum is not attained: raise, or set the dead weights to zero and balance the rest.
+    start : (n_nodes,) array, optional
+        Log-scales to start from; they must obey the ties. Default: zero, the weights as given.
+    progress : bool or callable
+        True shows a bar (needs tqdm); a callable gets iteration, log cost and relative imbalance.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    NotAttainedError
+        If the minimum is not attained and `on_unattained` is ``"raise"``.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> problem = bg.compile_graph(bg.networks.layered([3, 4, 2], rng=0))
+    >>> bg.solve(problem).converged
+    True
+    """
+    check_on_unattained(on_unattained)
+    chosen = as_solver(solver, problem.n_edges)
+    started = time.perf_counter()
+    center = _checked_start(problem, start)
+    attainment = find_attainment(problem)
+    if on_unattained == "raise":
+        attainment.raise_if_not_attained()
+    pruned = prune(problem, attainment)
+    reduction = reduce_problem(pruned, attainment.live, center)
+    with reporter(progress) as report:
+        outcome = chosen.run(reduction, report=report)
+    log_scales = reduction.expand(outcome.displacement)
+    return Solution(
+        log_scales=log_scales,
+        log_cost=pruned.log_cost(log_scales),
+        initial_cost=problem.cost(center),
+        relative_imbalance=pruned.relative_imbalance(log_scales),
+        status=outcome.status,
+        iterations=outcome.iterations,
+        seconds=time.perf_counter() - started,
+        history=_expanded(outcome, reduction),
+        solver=chosen.name,
+        pruned_edges=attainment.dead_edges,
+        gauge_nodes=_gauge_nodes(reduction),
+        notes=outcome.notes,
+    )
+
+
+def _checked_start(problem: BalanceProblem, start: Any) -> Array:
+    if start is None:
+        return np.zeros(problem.n_nodes)
+    center = np.asarray(start, dtype=float)
+    if center.shape != (problem.n_nodes,) or not np.all(np.isfinite(center)):
+        message = f"start must be {problem.n_nodes} finite log-scales, got shape {center.shape}"
+        raise InvalidParameterError(message)
+    if not problem.manifold.obeys(center):
+        message = "start breaks a constraint: log-scales must be 0 where pinned, equal where tied, and keep fixed edges"
+        raise InvalidParameterError(message)
+    return center
+
+
+def _expanded(outcome: Outcome, reduction: Reduction) -> Any:
+    history = outcome.history
+    history.log_scales = [reduction.expand(displacement) for displacement in history.log_scales]
+    return history
+
+
+def _gauge_nodes(reduction: Reduction) -> tuple[Any, ...]:
+    """One node of each group whose scale no live weight depends on."""
+    manifold = reduction.problem.manifold
+    columns = manifold.basis.tocsc()
+    return tuple(manifold.nodes[columns.indices[columns.indptr[k]]] for k in reduction.gauges.tolist())

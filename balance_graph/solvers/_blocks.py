@@ -1,0 +1,84 @@
+"""Vectorized local steps: a block of mutually non-adjacent unknowns balanced at once, for any regularizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from balance_graph.problem import log_ratio, log_sum_by
+from balance_graph.reduction import Reduction
+from balance_graph.regularizers import Rows
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Unknowns that share no row, and the entries of their columns.
+
+    Attributes
+    ----------
+    unknowns : integer array
+    rows : Rows
+        The row of each entry.
+    row : integer array
+        Its number.
+    owner : integer array
+        Position in `unknowns` of the entry's unknown.
+    value : array
+        Its coefficient in A.
+    """
+
+    unknowns: Index
+    rows: Rows
+    row: Index
+    owner: Index
+    value: Array
+
+    @classmethod
+    def of(cls, reduction: Reduction, columns: sparse.csc_array, unknowns: Index) -> Block:
+        """The block of the given unknowns; `columns` is A by columns."""
+        part = columns[:, unknowns].tocoo()
+        return cls(unknowns, reduction.rows.take(part.row), part.row, part.col, part.data)
+
+    def _difference(self, log_gains: Array, shift: Array) -> tuple[Array, Array]:
+        """``log in - log out`` of each unknown after the shifts, and its derivative."""
+        log_slopes, ratio = self.rows.log_slopes(log_gains[self.row] + self.value * shift[self.owner])
+        count = self.unknowns.size
+        side = np.where(self.value > 0, self.owner, self.owner + count)
+        weighted = np.log(np.abs(self.value)) + log_slopes
+        sums = log_sum_by(side, weighted, 2 * count)
+        with np.errstate(invalid="ignore"):
+            share = np.exp(weighted - sums[side])
+        slope = np.bincount(self.owner, np.where(share > 0, share * ratio * np.abs(self.value), 0.0), minlength=count)
+        return log_ratio(sums[:count], sums[count:]), slope
+
+    def log_imbalance(self, log_gains: Array) -> float:
+        """Largest ``|log in - log out|`` of the block."""
+        return float(np.abs(self._difference(log_gains, np.zeros(self.unknowns.size))[0]).max(initial=0.0))
+
+    def shifts(self, log_gains: Array) -> Array:
+        """The shift that balances each unknown: Newton on an increasing function, kept in a bracket."""
+        shift = np.zeros(self.unknowns.size)
+        low, high = np.full_like(shift, -np.inf), np.full_like(shift, np.inf)
+        for _ in range(200):
+            value, slope = self._difference(log_gains, shift)
+            high = np.where(value > 0, shift, high)
+            low = np.where(value < 0, shift, low)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                target = np.where(value == 0, shift, shift - value / slope)
+            # Where the bracket is still open on one side a bounded step closes it.
+            bounded = np.where(
+                np.isfinite(low) & np.isfinite(high), 0.5 * (low + high), shift - 2.0 * np.sign(value)
+            )
+            inside = np.isfinite(target) & (((target > low) & (target < high)) | (value == 0))
+            target = np.where(inside, target, bounded)
+            done = np.abs(target - shift) <= 1e-15 * np.maximum(1.0, np.abs(target))
+            shift = target
+            if done.all():
+                break
+        return shift

@@ -1,0 +1,317 @@
+"""The balance problem in cvxpy: built to be read and extended, or solved as it is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
+from balance_graph.iterate import Iterate
+from balance_graph.manifold import Manifold, check_form
+from balance_graph.problem import BalanceProblem
+from balance_graph.progress import Report, silent
+from balance_graph.reduction import Reduction
+from balance_graph.regularizers import FunctionRows, PowerRows, Rows, check_positive
+from balance_graph.solution import History, Outcome, Status
+from balance_graph.solvers.newton import NewtonSolver
+from balance_graph.solvers.stochastic import local_sweeps
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+# cvxpy's words for how a backend ended. What is missing has no values to return.
+_STATUSES = {
+    "optimal": Status.CONVERGED,
+    "optimal_inaccurate": Status.INACCURATE,
+    "user_limit": Status.LIMIT,
+}
+# First-order backends stop at 1e-4 unless asked for more.
+_OPTIONS: dict[str, dict[str, Any]] = {"SCS": {"eps": 1e-9, "max_iters": 20_000}}
+# An unpolished answer counts as converged up to this imbalance: interior points reach 1e-7 to 1e-5 in practice.
+_UNPOLISHED = 1e-4
+# Conic solvers lose small exponentials of a sum that spans more than this many units of logarithm.
+_SPAN = 40.0
+_MAX_CENTERING = 50
+
+
+@dataclass(frozen=True, eq=False)
+class ConvexProblem:
+    """A balance problem as a cvxpy problem.
+
+    Attributes
+    ----------
+    problem : cvxpy.Problem
+        Minimize the cost (times ``exp(-shift)``) over the linear manifold.
+    log_gains : cvxpy expression of shape (n_edges,)
+        One log-gain per edge, in the order of `edges`: use it in constraints and terms of your own.
+    edges : list of (node, node)
+    log_coefficients : cvxpy.Parameter
+        Logarithm of the cost of each row at ``log_gains = 0`` (for a `LogConvex` regularizer the log-weights): the
+        problem is compiled once and solved again for new weights, see `set_weights`.
+    manifold : Manifold
+    shift : float
+        Subtracted from the log coefficients: the objective is the cost times ``exp(-shift)``. Zero as built.
+
+    Examples
+    --------
+    No weight of a chain may grow by more than a factor of 1.2:
+
+    >>> import balance_graph as bg, cvxpy as cp, numpy as np
+    >>> model = bg.convex_problem(bg.networks.chain([1.0, 4.0, 16.0]), 2.0)
+    >>> limited = cp.Problem(model.problem.objective, [*model.problem.constraints, model.log_gains <= np.log(1.2)])
+    >>> _ = limited.solve()
+    >>> bool(model.log_gains.value.max() <= np.log(1.2) + 1e-6)
+    True
+    """
+
+    problem: Any
+    log_gains: Any
+    edges: list[tuple[Any, Any]]
+    log_coefficients: Any
+    manifold: Manifold
+    shift: float = 0.0
+
+    def set_weights(self, problem: BalanceProblem) -> None:
+        """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling."""
+        values = _parameter_values(problem.rows)
+        if problem.manifold.edges != self.edges or values.shape != self.log_coefficients.shape:
+            message = "set_weights needs the same edges in the same order, zero where they were zero; build anew instead"
+            raise InvalidParameterError(message)
+        self.log_coefficients.value = values
+
+    def log_scales(self) -> dict[Any, float]:
+        """Log-scale of every free node after `problem` has been solved."""
+        if self.log_gains.value is None:
+            message = "the problem has no values yet: call .problem.solve() first"
+            raise SolverError(message)
+        log_scales = self.manifold.log_scales_of(np.asarray(self.log_gains.value))
+        return {self.manifold.nodes[k]: float(log_scales[k]) for k in self.manifold.free_nodes.tolist()}
+
+
+def build_convex_problem(
+    manifold: Manifold, rows: Rows, *, form: str = "nodes", values: Array | None = None, max_paths: int = 10_000
+) -> ConvexProblem:
+    """Minimize the cost of the rows over the manifold, in one of its three forms.
+
+    `values` are the parameter's values; by default those of the rows themselves.
+    """
+    import cvxpy as cp
+
+    check_form(form)
+    if form == "nodes":
+        matrix = manifold.reduced_incidence
+        unknowns = cp.Variable(matrix.shape[1], name="log_scales")
+        log_gains = sparse.csr_matrix(matrix) @ unknowns
+        constraints = [unknowns[manifold.gauges] == 0] if manifold.gauges.size else []
+    else:
+        equations = manifold.equations(form, max_paths=max_paths)
+        log_gains = cp.Variable(manifold.n_edges, name="log_gains")
+        constraints = [sparse.csr_matrix(equations) @ log_gains == 0] if equations.shape[0] else []
+    parameter = cp.Parameter(rows.edge.size, name="log_coefficients")
+    parameter.value = _parameter_values(rows) if values is None else values
+    cost = _cost(rows, parameter, log_gains) if rows.edge.size else cp.Constant(0.0)
+    return ConvexProblem(cp.Problem(cp.Minimize(cost), constraints), log_gains, manifold.edges, parameter, manifold)
+
+
+def _parameter_values(rows: Rows) -> Array:
+    return rows.log_weight if isinstance(rows, FunctionRows) else rows.log_costs(np.zeros(rows.edge.size))
+
+
+def _cost(rows: Rows, parameter: Any, log_gains: Any) -> Any:
+    import cvxpy as cp
+
+    if isinstance(rows, PowerRows):
+        return cp.sum(cp.exp(parameter + cp.multiply(rows.exponent, log_gains[rows.edge])))
+    assert isinstance(rows, FunctionRows)  # noqa: S101  (there are two kinds of rows)
+    expression = rows.regularizer.expression
+    if expression is None:
+        message = (
+            "this LogConvex regularizer has no cvxpy expression; give LogConvex(..., expression=lambda x: ...) as a "
+            "convex function of a cvxpy expression x, e.g. lambda x: cp.logistic(2 * x) for log(1 + w^2)"
+        )
+        raise InvalidRegularizerError(message)
+    values = expression(parameter + log_gains[rows.edge])
+    if not (isinstance(values, cp.Expression) and values.is_convex() and values.shape == parameter.shape):
+        message = f"LogConvex: expression must return a convex cvxpy expression of the shape of x, got {values!r}"
+        raise InvalidRegularizerError(message)
+    return cp.sum(cp.multiply(np.exp(rows.log_coefficient), values))
+
+
+@dataclass(frozen=True)
+class CvxpySolver:
+    """Solve the convex problem with a cvxpy backend, then polish the answer with Newton's method.
+
+    Parameters
+    ----------
+    backend : str
+        Any conic solver that cvxpy has installed: ``"CLARABEL"``, ``"SCS"``, ...
+    form : {"nodes", "cycles", "paths"}
+        Description of the linear manifold; all three give the same answer.
+    polish : bool
+        Follow up with Newton iterations to full precision. Without it interior points leave a relative imbalance of
+        1e-7 to 1e-4, and the status is ``inaccurate`` above 1e-4.
+    tol : float
+        Relative imbalance asked of the polished answer.
+    options : mapping
+        Passed on to ``cvxpy.Problem.solve``.
+
+    Raises
+    ------
+    SolverError
+        When solving, if the backend returns no values.
+
+    Notes
+    -----
+    The problem is centered first: its log coefficients are taken at a scaling from which a few local sweeps have
+    removed the worst spread, and divided by the largest, because conic solvers stand only a limited range. A
+    `LogConvex` regularizer without `expression` is solved as a sequence of quadratic models within a trust region.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> result = bg.balance(bg.networks.chain([1.0, 4.0, 16.0]), solver=bg.CvxpySolver(form="cycles"))
+    >>> round(result.cost, 9)
+    48.0
+    """
+
+    backend: str = "CLARABEL"
+    form: str = "nodes"
+    polish: bool = True
+    tol: float = 1e-12
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    name = "cvxpy"
+
+    def __post_init__(self) -> None:
+        check_form(self.form)
+        check_positive(self.tol, "CvxpySolver: tol")
+        if not isinstance(self.backend, str):
+            message = f"CvxpySolver: backend must be the name of a cvxpy solver, got {self.backend!r}"
+            raise InvalidParameterError(message)
+
+    def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
+        """Solve a reduced problem."""
+        history = History()
+        _record(reduction, np.zeros(reduction.size), history, report)
+        if reduction.size == 0:
+            return Outcome(np.zeros(0), Status.CONVERGED, 0, history, (f"backend: {self.backend}, nothing to scale",))
+        center = local_sweeps(reduction, _SPAN, _MAX_CENTERING)
+        if isinstance(reduction.rows, FunctionRows) and reduction.rows.regularizer.expression is None:
+            displacement, status, iterations = self._sequential(reduction, center)
+        else:
+            displacement, status, iterations = self._direct(reduction, center)
+        state = _record(reduction, displacement, history, report)
+        notes = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
+        if not self.polish:
+            balanced = float(np.tanh(0.5 * state.largest)) <= _UNPOLISHED
+            return Outcome(displacement, status if balanced else Status.INACCURATE, iterations, history, notes)
+        polished = NewtonSolver(tol=self.tol).run(reduction, start=displacement, report=report)
+        history.log_cost.extend(polished.history.log_cost[1:])
+        history.imbalance.extend(polished.history.imbalance[1:])
+        notes = (*notes, f"polished by {polished.iterations} Newton iterations", *polished.notes)
+        return Outcome(polished.displacement, polished.status, iterations + polished.iterations, history, notes)
+
+    def _direct(self, reduction: Reduction, center: Array) -> tuple[Array, Status, int]:
+        manifold, rows = _live_manifold(reduction)
+        log_gains = reduction.log_gains(center)
+        if isinstance(rows, PowerRows):
+            values = rows.log_costs(log_gains)
+            values = values - values.max()
+        else:
+            assert isinstance(rows, FunctionRows)  # noqa: S101  (there are two kinds of rows)
+            values = rows.log_weight + log_gains
+        model = build_convex_problem(manifold, rows, form=self.form, values=values)
+        status, iterations = self._solve(model.problem, model.log_gains)
+        gains = np.asarray(model.log_gains.value, dtype=float)[rows.edge]
+        return center + _least_squares(reduction.matrix, gains), status, iterations
+
+    def _sequential(self, reduction: Reduction, center: Array) -> tuple[Array, Status, int]:
+        """Minimize quadratic models of the cost in a trust region until the steps vanish."""
+        import cvxpy as cp
+
+        step = cp.Variable(reduction.size)
+        slope = cp.Parameter(reduction.rows.edge.size)
+        root = cp.Parameter(reduction.rows.edge.size, nonneg=True)
+        radius = cp.Parameter(nonneg=True, value=1.0)
+        change = sparse.csr_matrix(reduction.matrix) @ step
+        model = cp.Problem(
+            cp.Minimize(slope @ change + 0.5 * cp.sum_squares(cp.multiply(root, change))), [cp.norm_inf(change) <= radius]
+        )
+        displacement, total = center, 0
+        for _ in range(200):
+            log_slopes, ratio = reduction.log_slopes(displacement)
+            flows = np.exp(log_slopes - log_slopes.max())
+            slope.value, root.value = flows, np.sqrt(flows * ratio)
+            _, iterations = self._solve(model, change)
+            total += iterations
+            candidate = displacement + np.asarray(step.value)
+            if reduction.log_cost(candidate) <= reduction.log_cost(displacement) + 1e-14:
+                displacement, radius.value = candidate, min(2.0 * radius.value, 8.0)
+            else:
+                radius.value = 0.25 * radius.value
+            if np.abs(change.value).max() < 1e-7 or radius.value < 1e-9:
+                return displacement, Status.CONVERGED, total
+        return displacement, Status.LIMIT, total
+
+    def _solve(self, problem: Any, values: Any) -> tuple[Status, int]:
+        import cvxpy as cp
+
+        if self.backend not in cp.installed_solvers():
+            message = f"cvxpy backend {self.backend!r} is not installed; installed: {', '.join(cp.installed_solvers())}"
+            raise InvalidParameterError(message)
+        options = {**_OPTIONS.get(self.backend, {}), **self.options}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # inaccuracy is reported by the status and the certificate
+            try:
+                problem.solve(solver=self.backend, **options)
+            except cp.error.SolverError as error:
+                message = f"cvxpy with {self.backend} failed: {error}; use solver='newton'"
+                raise SolverError(message) from error
+        if problem.status not in _STATUSES or values.value is None or not np.all(np.isfinite(values.value)):
+            message = f"cvxpy with {self.backend} returned {problem.status!r} and no values; use solver='newton'"
+            raise SolverError(message)
+        return _STATUSES[problem.status], int(problem.solver_stats.num_iters or 0)
+
+
+def _record(reduction: Reduction, displacement: Array, history: History, report: Report) -> Iterate:
+    state = Iterate.at(reduction, displacement)
+    history.add(reduction.log_cost(displacement), float(np.tanh(0.5 * state.largest)))
+    report(len(history) - 1, history.log_cost[-1], history.imbalance[-1])
+    return state
+
+
+def _live_manifold(reduction: Reduction) -> tuple[Manifold, Rows]:
+    """The manifold of the edges that cost something, and the rows renumbered to them."""
+    whole = reduction.problem.manifold
+    edges, place = np.unique(reduction.rows.edge, return_inverse=True)
+    live = np.zeros(whole.n_edges, dtype=bool)
+    live[edges] = True
+    if whole.shared is not None:  # every copy of a shared parameter constrains
+        live |= (whole.shared >= 0) & np.isin(whole.shared, whole.shared[edges])
+    if whole.fixed is not None:
+        live |= whole.fixed
+    kept = np.flatnonzero(live)
+    manifold = Manifold(
+        tail=whole.tail[kept],
+        head=whole.head[kept],
+        degree=whole.degree,
+        pinned=whole.pinned,
+        group=whole.group,
+        fixed=None if whole.fixed is None else whole.fixed[kept],
+        shared=None if whole.shared is None else whole.shared[kept],
+        names=whole.names,
+    )
+    return manifold, reduction.rows.renumbered(np.searchsorted(kept, edges)[place])
+
+
+def _least_squares(matrix: sparse.csr_array, gains: Array) -> Array:
+    """The displacement whose log-gains are nearest to the given ones."""
+    normal = sparse.csc_matrix(matrix.T @ matrix)
+    return np.atleast_1d(np.asarray(spsolve(normal, matrix.T @ gains)))
