@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from balance_graph.manifold import clean, spread_ratios
 from balance_graph.problem import log_sum
 
 Array = NDArray[np.float64]
@@ -38,11 +39,12 @@ def cluster_basis(matrix: sparse.csr_array, log_slopes: Array) -> sparse.csr_arr
         return None
     one, two = _ends(matrix, lengths)
     forest = _spanning_forest(one, two, log_slopes, n + 1)
-    sets = [
-        members
-        for weakest, members in _candidates(forest, n)
-        if weakest - _log_flow_across(members, one, two, log_slopes) > _LOG_RATIO and _moves_freely(matrix, members)
-    ]
+    sets = []
+    for weakest, members in _candidates(forest, n):
+        if weakest - _log_flow_across(members, one, two, log_slopes) > _LOG_RATIO:
+            shift = _free_shift(matrix, members)
+            if shift is not None:
+                sets.append((members, shift))
     return _basis(sets, n) if sets else None
 
 
@@ -107,25 +109,39 @@ def _log_flow_across(members: Index, one: Index, two: Index, log_slopes: Array) 
     return log_sum(log_slopes[inside[one] != inside[two]])
 
 
-def _moves_freely(matrix: sparse.csr_array, members: Index) -> bool:
-    """Whether a common shift of the members leaves every row with both ends inside the set unchanged."""
+def _free_shift(matrix: sparse.csr_array, members: Index) -> Array | None:
+    """How the members move together so that every row with both ends inside the set stays; None if they cannot.
+
+    All by the same amount with degrees 1; otherwise in the ratios that the gains of the inner rows ask for.
+    """
     part = sparse.csr_array(matrix[:, members])
-    return bool(np.all(np.asarray(part.sum(axis=1)).reshape(-1)[np.diff(part.indptr) == 2] == 0.0))
+    inner = np.flatnonzero(np.diff(part.indptr) == 2)
+    at = part.indptr[inner]
+    gain = -part.data[at] / part.data[at + 1]
+    shift = np.ones(members.size)
+    if np.all(gain == 1.0) or spread_ratios(shift, part.indices[at], part.indices[at + 1], gain):
+        return shift
+    return None
 
 
-def _basis(sets: list[Index], n: int) -> sparse.csr_array:
-    """Columns: each set's indicator and the single unknowns, less one child of each set.
+def _basis(sets: list[tuple[Index, Array]], n: int) -> sparse.csr_array:
+    """Columns: each set's shift and the single unknowns, less one child of each set.
 
     The sets are nested or disjoint. In each set one child (an unknown or a smaller set) gives up its own column: the
     set's shift together with the other children's spans the same.
     """
-    sets = sorted(sets, key=len)
     top = np.arange(n)  # the largest column so far that each unknown belongs to
-    columns: dict[int, Index] = {k: np.array([k]) for k in range(n)}
-    for number, members in enumerate(sets, start=n):
+    columns = {k: (np.array([k]), np.ones(1)) for k in range(n)}
+    for number, (members, shift) in enumerate(sorted(sets, key=lambda entry: entry[0].size), start=n):
         del columns[int(top[members[0]])]
-        columns[number] = members
+        columns[number] = (members, shift)
         top[members] = number
-    indptr = np.cumsum([0, *(column.size for column in columns.values())])
-    indices = np.concatenate(list(columns.values()))
-    return sparse.csr_array(sparse.csc_array((np.ones(indices.size), indices, indptr), shape=(n, n)))
+    indptr = np.cumsum([0, *(members.size for members, _ in columns.values())])
+    indices = np.concatenate([members for members, _ in columns.values()])
+    values = np.concatenate([shift for _, shift in columns.values()])
+    return sparse.csr_array(sparse.csc_array((values, indices, indptr), shape=(n, n)))
+
+
+def in_basis(matrix: sparse.csr_array, basis: sparse.csr_array) -> sparse.csr_array:
+    """``A Z``, with the entries that cancel inside a cluster exactly zero."""
+    return clean(matrix @ basis)

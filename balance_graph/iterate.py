@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from balance_graph.clusters import cluster_basis
+from balance_graph.clusters import cluster_basis, in_basis
 from balance_graph.equations import BalanceEquations
 from balance_graph.reduction import Reduction
 
@@ -39,8 +38,7 @@ class Iterate:
         basis = cluster_basis(reduction.matrix, log_slopes)
         matrix = reduction.matrix
         if basis is not None:
-            matrix = sparse.csr_array(matrix @ basis)
-            matrix.eliminate_zeros()
+            matrix = in_basis(matrix, basis)
         equations = BalanceEquations(matrix)
         return cls(reduction, displacement, log_slopes, ratio, basis, equations, equations.imbalance(log_slopes))
 

@@ -137,7 +137,7 @@ class Manifold:
     @cached_property
     def reduced_incidence(self) -> sparse.csr_array:
         """The matrix ``A = B T`` with ``L = A u``, shape (n_edges, n_unknowns)."""
-        return self.tied_incidence if self.subspace is None else _clean(self.tied_incidence @ self.subspace)
+        return self.tied_incidence if self.subspace is None else clean(self.tied_incidence @ self.subspace)
 
     @property
     def is_tied(self) -> bool:
@@ -290,10 +290,10 @@ def _edge_matrix(manifold: Manifold, column: Index, ratio: Array, width: int) ->
     tail_values = -manifold.degree[manifold.tail] * ratio[manifold.tail]
     values = np.concatenate([ratio[manifold.head][at_head >= 0], tail_values[at_tail >= 0]])
     # Entries that meet (self-loops, edges within a group) are summed, and vanish exactly where they cancel.
-    return _clean(sparse.csr_array((values, (rows, columns)), shape=(m, width)))
+    return clean(sparse.csr_array((values, (rows, columns)), shape=(m, width)))
 
 
-def _clean(matrix: Any) -> sparse.csr_array:
+def clean(matrix: Any) -> sparse.csr_array:
     """CSR without the entries that are rounding of an exact zero."""
     result = sparse.csr_array(matrix)
     result.sum_duplicates()
@@ -344,7 +344,7 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     for label in np.unique(component[one[gain != 1.0]]):
         if not still[label]:
             members = component[one] == label
-            still[label] = not _spread_ratios(ratio, one[members], two[members], gain[members])
+            still[label] = not spread_ratios(ratio, one[members], two[members], gain[members])
             if still[label] and tied[members].any():
                 _raise_tie_conflict(manifold, one[members & tied], two[members & tied])
     free = ~still[component]
@@ -377,7 +377,7 @@ def _links(manifold: Manifold) -> tuple[Index, Index, Array, Mask]:
     return ones, np.concatenate(two), np.concatenate(gain), np.arange(ones.size) < n_ties
 
 
-def _spread_ratios(ratio: Array, one: Index, two: Index, gain: Array) -> bool:
+def spread_ratios(ratio: Array, one: Index, two: Index, gain: Array) -> bool:
     """Set the ratios of one component from its links; False if they contradict each other."""
     neighbors: dict[int, list[tuple[int, float]]] = {}
     for a, b, g in zip(one.tolist(), two.tolist(), gain.tolist(), strict=True):
@@ -424,12 +424,22 @@ def null_space(matrix: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array((values, (rows, columns)), shape=(width, len(free)))
 
 
-def _eliminate(matrix: sparse.csr_array) -> dict[int, dict[int, float]]:
-    """Reduced row echelon form: each pivot unknown as a combination of the unknowns that stay free."""
+def independent_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+    """The rows that are not combinations of those before them: the same solutions, without redundancy."""
+    kept: list[int] = []
+    _eliminate(matrix, kept)
+    return sparse.csr_array(matrix[kept])
+
+
+def _eliminate(matrix: sparse.csr_array, kept: list[int] | None = None) -> dict[int, dict[int, float]]:
+    """Reduced row echelon form: each pivot unknown as a combination of the unknowns that stay free.
+
+    The numbers of the rows that gave a pivot are appended to `kept`.
+    """
     pivots: dict[int, dict[int, float]] = {}
     users: dict[int, set[int]] = {}
     indptr, indices, data = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
-    for start, stop in zip(indptr[:-1], indptr[1:], strict=True):
+    for number, (start, stop) in enumerate(zip(indptr[:-1], indptr[1:], strict=True)):
         row: dict[int, float] = {}
         largest = 0.0
         for column, value in zip(indices[start:stop], data[start:stop], strict=True):
@@ -440,6 +450,8 @@ def _eliminate(matrix: sparse.csr_array) -> dict[int, dict[int, float]]:
         row = {column: value for column, value in row.items() if abs(value) > _ZERO * largest}
         if row:
             _add_pivot(row, pivots, users)
+            if kept is not None:
+                kept.append(number)
     return pivots
 
 
@@ -486,7 +498,7 @@ def gauge_columns(matrix: sparse.csr_array) -> Index:
     for label in np.unique(component[one[gain != 1.0]]):
         if not grounded[label]:
             members = component[one] == label
-            grounded[label] = not _spread_ratios(ratio, one[members], two[members], gain[members])
+            grounded[label] = not spread_ratios(ratio, one[members], two[members], gain[members])
     _, first = np.unique(component, return_index=True)
     return np.sort(first[~grounded])
 

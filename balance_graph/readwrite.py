@@ -595,7 +595,7 @@ def _ordered_edges(network: nx.DiGraph[Any]) -> Iterator[tuple[Any, Any]]:
     """
     sources = {node: k for k, node in enumerate(n for n in network if not network.in_degree(n))}
     sinks = {node: k for k, node in enumerate(n for n in network if not network.out_degree(n))}
-    pending = sorted(network.edges, key=lambda edge: sinks.get(edge[1], -1))
+    pending = sorted(network.edges, key=lambda edge: sinks.get(edge[1], -1))  # so that one pass does nearly always
     seen_sources = seen_sinks = 0
     while pending:
         waiting = []

@@ -289,6 +289,15 @@ def draw_on_edges(attribute: str, values: Iterable[float], seed: int) -> Callabl
     return change
 
 
+def _one_exponent_per_parameter(G: nx.DiGraph) -> None:
+    """Give the edges of each shared parameter the exponent of the first: one parameter has one cost."""
+    first: dict[Any, dict[str, Any]] = {}
+    for _, _, data in G.edges(data=True):
+        if "shared" in data:
+            leader = first.setdefault(data["shared"], data)
+            data.pop("exponent", None) if "exponent" not in leader else data.update(exponent=leader["exponent"])
+
+
 # --- layered, skip, random, recurrent -------------------------------------------------------------------------------
 
 _L2 = ("lp", 2)
@@ -584,6 +593,7 @@ _case(
         partial(random_graph, 8, 16, 54, acyclic=True, spread=0.5, activations=["relu2", "relu"]),
         share([("h0", "h3"), ("h1", "h5"), ("h2", "h6")], [("x0", "h0"), ("h6", "y0")]),
         draw_on_edges("exponent", [1.0, 2.5], 0),
+        _one_exponent_per_parameter,
     ),
     _L2,
     "shared weights across degrees, an in-edge shared with an out-edge, exponents of edges",

@@ -383,7 +383,7 @@ REFUSED = [
     (lambda: networks.from_layers([np.ones((3, 0))]), r"weights\[0\] must have shape .* got shape \(3, 0\)"),
     (
         lambda: networks.from_layers([np.ones((2, 3)), np.ones((4, 3))]),
-        r"weights\[1\] of shape \(4, 3\) does not follow weights\[0\] of shape \(2, 3\).* 3 units of layer 1; .*transpose",
+        r"weights\[1\] of shape \(4, 3\) does not follow weights\[0\] of shape \(2, 3\).*3 units of layer 1; .*transp",
     ),
     (lambda: networks.from_layers([[["a"]]]), r"weights\[0\] must hold real numbers, got an array of dtype"),
     (lambda: networks.from_layers([[[1j]]]), r"weights\[0\] must hold real numbers"),

@@ -97,7 +97,7 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("suffix", SUFFIXES)
     def test_edge_attributes(self, suffix, tmp_path):
-        G = one_edge(fixed=True, coefficient=0.5, exponent=3, shared="kernel 1")
+        G = one_edge(fixed=True, coefficient=0.5, exponent=3, shared="kernel 1", comma="a,b", quote='"', two="a\nb\rc")
         G.add_edge("b", "c", weight=2.5, fixed=False)
         G.add_edges_from([("c", "c", {"weight": 0, "u_of_edge": "a parameter of add_edge", "key": "k"})])
         assert_survives(G, tmp_path / f"attributes{suffix}")
@@ -262,6 +262,17 @@ class TestRoundTripOfAnything:
             assert not path.exists(), "refused, so nothing may be written"
         assert [p.name for p in folder.iterdir() if p.name.endswith(".tmp")] == []
 
+    @settings(relaxed, max_examples=300)
+    @given(node=scalars, value=scalars, suffix=st.sampled_from(SUFFIXES))
+    def test_one_node_and_one_value_refused_or_read_back_exactly(self, folder, node, value, suffix):
+        G = nx.DiGraph()
+        G.add_edge("tail", node, weight=1.0, attribute=value)
+        try:
+            write_network(G, folder / f"one{suffix}")
+        except NetworkFileError:
+            return
+        assert content(read_network(folder / f"one{suffix}")) == content(G)
+
     @relaxed
     @given(G=graphs(st.integers() | calm_text, calm, calm), suffix=st.sampled_from([".json", ".graphml"]))
     def test_text_numbers_and_bools_are_never_refused(self, folder, G, suffix):
@@ -329,6 +340,7 @@ REFUSED = [
     (".graphml", with_node("c", group=None), r"attribute 'group': None is of type NoneType; .*write to \.json"),
     (".graphml", with_node("c", group=(1,)), r"attribute 'group': \(1,\) is of type tuple; .*write to \.json"),
     (".graphml", with_node("c", group=2**63), r"beyond the 64 bits"),
+    (".graphml", with_node("c", group=-(2**63) - 1), r"beyond the 64 bits"),
     (".graphml", with_node("c", group="\x01"), r"XML cannot hold"),
     (".csv", with_node("3"), r"node '3': is text, but .*write to \.json"),
     (".csv", with_node(" c"), r"node ' c': .*blanks at its ends"),

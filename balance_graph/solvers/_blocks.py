@@ -70,15 +70,13 @@ class Block:
             high = np.where(value > 0, shift, high)
             low = np.where(value < 0, shift, low)
             with np.errstate(divide="ignore", invalid="ignore"):
-                target = np.where(value == 0, shift, shift - value / slope)
-            # Where the bracket is still open on one side a bounded step closes it.
-            bounded = np.where(
-                np.isfinite(low) & np.isfinite(high), 0.5 * (low + high), shift - 2.0 * np.sign(value)
-            )
-            inside = np.isfinite(target) & (((target > low) & (target < high)) | (value == 0))
-            target = np.where(inside, target, bounded)
-            done = np.abs(target - shift) <= 1e-15 * np.maximum(1.0, np.abs(target))
-            shift = target
-            if done.all():
+                step = np.where(value == 0, 0.0, -value / slope)
+                middle = 0.5 * (low + high)
+            small = np.abs(step) <= 1e-15 * np.maximum(1.0, np.abs(shift))
+            inside = (shift + step > low) & (shift + step < high)
+            # Out of the bracket (or along a flat slope): its middle, or a bounded step that will close it.
+            safe = np.where(np.isfinite(middle), middle - shift, -2.0 * np.sign(value))
+            shift = shift + np.where(small | inside, step, safe)
+            if small.all():
                 break
         return shift

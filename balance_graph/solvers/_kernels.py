@@ -68,12 +68,12 @@ def local_shift(k, start, row, rate, log_size, log_flow):  # type: ignore[no-unt
         else:
             low = shift
         step = -value / slope
-        target = shift + step
-        if target <= low or target >= high:
-            target = 0.5 * (low + high)
-        if abs(target - shift) <= 1e-15 * max(1.0, abs(target)):
-            return target
-        shift = target
+        if abs(step) <= 1e-15 * max(1.0, abs(shift)):
+            return shift + step
+        if low < shift + step < high:
+            shift += step
+        else:  # both ends are finite, as steps towards an open end stay inside
+            shift = 0.5 * (low + high)
         if uniform(k, start, rate):
             break
     return shift

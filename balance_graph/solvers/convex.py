@@ -14,7 +14,7 @@ from scipy.sparse.linalg import spsolve
 
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
 from balance_graph.iterate import Iterate
-from balance_graph.manifold import Manifold, check_form
+from balance_graph.manifold import Manifold, check_form, independent_rows
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
@@ -111,7 +111,8 @@ def build_convex_problem(
         log_gains = sparse.csr_matrix(matrix) @ unknowns
         constraints = [unknowns[manifold.gauges] == 0] if manifold.gauges.size else []
     else:
-        equations = manifold.equations(form, max_paths=max_paths)
+        # Paths repeat one another, and conic solvers stumble on dependent equations.
+        equations = independent_rows(manifold.equations(form, max_paths=max_paths))
         log_gains = cp.Variable(manifold.n_edges, name="log_gains")
         constraints = [sparse.csr_matrix(equations) @ log_gains == 0] if equations.shape[0] else []
     parameter = cp.Parameter(rows.edge.size, name="log_coefficients")
