@@ -10,21 +10,20 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from balance_graph._types import Array
 from balance_graph.attainment import Attainment, find_attainment
 from balance_graph.certificate import Certificate, certify_problem
 from balance_graph.errors import InvalidParameterError, SolverError, UnsupportedError
-from balance_graph.graph import compile_graph, scaled_graph
-from balance_graph.manifold import Manifold
+from balance_graph.graph import compile_graph, node_activation, node_role, scaled_graph
+from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
-from balance_graph.reduction import reduce_problem
 from balance_graph.regularizers import Regularizer, as_regularizer, check_positive
 from balance_graph.solution import History, Solution, Status
-from balance_graph.solve import Solver, check_on_unattained, prune, solve
+from balance_graph.solve import Solver, solve
 from balance_graph.solvers.convex import ConvexProblem, build_convex_problem
 from balance_graph.solvers.newton import NewtonSolver
 
-Array = NDArray[np.float64]
 Node = Hashable
 Edge = tuple[Hashable, Hashable]
 Graph = nx.DiGraph  # abbreviates the annotations below
@@ -135,8 +134,8 @@ class BalanceResult:
 
     def __repr__(self) -> str:
         return (
-            f"BalanceResult(status={self.status.value!r}, cost={self.cost:.12g}, initial_cost={self.initial_cost:.12g}, "
-            f"relative_imbalance={self.relative_imbalance:.2g}, relative_gap={self.certificate.relative_gap:.2g})"
+            f"BalanceResult(status={self.status.value!r}, cost={self.cost:.12g}, initial_cost={self.initial_cost:.12g},"
+            f" relative_imbalance={self.relative_imbalance:.2g}, relative_gap={self.certificate.relative_gap:.2g})"
         )
 
 
@@ -455,7 +454,8 @@ def scale(
         message = "scale: these scales break a tie, a fixed edge or a shared weight; scale tied nodes together"
         raise InvalidParameterError(message)
     result = scaled_graph(G, problem, log_scales, weight=weight)
-    for (u, v, before), (_, _, after) in zip(G.edges(data=weight), result.edges(data=weight), strict=True):
+    edges = zip(G.edges, _weights(G, weight), _weights(result, weight), strict=True)
+    for (u, v), before, after in edges:
         if not np.isfinite(after) or (after == 0) != (before == 0):
             message = f"scale: the weight {before!r} of edge ({u!r}, {v!r}) leaves the range of floats; scale by less"
             raise InvalidParameterError(message)
@@ -463,8 +463,6 @@ def scale(
 
 
 def _why_pinned(G: nx.DiGraph[Any], node: Node) -> str:  # noqa: N803
-    from balance_graph.graph import node_activation, node_role
-
     role = node_role(G.nodes[node], node, G.in_degree(node), G.out_degree(node))
     if role != "hidden":
         return f"its role is {role!r}"
@@ -567,17 +565,16 @@ def equivalent(
     (True, False)
     """
     check_positive(tol, "tol")
-    one, two = compile_graph(G, regularizer, weight=weight), compile_graph(H, regularizer, weight=weight)
+    one = compile_graph(G, regularizer, weight=weight)
+    compile_graph(H, regularizer, weight=weight)
     if set(G) != set(H) or set(G.edges) != set(H.edges):
         return False
-    ordered = nx.DiGraph()
+    ordered: nx.DiGraph[Any] = nx.DiGraph()
     ordered.add_nodes_from((node, H.nodes[node]) for node in G)
     ordered.add_edges_from((u, v, H.edges[u, v]) for u, v in G.edges)
     two = compile_graph(ordered, regularizer, weight=weight)
-    if not _same_architecture(one, two) or any(
-        np.sign(before) != np.sign(after)
-        for (_, _, before), (_, _, after) in zip(G.edges(data=weight), ordered.edges(data=weight), strict=True)
-    ):
+    signs = np.sign(_weights(G, weight)), np.sign(_weights(ordered, weight))
+    if not _same_architecture(one.manifold, two.manifold) or not np.array_equal(*signs):
         return False
     active = np.flatnonzero(one.active)
     part = replace(
@@ -591,26 +588,23 @@ def equivalent(
     return bool(np.abs(log_gains - part.project(log_gains)).max(initial=0.0) <= tol)
 
 
-def _same_architecture(one: BalanceProblem, two: BalanceProblem) -> bool:
-    """Same pinned nodes, degrees, ties, fixed and shared edges (labels may differ), costs and exponents."""
-    a, b = one.manifold, two.manifold
-    labels = ((a.group, b.group, a.n_nodes), (a.shared, b.shared, a.n_edges), (a.fixed, b.fixed, a.n_edges))
-    return bool(
-        np.array_equal(a.pinned, b.pinned)
-        and np.array_equal(a.degree, b.degree)
-        and all(_same_partition(left, right, size) for left, right, size in labels)
+def _weights(G: nx.DiGraph[Any], weight: str) -> Array:  # noqa: N803
+    return np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
+
+
+def _same_architecture(one: Manifold, two: Manifold) -> bool:
+    """Same pinned nodes, degrees, fixed edges, ties and shared edges; labels may differ."""
+
+    def partition(labels: Any, size: int) -> Any:
+        return np.arange(size) if labels is None else first_of_label(labels)
+
+    def flags(fixed: Any) -> Any:
+        return np.zeros(one.n_edges, dtype=bool) if fixed is None else fixed
+
+    return (
+        np.array_equal(one.pinned, two.pinned)
+        and np.array_equal(one.degree, two.degree)
+        and np.array_equal(flags(one.fixed), flags(two.fixed))
+        and np.array_equal(partition(one.group, one.n_nodes), partition(two.group, two.n_nodes))
+        and np.array_equal(partition(one.shared, one.n_edges), partition(two.shared, two.n_edges))
     )
-
-
-def _same_partition(left: Any, right: Any, size: int) -> bool:
-    from balance_graph.manifold import first_of_label
-
-    def first(labels: Any) -> Any:
-        if labels is None:
-            labels = np.full(size, -1)
-        return labels if labels.dtype == bool else first_of_label(labels)
-
-    if left is not None and left.dtype == bool or right is not None and right.dtype == bool:
-        no = np.zeros(size, dtype=bool)
-        return np.array_equal(no if left is None else left, no if right is None else right)
-    return np.array_equal(first(left), first(right))

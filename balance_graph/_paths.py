@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import TooManyPathsError
 
-Index = NDArray[np.intp]
-Array = NDArray[np.float64]
 Combination = dict[int, float]
 
 GROUND = -1
@@ -32,7 +30,7 @@ def _add(target: Combination, source: Combination, factor: float) -> None:
             target[key] = total
 
 
-def _matrix(equations: list[Combination], width: int) -> sparse.csr_array:
+def _matrix(equations: list[Combination], width: int) -> Sparse:
     indptr = np.cumsum([0, *(len(equation) for equation in equations)])
     indices = np.array([edge for equation in equations for edge in equation], dtype=np.intp)
     values = np.array([value for equation in equations for value in equation.values()], dtype=float)
@@ -67,7 +65,7 @@ class _Potentials:
                 self.root_share[vertex] = 0.0
 
 
-def cycle_equations(tail: Index, head: Index, degree: Array, width: int) -> sparse.csr_array:
+def cycle_equations(tail: Index, head: Index, degree: Array, width: int) -> Sparse:
     """One equation per edge outside a spanning forest of the graph in which -1 is the ground."""
     edges = list(zip(tail.tolist(), head.tolist(), degree.tolist(), strict=True))
     incident: dict[int, list[int]] = {}
@@ -125,7 +123,7 @@ def _closing_equation(edge: int, ends: tuple[int, int, float], potentials: _Pote
     return None
 
 
-def path_equations(tail: Index, head: Index, degree: Array, width: int, max_paths: int) -> sparse.csr_array:
+def path_equations(tail: Index, head: Index, degree: Array, width: int, max_paths: int) -> Sparse:
     """Equations along directed paths from ground to ground and along directed cycles of free vertices."""
     leaving: dict[int, list[tuple[int, int, float]]] = {}
     for edge, (a, b, c) in enumerate(zip(tail.tolist(), head.tolist(), degree.tolist(), strict=True)):

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
+from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
-
-Array = NDArray[np.float64]
 
 _CALL = re.compile(r"\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*(?:\((?P<arguments>[^()]*)\))?\s*\Z")
 
@@ -149,27 +147,26 @@ _FAMILIES: dict[str, Callable[..., Activation]] = {
     "bipu": bipu,
 }
 
-_REGISTERED: dict[str, Activation] = {
-    name: Activation(name, function)
-    for name, function in {
-        "tanh": np.tanh,
-        "sigmoid": special.expit,
-        "logistic": special.expit,
-        "gelu": _gelu,
-        "softplus": lambda z: np.logaddexp(0.0, z),
-        "silu": lambda z: z * special.expit(z),
-        "swish": lambda z: z * special.expit(z),
-        "mish": _mish,
-        "elu": _elu,
-        "selu": _selu,
-        "relu6": lambda z: np.clip(z, 0.0, 6.0),
-        "hardtanh": lambda z: np.clip(z, -1.0, 1.0),
-        "softsign": lambda z: z / (1.0 + np.abs(z)),
-        "sin": np.sin,
-        "cos": np.cos,
-        "exp": np.exp,
-    }.items()
+_INHOMOGENEOUS: dict[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "sigmoid": special.expit,
+    "logistic": special.expit,
+    "gelu": _gelu,
+    "softplus": lambda z: np.logaddexp(0.0, z),
+    "silu": lambda z: z * special.expit(z),
+    "swish": lambda z: z * special.expit(z),
+    "mish": _mish,
+    "elu": _elu,
+    "selu": _selu,
+    "relu6": lambda z: np.clip(z, 0.0, 6.0),
+    "hardtanh": lambda z: np.clip(z, -1.0, 1.0),
+    "softsign": lambda z: z / (1.0 + np.abs(z)),
+    "sin": np.sin,
+    "cos": np.cos,
+    "exp": np.exp,
 }
+
+_REGISTERED = {name: Activation(name, function) for name, function in _INHOMOGENEOUS.items()}
 
 
 def register_activation(activation: Activation) -> None:

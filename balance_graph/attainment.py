@@ -14,17 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, sparse
 from scipy.sparse import csgraph
 
+from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import NotAttainedError
 from balance_graph.manifold import gauge_columns
 from balance_graph.problem import BalanceProblem
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +114,7 @@ class _Search:
     A row with one entry is an edge from (+) or to (-) the ground: a pinned end, or a self-loop of degree other than 1.
     """
 
-    def __init__(self, matrix: sparse.csr_array) -> None:
+    def __init__(self, matrix: Sparse) -> None:
         k = matrix.shape[1]
         self.head, self.tail = self._ends(matrix, k)
         graph = sparse.coo_array((np.ones(self.head.size), (self.tail, self.head)), shape=(k + 1, k + 1)).tocsr()
@@ -128,7 +124,7 @@ class _Search:
         self.same = labels[self.tail] == labels[self.head]
 
     @staticmethod
-    def _ends(matrix: sparse.csr_array, ground: int) -> tuple[Index, Index]:
+    def _ends(matrix: Sparse, ground: int) -> tuple[Index, Index]:
         head = np.full(matrix.shape[0], ground)
         tail = np.full(matrix.shape[0], ground)
         row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -138,7 +134,7 @@ class _Search:
         return head, tail
 
 
-def _dead_rows(matrix: sparse.csr_array, search: _Search) -> tuple[Mask, Array]:
+def _dead_rows(matrix: Sparse, search: _Search) -> tuple[Mask, Array]:
     """Which rows are dead, and a recession direction over the unknowns (zero if none is)."""
     outside = ~search.in_ground
     if not outside.any():
@@ -158,7 +154,7 @@ def _dead_rows(matrix: sparse.csr_array, search: _Search) -> tuple[Mask, Array]:
     return dead, direction
 
 
-def _has_unit_gains(matrix: sparse.csr_array) -> bool:
+def _has_unit_gains(matrix: Sparse) -> bool:
     """Whether the two entries of every row that has two cancel: such rows pass flow on without gain or loss."""
     two = np.diff(matrix.indptr) == 2
     sums = np.asarray(matrix.sum(axis=1)).reshape(-1)
@@ -191,7 +187,7 @@ def _levels(search: _Search, dead: Mask) -> Array:
     return (offset - level)[search.component]
 
 
-def _linear_program(matrix: sparse.csr_array) -> tuple[Mask, Array]:
+def _linear_program(matrix: Sparse) -> tuple[Mask, Array]:
     """Largest set of rows that some direction d with ``A d <= 0`` makes negative, and that direction.
 
     Maximize ``sum s`` subject to ``A d + s <= 0``, ``0 <= s <= 1``. Directions can be added and stretched, so at the
@@ -211,9 +207,7 @@ def _linear_program(matrix: sparse.csr_array) -> tuple[Mask, Array]:
     return dead, result.x[:k] if dead.any() else np.zeros(k)
 
 
-def _dead_nodes(
-    problem: BalanceProblem, matrix: sparse.csr_array, dead: Mask, in_ground: Mask, component: Index
-) -> list[int]:
+def _dead_nodes(problem: BalanceProblem, matrix: Sparse, dead: Mask, in_ground: Mask, component: Index) -> list[int]:
     """Nodes outside the ground's component, in a strongly connected part that a dead edge touches."""
     if not dead.any():
         return []
@@ -222,7 +216,8 @@ def _dead_nodes(
     unknown = np.isin(component[: in_ground.size], component[touched]) & ~in_ground
     basis = problem.manifold.basis
     node = np.repeat(np.arange(basis.shape[0]), np.diff(basis.indptr))
-    return np.unique(node[unknown[basis.indices]]).tolist()
+    dead_nodes: list[int] = np.unique(node[unknown[basis.indices]]).tolist()
+    return dead_nodes
 
 
 def _reasons(problem: BalanceProblem, nodes: list[int]) -> dict[int, str]:

@@ -18,16 +18,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
+from balance_graph._types import Array, Sparse
 from balance_graph.attainment import find_attainment
 from balance_graph.iterate import Iterate
-from balance_graph.laplacian import factorize
+from balance_graph.laplacian import Solve, factorize
 from balance_graph.problem import BalanceProblem, exp_or_inf
 from balance_graph.reduction import Reduction, reduce_problem
-
-Array = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
@@ -158,9 +155,9 @@ def _relative_gap(state: Iterate, log_cost: float, error: Array) -> float:
     return float(np.maximum(up, down).sum()) * (1.0 + 1e-6)
 
 
-def _correction_bound(hessian: sparse.csr_array, solve: object, residual: Array, error: float) -> Array | None:
+def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: float) -> Array | None:
     """A vector s with ``|H^-1 r| <= s`` for every ``|r| <= residual``, or None."""
-    reach = np.abs(solve(2.0 * residual))  # type: ignore[operator]
+    reach: Array = np.abs(solve(2.0 * residual))
     size = abs(hessian) @ reach
     row = np.repeat(np.arange(hessian.shape[0]), np.diff(hessian.indptr))
     stieltjes = bool(np.all(hessian.data[row != hessian.indices] <= 0.0))
@@ -173,4 +170,5 @@ def _correction_bound(hessian: sparse.csr_array, solve: object, residual: Array,
         inverse = np.linalg.inv(hessian.toarray())
     except np.linalg.LinAlgError:
         return None
-    return 2.0 * (np.abs(inverse) @ residual)
+    bound: Array = 2.0 * (np.abs(inverse) @ residual)
+    return bound

@@ -1,29 +1,26 @@
 """Clusters: sets of unknowns whose inner flows dwarf all that enters or leaves them.
 
 In floating point the common shift of such a set (a strong cycle, weakly attached to the rest) is lost in the balance
-equations of its members. `cluster_basis` finds the sets, from a maximum spanning tree of the flows, and returns a basis
-of the unknowns in which each has a shift of its own; the columns of ``A Z`` for a shift hold exact zeros inside the set.
+equations of its members. `cluster_basis` finds the sets, from a maximum spanning tree of the flows, and returns a
+basis of the unknowns in which each has a shift of its own; the columns of ``A Z`` for a shift hold exact zeros inside.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from balance_graph._types import Array, Index, Sparse
 from balance_graph.manifold import clean, spread_ratios
 from balance_graph.problem import log_sum
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 # A set earns a shift of its own when its weakest inner link carries this many times all that crosses its border;
 # below that the shift loses less than two digits, and the extra unknowns would only cost time.
 _LOG_RATIO = float(np.log(64.0))
 
 
-def cluster_basis(matrix: sparse.csr_array, log_slopes: Array) -> sparse.csr_array | None:
+def cluster_basis(matrix: Sparse, log_slopes: Array) -> Sparse | None:
     """Basis Z, shape (n, n), of the unknowns with one column per cluster; None where there is no cluster.
 
     Parameters
@@ -48,7 +45,7 @@ def cluster_basis(matrix: sparse.csr_array, log_slopes: Array) -> sparse.csr_arr
     return _basis(sets, n) if sets else None
 
 
-def _ends(matrix: sparse.csr_array, lengths: Index) -> tuple[Index, Index]:
+def _ends(matrix: Sparse, lengths: Index) -> tuple[Index, Index]:
     """The two unknowns of each row; n stands for the ground."""
     n = matrix.shape[1]
     one, two = np.full(lengths.size, n), np.full(lengths.size, n)
@@ -83,14 +80,16 @@ def _candidates(forest: list[tuple[float, int, int]], ground: int) -> list[tuple
             vertex = parent[vertex]
         return vertex
 
-    found = []
+    found: list[tuple[float, Index]] = []
     for level, a, b in forest:
         small, large = sorted((find(a), find(b)), key=lambda root: len(members[root]))
         still = members[small][0] == ground or members[large][0] == ground
-        for root in (small, large):
-            # What holds the ground cannot shift; the ground is kept in front of its set, alone.
-            if members[root][0] != ground and weakest.get(root, -np.inf) - level > _LOG_RATIO:
-                found.append((weakest[root], np.array(members[root])))
+        # What holds the ground cannot shift; the ground is kept in front of its set, alone.
+        found.extend(
+            (weakest[root], np.array(members[root]))
+            for root in (small, large)
+            if members[root][0] != ground and weakest.get(root, -np.inf) - level > _LOG_RATIO
+        )
         members[large] = [ground] if still else members[large] + members[small]
         parent[small] = large
         weakest[large] = level
@@ -109,7 +108,7 @@ def _log_flow_across(members: Index, one: Index, two: Index, log_slopes: Array) 
     return log_sum(log_slopes[inside[one] != inside[two]])
 
 
-def _free_shift(matrix: sparse.csr_array, members: Index) -> Array | None:
+def _free_shift(matrix: Sparse, members: Index) -> Array | None:
     """How the members move together so that every row with both ends inside the set stays; None if they cannot.
 
     All by the same amount with degrees 1; otherwise in the ratios that the gains of the inner rows ask for.
@@ -124,7 +123,7 @@ def _free_shift(matrix: sparse.csr_array, members: Index) -> Array | None:
     return None
 
 
-def _basis(sets: list[tuple[Index, Array]], n: int) -> sparse.csr_array:
+def _basis(sets: list[tuple[Index, Array]], n: int) -> Sparse:
     """Columns: each set's shift and the single unknowns, less one child of each set.
 
     The sets are nested or disjoint. In each set one child (an unknown or a smaller set) gives up its own column: the
@@ -142,6 +141,6 @@ def _basis(sets: list[tuple[Index, Array]], n: int) -> sparse.csr_array:
     return sparse.csr_array(sparse.csc_array((values, indices, indptr), shape=(n, n)))
 
 
-def in_basis(matrix: sparse.csr_array, basis: sparse.csr_array) -> sparse.csr_array:
+def in_basis(matrix: Sparse, basis: Sparse) -> Sparse:
     """``A Z``, with the entries that cancel inside a cluster exactly zero."""
     return clean(matrix @ basis)

@@ -16,21 +16,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from balance_graph._types import Array, Index, Sparse
 from balance_graph.laplacian import factorize
 from balance_graph.problem import log_ratio, log_sum_by
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
 class BalanceEquations:
     """The balance equations of rows with matrix A (n_rows, n_unknowns); see the module's text."""
 
-    matrix: sparse.csr_array
+    matrix: Sparse
     _row: Index = field(init=False)
     _column: Index = field(init=False)
     _side: Index = field(init=False)
@@ -68,7 +65,7 @@ class BalanceEquations:
         """F: ``log in - log out`` of each unknown."""
         return log_ratio(*self.log_sides(log_slopes))
 
-    def _shares(self, log_slopes: Array, log_norm: Array) -> sparse.csr_array:
+    def _shares(self, log_slopes: Array, log_norm: Array) -> Sparse:
         """W^T: each row's signed share ``A_tk y_t / norm`` (norm by unknown and side)."""
         sign, pattern = self._transposed
         with np.errstate(over="ignore", invalid="ignore"):
@@ -88,7 +85,7 @@ class BalanceEquations:
         shares = self._shares(log_slopes, np.concatenate([log_diagonal, log_diagonal]))
         return self._product(shares, ratio), shares
 
-    def _product(self, shares: sparse.csr_array, ratio: Array) -> Any:
+    def _product(self, shares: Sparse, ratio: Array) -> Any:
         """``W^T diag(kappa) A``."""
         return shares @ sparse.dia_array((ratio[None], 0), shape=(ratio.size, ratio.size)) @ self.matrix
 
@@ -105,7 +102,7 @@ class BalanceEquations:
         """
         matrix, shares = self.hessian(log_slopes, ratio)
         solve = factorize(matrix)
-        direction = None if solve is None else _finite(solve(-np.asarray(shares.sum(axis=1)).reshape(-1)))
+        direction = None if solve is None else _finite(solve(-(shares @ np.ones(ratio.size))))
         if direction is None:
             return None
         return direction / max(1.0, float(np.abs(ratio * (self.matrix @ direction)).max(initial=0.0)))

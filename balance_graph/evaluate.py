@@ -11,15 +11,14 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from balance_graph._types import Array, Sparse
 from balance_graph.activations import Activation
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph import compile_graph, node_activation, roles_of
-
-Array = NDArray[np.float64]
 
 
 def evaluate(
@@ -99,9 +98,11 @@ class _Network:
         source = np.isin(np.arange(self.size), np.concatenate([self.inputs, self.biases]))
         levels = _levels(tail[~delayed], head[~delayed], self.size)
         functions = [node_activation(data, node) for node, data in G.nodes(data=True)]
-        self.stages = [_by_function(np.flatnonzero((levels == k) & ~source), functions) for k in range(levels.max(initial=-1) + 1)]
+        self.stages = [
+            _by_function(np.flatnonzero((levels == k) & ~source), functions) for k in range(levels.max(initial=-1) + 1)
+        ]
 
-    def _matrix(self, values: Array, head: Any, tail: Any, chosen: Any) -> sparse.csr_array:
+    def _matrix(self, values: Array, head: Any, tail: Any, chosen: Any) -> Sparse:
         return sparse.csr_array((values[chosen], (head[chosen], tail[chosen])), shape=(self.size, self.size))
 
     def sequence(self, x: Array, steps: int | None) -> tuple[Array, tuple[int, ...]]:
@@ -143,7 +144,7 @@ class _Network:
 
 def _levels(tail: Any, head: Any, size: int) -> Any:
     """Level of each node of a DAG: the number of edges on the longest path that ends there."""
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(range(size))
     graph.add_edges_from(zip(tail.tolist(), head.tolist(), strict=True))
     levels = np.zeros(size, dtype=np.intp)

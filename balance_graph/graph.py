@@ -8,16 +8,14 @@ from typing import Any, NoReturn
 
 import networkx as nx
 import numpy as np
-from numpy.typing import NDArray
 
+from balance_graph._types import Array, Mask
 from balance_graph.activations import Activation, activation
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.problem import BalanceProblem, check_groups, log_abs
 from balance_graph.regularizers import Lp, Regularizer, as_regularizer
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 Node = Hashable
 
 ROLES = ("input", "hidden", "output", "bias")
@@ -135,9 +133,7 @@ def node_activation(data: Mapping[str, Any], node: Node) -> Activation:
 
 def roles_of(G: nx.DiGraph[Any]) -> dict[Node, str]:  # noqa: N803
     """Role of every node."""
-    return {
-        node: node_role(data, node, G.in_degree(node), G.out_degree(node)) for node, data in G.nodes(data=True)
-    }
+    return {node: node_role(data, node, G.in_degree(node), G.out_degree(node)) for node, data in G.nodes(data=True)}
 
 
 def _pinned_and_degree(G: nx.DiGraph[Any], in_degree: Any, out_degree: Any) -> tuple[Mask, Array]:  # noqa: N803
@@ -215,7 +211,9 @@ class _Edges:
 
     def labels(self, name: str) -> Any:
         values = [data.get(name) for data in self.attributes]
-        found = _labels(values, name, [(self.names[j], self.names[i]) for j, i in zip(self.tail, self.head, strict=True)])
+        found = _labels(
+            values, name, [(self.names[j], self.names[i]) for j, i in zip(self.tail, self.head, strict=True)]
+        )
         return np.full(len(values), -1, dtype=np.intp) if found is None else found
 
     def check_shared(self, shared: Any, **columns: Array | None) -> None:

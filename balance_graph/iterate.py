@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from balance_graph._types import Array
 from balance_graph.clusters import cluster_basis, in_basis
 from balance_graph.equations import BalanceEquations
 from balance_graph.reduction import Reduction
-
-Array = NDArray[np.float64]
 
 # A step is taken when it lowers max|F| by this share of what its length promises.
 _SUFFICIENT = 1e-4

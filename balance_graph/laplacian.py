@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import MatrixRankWarning, splu
 
-Array = NDArray[np.float64]
+from balance_graph._types import Array
+
 Solve = Callable[[Array], Array]
 
 

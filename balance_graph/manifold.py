@@ -12,20 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.sparse.linalg import splu
 
 from balance_graph._paths import cycle_equations, path_equations
+from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 FORMS = ("nodes", "cycles", "paths")
 # Coefficients are sums of products of degrees of order one: an entry this far below the largest is rounding.
@@ -88,7 +86,7 @@ class Manifold:
         return np.flatnonzero(~self.pinned)
 
     @cached_property
-    def incidence(self) -> sparse.csr_array:
+    def incidence(self) -> Sparse:
         """The matrix B, shape (n_edges, n_free): +1 at the head, -c at the tail, the sum at a self-loop."""
         column = np.where(self.pinned, -1, np.cumsum(~self.pinned) - 1)
         return _edge_matrix(self, column, np.ones(self.n_nodes), self.free_nodes.size)
@@ -113,12 +111,12 @@ class Manifold:
         return self._ties[2]
 
     @cached_property
-    def tied_incidence(self) -> sparse.csr_array:
+    def tied_incidence(self) -> Sparse:
         """B restricted to log-scales that obey ties and fixed edges: (n_edges, n_coordinates)."""
         return _edge_matrix(self, self.coordinate, self.ratio, self.n_coordinates)
 
     @cached_property
-    def subspace(self) -> sparse.csr_array | None:
+    def subspace(self) -> Sparse | None:
         """Basis of the coordinates that obey shared weights, or None where that is all of them."""
         if self.shared is None or not np.any(self.shared >= 0):
             return None
@@ -126,7 +124,7 @@ class Manifold:
         return None if basis.shape[0] == basis.shape[1] else basis
 
     @cached_property
-    def basis(self) -> sparse.csr_array:
+    def basis(self) -> Sparse:
         """The matrix T with ``l = T u``, shape (n_nodes, n_unknowns)."""
         rows = np.flatnonzero(self.coordinate >= 0)
         ties = sparse.csr_array(
@@ -135,7 +133,7 @@ class Manifold:
         return ties if self.subspace is None else sparse.csr_array(ties @ self.subspace)
 
     @cached_property
-    def reduced_incidence(self) -> sparse.csr_array:
+    def reduced_incidence(self) -> Sparse:
         """The matrix ``A = B T`` with ``L = A u``, shape (n_edges, n_unknowns)."""
         return self.tied_incidence if self.subspace is None else clean(self.tied_incidence @ self.subspace)
 
@@ -152,9 +150,9 @@ class Manifold:
     @property
     def dimension(self) -> int:
         """Dimension of the manifold: the rank of A, the number of free scales less the gauges."""
-        return self.reduced_incidence.shape[1] - self.gauges.size
+        return int(self.reduced_incidence.shape[1]) - self.gauges.size
 
-    def equations(self, form: str = "cycles", *, max_paths: int = 10_000) -> sparse.csr_array:
+    def equations(self, form: str = "cycles", *, max_paths: int = 10_000) -> Sparse:
         """Matrix C, one column per edge, with ``C L = 0`` exactly for the log-gains on the manifold.
 
         Parameters
@@ -183,7 +181,7 @@ class Manifold:
         cycles = sparse.vstack([cycle_equations(*quotient, self.n_edges), *extra])
         return _complete(sparse.csr_array(equations), sparse.csr_array(cycles), self.n_edges - self.dimension)
 
-    def _quotient(self) -> tuple[tuple[Index, Index, Array], list[sparse.csr_array]]:
+    def _quotient(self) -> tuple[tuple[Index, Index, Array], list[Sparse]]:
         """Tail, head and tail degree with pinned nodes merged to -1 and tied nodes merged; further equations."""
         vertex = np.arange(self.n_nodes)
         if self.group is not None:
@@ -195,9 +193,7 @@ class Manifold:
         if self.fixed is not None and self.fixed.any():
             rows = np.flatnonzero(self.fixed)
             extra.append(
-                sparse.csr_array(
-                    (np.ones(rows.size), (np.arange(rows.size), rows)), shape=(rows.size, self.n_edges)
-                )
+                sparse.csr_array((np.ones(rows.size), (np.arange(rows.size), rows)), shape=(rows.size, self.n_edges))
             )
         if self.shared is not None and np.any(self.shared >= 0):
             extra.append(_shared_rows(self))
@@ -268,7 +264,9 @@ class Manifold:
             log_gains = [log_gains[edge] for edge in self.edges]
         vector = np.asarray(log_gains, dtype=float)
         if vector.shape != (self.n_edges,) or not np.all(np.isfinite(vector)):
-            message = f"log-gains must be {self.n_edges} finite numbers in the order of .edges, got shape {vector.shape}"
+            message = (
+                f"log-gains must be {self.n_edges} finite numbers in the order of .edges, got shape {vector.shape}"
+            )
             raise InvalidParameterError(message)
         return vector
 
@@ -280,7 +278,7 @@ def check_form(form: str) -> None:
         raise InvalidParameterError(message)
 
 
-def _edge_matrix(manifold: Manifold, column: Index, ratio: Array, width: int) -> sparse.csr_array:
+def _edge_matrix(manifold: Manifold, column: Index, ratio: Array, width: int) -> Sparse:
     """Rows ``ratio[head]`` at the head's column, ``-c ratio[tail]`` at the tail's; columns < 0 are left out."""
     m = manifold.n_edges
     edge = np.arange(m)
@@ -293,7 +291,7 @@ def _edge_matrix(manifold: Manifold, column: Index, ratio: Array, width: int) ->
     return clean(sparse.csr_array((values, (rows, columns)), shape=(m, width)))
 
 
-def clean(matrix: Any) -> sparse.csr_array:
+def clean(matrix: Any) -> Sparse:
     """CSR without the entries that are rounding of an exact zero."""
     result = sparse.csr_array(matrix)
     result.sum_duplicates()
@@ -302,9 +300,9 @@ def clean(matrix: Any) -> sparse.csr_array:
     return result
 
 
-def _shared_rows(manifold: Manifold) -> sparse.csr_array:
+def _shared_rows(manifold: Manifold) -> Sparse:
     """Equations ``L_e - L_first = 0`` over the edges: every shared edge against the first of its label."""
-    assert manifold.shared is not None  # noqa: S101  (callers have looked)
+    assert manifold.shared is not None
     first = first_of_label(manifold.shared)
     later = np.flatnonzero((manifold.shared >= 0) & (first != np.arange(manifold.n_edges)))
     row = np.arange(later.size)
@@ -356,7 +354,9 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
 
 def _links(manifold: Manifold) -> tuple[Index, Index, Array, Mask]:
     """Pairs of nodes whose log-scales determine each other: ``l_two = gain * l_one``; and which pairs are ties."""
-    one, two, gain = [], [], []
+    one: list[Index] = []
+    two: list[Index] = []
+    gain: list[Array] = []
     if manifold.group is not None and np.any(manifold.group >= 0):
         first = first_of_label(manifold.group)
         members = np.flatnonzero(first != np.arange(manifold.n_nodes))
@@ -406,7 +406,7 @@ def _raise_tie_conflict(manifold: Manifold, one: Index, two: Index) -> None:
     raise InvalidNetworkError(message)
 
 
-def null_space(matrix: sparse.csr_array) -> sparse.csr_array:
+def null_space(matrix: Sparse) -> Sparse:
     """Sparse basis N, shape (n, n - rank), of the solutions of ``matrix @ x = 0``, by elimination.
 
     Each column belongs to one unknown that stays free and holds 1 there; if the solutions are groups of unknowns in
@@ -424,14 +424,14 @@ def null_space(matrix: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array((values, (rows, columns)), shape=(width, len(free)))
 
 
-def independent_rows(matrix: sparse.csr_array) -> sparse.csr_array:
+def independent_rows(matrix: Sparse) -> Sparse:
     """The rows that are not combinations of those before them: the same solutions, without redundancy."""
     kept: list[int] = []
     _eliminate(matrix, kept)
     return sparse.csr_array(matrix[kept])
 
 
-def _eliminate(matrix: sparse.csr_array, kept: list[int] | None = None) -> dict[int, dict[int, float]]:
+def _eliminate(matrix: Sparse, kept: list[int] | None = None) -> dict[int, dict[int, float]]:
     """Reduced row echelon form: each pivot unknown as a combination of the unknowns that stay free.
 
     The numbers of the rows that gave a pivot are appended to `kept`.
@@ -439,7 +439,7 @@ def _eliminate(matrix: sparse.csr_array, kept: list[int] | None = None) -> dict[
     pivots: dict[int, dict[int, float]] = {}
     users: dict[int, set[int]] = {}
     indptr, indices, data = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
-    for number, (start, stop) in enumerate(zip(indptr[:-1], indptr[1:], strict=True)):
+    for number, (start, stop) in enumerate(pairwise(indptr)):
         row: dict[int, float] = {}
         largest = 0.0
         for column, value in zip(indices[start:stop], data[start:stop], strict=True):
@@ -476,7 +476,7 @@ def _add_pivot(row: dict[int, float], pivots: dict[int, dict[int, float]], users
         users.setdefault(column, set()).add(pivot)
 
 
-def gauge_columns(matrix: sparse.csr_array) -> Index:
+def gauge_columns(matrix: Sparse) -> Index:
     """Columns to drop so that the rest have full rank, one for each dimension of the null space.
 
     Rows with at most two entries form a graph: a component without a row of one entry (a link to the ground) is free
@@ -503,7 +503,7 @@ def gauge_columns(matrix: sparse.csr_array) -> Index:
     return np.sort(first[~grounded])
 
 
-def _complete(equations: sparse.csr_array, candidates: sparse.csr_array, rank: int) -> sparse.csr_array:
+def _complete(equations: Sparse, candidates: Sparse, rank: int) -> Sparse:
     """Append those candidate rows that raise the rank of the equations, until it is `rank`."""
     pivots = len(_eliminate(equations))
     for k in range(candidates.shape[0]):

@@ -16,13 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.regularizers import Regularizer, Rows, as_regularizer
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 
 def log_sum_by(index: Index, log_values: Array, size: int) -> Array:
@@ -271,8 +268,12 @@ def _describe(manifold: Manifold, node: int) -> str:
     return "pinned" if manifold.pinned[node] else f"degree {manifold.degree[node]:g}"
 
 
-def _canonical(matrix: Any) -> Any:
-    if not sparse.issparse(matrix):
+def _is_sparse(value: Any) -> bool:
+    return bool(sparse.issparse(value))
+
+
+def _canonical(matrix: Sparse) -> Sparse:
+    if not _is_sparse(matrix):
         message = f"W must be a scipy sparse array or matrix, got {type(matrix).__name__}; wrap it in csr_array"
         raise InvalidParameterError(message)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -281,7 +282,7 @@ def _canonical(matrix: Any) -> Any:
     if np.iscomplexobj(matrix) or matrix.dtype == object:
         message = f"W must hold real numbers, got dtype {matrix.dtype}; balance abs(W)"
         raise InvalidParameterError(message)
-    result = sparse.csr_array(matrix)
+    result: Sparse = sparse.csr_array(matrix)
     if not result.has_canonical_format:
         result = result.copy()
         result.sum_duplicates()
@@ -328,11 +329,11 @@ def _group_array(groups: ArrayLike | None, n: int) -> Index | None:
 def _log_coefficient(coefficient: Any, matrix: Any, tail: Index, head: Index) -> Array:
     if coefficient is None:
         return np.zeros(tail.size)
-    if sparse.issparse(coefficient):
+    if _is_sparse(coefficient):
         if coefficient.shape != matrix.shape:
             message = f"coefficient must have the shape {matrix.shape} of W, got {coefficient.shape}"
             raise InvalidParameterError(message)
-        values = np.asarray(sparse.csr_array(coefficient)[tail, head], dtype=float).reshape(-1)
+        values: Array = np.asarray(sparse.csr_array(coefficient)[tail, head], dtype=np.float64).reshape(-1)
     elif np.ndim(coefficient) == 0:
         values = np.full(tail.size, float(coefficient))
     else:

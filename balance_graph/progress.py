@@ -11,7 +11,7 @@ from balance_graph._optional import import_optional
 Report = Callable[[int, float, float], None]
 
 
-def silent(iteration: int, log_cost: float, imbalance: float) -> None:  # noqa: ARG001
+def silent(iteration: int, log_cost: float, imbalance: float) -> None:
     """Report nothing."""
 
 

@@ -10,16 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.manifold import gauge_columns
 from balance_graph.problem import BalanceProblem, log_sum
 from balance_graph.regularizers import Rows
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +45,7 @@ class Reduction:
     center: Array
     rows: Rows
     base: Array
-    matrix: sparse.csr_array
+    matrix: Sparse
     unknowns: Index
     gauges: Index
     log_constant: float
@@ -104,5 +100,5 @@ def reduce_problem(problem: BalanceProblem, live: Mask, center: Array | None = N
     )
 
 
-def _select(matrix: Any, rows: Index, columns: Index) -> sparse.csr_array:
+def _select(matrix: Any, rows: Index, columns: Index) -> Sparse:
     return sparse.csr_array(sparse.csr_array(matrix)[rows][:, columns])

@@ -12,36 +12,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
-
-
-class Rows(Protocol):
-    """The cost of a network as rows: what a compiled regularizer offers."""
-
-    edge: Index
-
-    def log_costs(self, log_gains: Array) -> Array:
-        """Logarithm of each row's cost at the log-gain of its edge."""
-
-    def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
-        """Logarithm of each row's slope, and the ratio of curvature to slope."""
-
-    def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
-        """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
-
-    def take(self, selection: NDArray[Any]) -> Rows:
-        """The selected rows."""
-
-    def renumbered(self, edge: Index) -> Rows:
-        """The same rows on edges of other numbers."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +30,24 @@ class PowerRows:
     exponent: Array
 
     def log_costs(self, log_gains: Array) -> Array:
+        """Logarithm of each row's cost at the log-gain of its edge."""
         return self.log_amplitude + self.exponent * log_gains
 
     def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
+        """Logarithm of each row's slope, and the ratio of curvature to slope."""
         return self.log_costs(log_gains) + np.log(self.exponent), self.exponent
 
     def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
+        """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
         # (y / p) h(u), and y / p is the row's cost.
         return np.exp(self.log_costs(log_gains) - log_unit) * _entropy(change)
 
     def take(self, selection: NDArray[Any]) -> PowerRows:
+        """The selected rows."""
         return PowerRows(self.edge[selection], self.log_amplitude[selection], self.exponent[selection])
 
     def renumbered(self, edge: Index) -> PowerRows:
+        """The same rows on edges of other numbers."""
         return replace(self, edge=edge)
 
 
@@ -79,10 +61,12 @@ class FunctionRows:
     regularizer: LogConvex
 
     def log_costs(self, log_gains: Array) -> Array:
+        """Logarithm of each row's cost at the log-gain of its edge."""
         with np.errstate(divide="ignore"):
             return self.log_coefficient + np.log(self.regularizer.evaluate("value", self.log_weight + log_gains))
 
     def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
+        """Logarithm of each row's slope, and the ratio of curvature to slope."""
         log_weights = self.log_weight + log_gains
         slopes = self.regularizer.evaluate("slope", log_weights)
         curvatures = self.regularizer.evaluate("curvature", log_weights)
@@ -92,6 +76,7 @@ class FunctionRows:
             return self.log_coefficient + np.log(slopes), ratio
 
     def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
+        """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
         # The gap is the integral of L'(s) - L from the flow y to y (1 + u), with L' the inverse of the slope: at most
         # the change of flow times the distance to any log-gain whose slope lies beyond y (1 + u).
         log_slopes, ratio = self.log_slopes(log_gains)
@@ -106,12 +91,17 @@ class FunctionRows:
         return np.full(change.size, np.inf)
 
     def take(self, selection: NDArray[Any]) -> FunctionRows:
+        """The selected rows."""
         return FunctionRows(
             self.edge[selection], self.log_coefficient[selection], self.log_weight[selection], self.regularizer
         )
 
     def renumbered(self, edge: Index) -> FunctionRows:
+        """The same rows on edges of other numbers."""
         return replace(self, edge=edge)
+
+
+Rows: TypeAlias = PowerRows | FunctionRows
 
 
 def _entropy(u: Array) -> Array:

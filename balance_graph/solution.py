@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
+from balance_graph._types import Array
 from balance_graph.problem import exp_or_inf
 
-Array = NDArray[np.float64]
 
-
-class Status(str, Enum):
+class Status(StrEnum):
     """How a solver ended; the value is a word, `advice` says what to do about it."""
 
     CONVERGED = "converged"
@@ -28,16 +24,13 @@ class Status(str, Enum):
         """What the status means for the result, and what to try next."""
         return _ADVICE[self]
 
-    def __str__(self) -> str:
-        return self.value
-
 
 _ADVICE = {
     Status.CONVERGED: "the relative imbalance is within the tolerance",
     Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, or solver='newton'",
     Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
     Status.LIMIT: "the limit on iterations came first; raise max_iterations or max_sweeps, or use solver='newton'",
-    Status.INTERRUPTED: "interrupted by the user; the log-scales reached so far are valid, the network computes the same",
+    Status.INTERRUPTED: "interrupted by the user; any state reached computes the same function",
 }
 
 

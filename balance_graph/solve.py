@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from balance_graph._types import Array
 from balance_graph.attainment import Attainment, find_attainment
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem import BalanceProblem
@@ -18,8 +19,6 @@ from balance_graph.solution import Outcome, Solution
 from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import StochasticSolver
-
-Array = NDArray[np.float64]
 
 # cvxpy answers in well under a second up to here, and is the reference; above, Newton alone is as exact and faster.
 _AUTO_CVXPY_EDGES = 2000
@@ -40,7 +39,11 @@ def as_solver(solver: str | Solver, n_edges: int) -> Solver:
     if solver == "auto":
         solver = "cvxpy" if n_edges <= _AUTO_CVXPY_EDGES else "newton"
     if isinstance(solver, str):
-        known = {"cvxpy": CvxpySolver, "newton": NewtonSolver, "stochastic": StochasticSolver}
+        known: dict[str, Callable[[], Solver]] = {
+            "cvxpy": CvxpySolver,
+            "newton": NewtonSolver,
+            "stochastic": StochasticSolver,
+        }
         if solver not in known:
             message = f"solver must be 'auto', {', '.join(map(repr, known))} or a solver object; got {solver!r}"
             raise InvalidParameterError(message)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
+from balance_graph._types import Array, Index, Sparse
 from balance_graph.problem import log_ratio, log_sum_by
 from balance_graph.reduction import Reduction
 from balance_graph.regularizers import Rows
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +36,7 @@ class Block:
     value: Array
 
     @classmethod
-    def of(cls, reduction: Reduction, columns: sparse.csc_array, unknowns: Index) -> Block:
+    def of(cls, reduction: Reduction, columns: Sparse, unknowns: Index) -> Block:
         """The block of the given unknowns; `columns` is A by columns."""
         part = columns[:, unknowns].tocoo()
         return cls(unknowns, reduction.rows.take(part.row), part.row, part.col, part.data)
@@ -54,7 +50,8 @@ class Block:
         sums = log_sum_by(side, weighted, 2 * count)
         with np.errstate(invalid="ignore"):
             share = np.exp(weighted - sums[side])
-        slope = np.bincount(self.owner, np.where(share > 0, share * ratio * np.abs(self.value), 0.0), minlength=count)
+        weights = np.where(share > 0, share * ratio * np.abs(self.value), 0.0)
+        slope: Array = np.bincount(self.owner, weights, minlength=count).astype(float)
         return log_ratio(sums[:count], sums[count:]), slope
 
     def log_imbalance(self, log_gains: Array) -> float:

@@ -28,7 +28,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @compiled
 def sides(k, start, row, rate, log_size, log_flow, shift):  # type: ignore[no-untyped-def]
-    """log in - log out of unknown k after a shift, and the derivative of that by the shift."""
+    """Log in - log out of unknown k after a shift, and the derivative of that by the shift."""
     top_in = top_out = -math.inf
     for e in range(start[k], start[k + 1]):
         value = log_size[e] + log_flow[row[e]] + rate[e] * shift
@@ -222,7 +222,7 @@ def update_neighbor(  # type: ignore[no-untyped-def]
 
 @compiled
 def first_fit_colors(start, neighbor):  # type: ignore[no-untyped-def]
-    """Color of each vertex of a graph in CSR form, adjacent vertices differing: the least color still free, in order."""
+    """Color of each vertex of a graph in CSR form, in turn the least that no neighbor has."""
     n = start.size - 1
     color = np.full(n, -1, np.int64)
     taken = np.full(n + 1, -1, np.int64)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
 from balance_graph.iterate import Iterate
 from balance_graph.manifold import Manifold, check_form, independent_rows
@@ -22,9 +22,6 @@ from balance_graph.regularizers import FunctionRows, PowerRows, Rows, check_posi
 from balance_graph.solution import History, Outcome, Status
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import local_sweeps
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 # cvxpy's words for how a backend ended. What is missing has no values to return.
 _STATUSES = {
@@ -82,7 +79,9 @@ class ConvexProblem:
         """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling."""
         values = _parameter_values(problem.rows)
         if problem.manifold.edges != self.edges or values.shape != self.log_coefficients.shape:
-            message = "set_weights needs the same edges in the same order, zero where they were zero; build anew instead"
+            message = (
+                "set_weights needs the same edges in the same order, zero where they were zero; build anew instead"
+            )
             raise InvalidParameterError(message)
         self.log_coefficients.value = values
 
@@ -130,7 +129,7 @@ def _cost(rows: Rows, parameter: Any, log_gains: Any) -> Any:
 
     if isinstance(rows, PowerRows):
         return cp.sum(cp.exp(parameter + cp.multiply(rows.exponent, log_gains[rows.edge])))
-    assert isinstance(rows, FunctionRows)  # noqa: S101  (there are two kinds of rows)
+    assert isinstance(rows, FunctionRows)
     expression = rows.regularizer.expression
     if expression is None:
         message = (
@@ -209,7 +208,7 @@ class CvxpySolver:
         else:
             displacement, status, iterations = self._direct(reduction, center)
         state = _record(reduction, displacement, history, report)
-        notes = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
+        notes: tuple[str, ...] = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
         if not self.polish:
             balanced = float(np.tanh(0.5 * state.largest)) <= _UNPOLISHED
             return Outcome(displacement, status if balanced else Status.INACCURATE, iterations, history, notes)
@@ -226,7 +225,7 @@ class CvxpySolver:
             values = rows.log_costs(log_gains)
             values = values - values.max()
         else:
-            assert isinstance(rows, FunctionRows)  # noqa: S101  (there are two kinds of rows)
+            assert isinstance(rows, FunctionRows)
             values = rows.log_weight + log_gains
         model = build_convex_problem(manifold, rows, form=self.form, values=values)
         status, iterations = self._solve(model.problem, model.log_gains)
@@ -243,7 +242,8 @@ class CvxpySolver:
         radius = cp.Parameter(nonneg=True, value=1.0)
         change = sparse.csr_matrix(reduction.matrix) @ step
         model = cp.Problem(
-            cp.Minimize(slope @ change + 0.5 * cp.sum_squares(cp.multiply(root, change))), [cp.norm_inf(change) <= radius]
+            cp.Minimize(slope @ change + 0.5 * cp.sum_squares(cp.multiply(root, change))),
+            [cp.norm_inf(change) <= radius],
         )
         displacement, total = center, 0
         for _ in range(200):
@@ -312,7 +312,7 @@ def _live_manifold(reduction: Reduction) -> tuple[Manifold, Rows]:
     return manifold, reduction.rows.renumbered(np.searchsorted(kept, edges)[place])
 
 
-def _least_squares(matrix: sparse.csr_array, gains: Array) -> Array:
+def _least_squares(matrix: Sparse, gains: Array) -> Array:
     """The displacement whose log-gains are nearest to the given ones."""
     normal = sparse.csc_matrix(matrix.T @ matrix)
     return np.atleast_1d(np.asarray(spsolve(normal, matrix.T @ gains)))

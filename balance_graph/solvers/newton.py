@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
 from balance_graph.iterate import Iterate
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
 from balance_graph.regularizers import check_positive
 from balance_graph.solution import History, Outcome, Status
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from balance_graph._types import Array, Index, Sparse
 from balance_graph.equations import BalanceEquations
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.progress import Report, silent
@@ -18,9 +18,6 @@ from balance_graph.reduction import Reduction
 from balance_graph.regularizers import PowerRows, check_positive
 from balance_graph.solution import History, Outcome, Status
 from balance_graph.solvers._blocks import Block
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 ORDERS = ("random", "shuffled", "cyclic", "greedy", "colored")
 
@@ -143,7 +140,9 @@ def _sweeper(
     if order == "greedy":
         return _greedy(reduction, displacement, tol) if compiled else _greedy_blocks(reduction, displacement)
     orders = _orders(order, reduction.size, generator)
-    return _kernel_sweeps(reduction, displacement, orders) if compiled else _single_sweeps(reduction, displacement, orders)
+    return (
+        _kernel_sweeps(reduction, displacement, orders) if compiled else _single_sweeps(reduction, displacement, orders)
+    )
 
 
 def _orders(order: str, size: int, generator: np.random.Generator) -> Iterator[Index]:
@@ -170,7 +169,7 @@ class _Entries:
     def of(cls, reduction: Reduction) -> _Entries:
         columns = sparse.csc_array(reduction.matrix)
         rows = reduction.rows
-        assert isinstance(rows, PowerRows)  # noqa: S101  (the caller has chosen the compiled loops)
+        assert isinstance(rows, PowerRows)
         row = columns.indices.astype(np.intp)
         return cls(
             start=columns.indptr.astype(np.intp),
@@ -226,7 +225,7 @@ def _other_entries(entries: _Entries, n_rows: int) -> Index:
     return other
 
 
-def _color_classes(matrix: sparse.csr_array) -> list[Index]:
+def _color_classes(matrix: Sparse) -> list[Index]:
     from balance_graph.solvers import _kernels
 
     if matrix.shape[1] == 0:
