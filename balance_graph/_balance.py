@@ -14,13 +14,13 @@ from balance_graph._types import Array
 from balance_graph.attainment import Attainment, find_attainment
 from balance_graph.certificate import Certificate, certify_problem
 from balance_graph.errors import InvalidParameterError, SolverError, UnsupportedError
-from balance_graph.graph import compile_graph, node_activation, node_role, scaled_graph
+from balance_graph.graph import compile_graph, node_activation, node_role, roles_of, scaled_graph
 from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
 from balance_graph.regularizers import Regularizer, as_regularizer, check_positive
 from balance_graph.solution import History, Solution, Status
-from balance_graph.solve import Solver, solve
+from balance_graph.solve import Solver, solve, without_edges
 from balance_graph.solvers.convex import ConvexProblem, build_convex_problem
 from balance_graph.solvers.newton import NewtonSolver
 
@@ -179,6 +179,8 @@ def balance(
         If the network breaks the contract; the message names the node or edge.
     NotAttainedError
         If the minimum is not attained and `on_unattained` is ``"raise"``.
+    UnsupportedError
+        If a balanced weight lies outside the range of floats; `solve` gives its log-scales all the same.
 
     Notes
     -----
@@ -195,11 +197,10 @@ def balance(
     problem = compile_graph(G, regularizer, weight=weight)
     solution = _solve(problem, solver, on_unattained, progress)
     dead = _edge_mask(problem, solution.pruned_edges)
-    pruned = replace(problem, log_weight=np.where(dead, -np.inf, problem.log_weight))
     return BalanceResult(
         graph=scaled_graph(G, problem, solution.log_scales, weight=weight, dead=dead),
         log_scales=_by_free_node(problem, solution.log_scales),
-        certificate=certify_problem(pruned, solution.log_scales),
+        certificate=certify_problem(without_edges(problem, dead), solution.log_scales),
         solution=solution,
     )
 
@@ -453,13 +454,11 @@ def scale(
     if not at.obeys(log_scales):
         message = "scale: these scales break a tie, a fixed edge or a shared weight; scale tied nodes together"
         raise InvalidParameterError(message)
-    result = scaled_graph(G, problem, log_scales, weight=weight)
-    edges = zip(G.edges, _weights(G, weight), _weights(result, weight), strict=True)
-    for (u, v), before, after in edges:
-        if not np.isfinite(after) or (after == 0) != (before == 0):
-            message = f"scale: the weight {before!r} of edge ({u!r}, {v!r}) leaves the range of floats; scale by less"
-            raise InvalidParameterError(message)
-    return result
+    try:
+        return scaled_graph(G, problem, log_scales, weight=weight)
+    except UnsupportedError as error:
+        message = f"scale: {error}"
+        raise InvalidParameterError(message) from error
 
 
 def _why_pinned(G: nx.DiGraph[Any], node: Node) -> str:  # noqa: N803
@@ -519,7 +518,9 @@ def balance_node(
         message = f"balance_node: a fixed edge or shared weight holds node {node!r}, so it cannot be scaled alone"
         raise UnsupportedError(message)
     solution = solve(replace(problem, manifold=alone), NewtonSolver())
-    return scaled_graph(G, problem, solution.log_scales, weight=weight), float(np.exp(solution.log_scales[k]))
+    with np.errstate(over="ignore", under="ignore"):
+        s = float(np.exp(solution.log_scales[k]))
+    return scaled_graph(G, problem, solution.log_scales, weight=weight), s
 
 
 def canonical_form(
@@ -553,9 +554,9 @@ def equivalent(
 ) -> bool:
     """Whether two networks on the same nodes are the same up to scaling.
 
-    They are if they have the same edges, roles, degrees and constraints, weights of the same signs, and log-ratios of
-    weights on the linear manifold, up to `tol` in the logarithm of a weight. Nothing needs to be solved, and the answer
-    does not depend on the regularizer, which is only checked.
+    They are if they have the same edges, roles, activations and constraints, weights of the same signs, and log-ratios
+    of weights on the linear manifold, up to `tol` in the logarithm of a weight. Nothing needs to be solved, and the
+    answer does not depend on the regularizer, which is only checked.
 
     Examples
     --------
@@ -567,7 +568,7 @@ def equivalent(
     check_positive(tol, "tol")
     one = compile_graph(G, regularizer, weight=weight)
     compile_graph(H, regularizer, weight=weight)
-    if set(G) != set(H) or set(G.edges) != set(H.edges):
+    if set(G) != set(H) or set(G.edges) != set(H.edges) or not _same_nodes(G, H):
         return False
     ordered: nx.DiGraph[Any] = nx.DiGraph()
     ordered.add_nodes_from((node, H.nodes[node]) for node in G)
@@ -586,6 +587,20 @@ def equivalent(
     )
     log_gains = two.log_weight[active] - one.log_weight[active]
     return bool(np.abs(log_gains - part.project(log_gains)).max(initial=0.0) <= tol)
+
+
+def _same_nodes(G: nx.DiGraph[Any], H: nx.DiGraph[Any]) -> bool:  # noqa: N803
+    """Same roles, and activations that agree (in name, or on a sample of values) wherever one is applied."""
+    roles = roles_of(G)
+    if roles != roles_of(H):
+        return False
+    samples = np.concatenate([-np.geomspace(4.0, 0.1, 12), [0.0], np.geomspace(0.1, 4.0, 12)])
+    for node, role in roles.items():
+        if role in {"hidden", "output"}:
+            one, two = node_activation(G.nodes[node], node), node_activation(H.nodes[node], node)
+            if one.name != two.name and not np.array_equal(one(samples), two(samples)):
+                return False
+    return True
 
 
 def _weights(G: nx.DiGraph[Any], weight: str) -> Array:  # noqa: N803

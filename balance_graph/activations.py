@@ -75,11 +75,14 @@ class Activation:
 
 def _check_homogeneous(activation: Activation) -> None:
     degree = float(activation.degree or 0.0)
-    samples = np.array([-3.0, -0.7, 0.0, 0.4, 2.5])
-    for scale in (0.3, 4.0):
+    # Samples so near to one that powers of a high degree stay far inside the range of floats.
+    width = 1.0 / max(1.0, degree)
+    samples = np.array([-1.0, -1.0, 0.0, 1.0, 1.0]) * np.array([3.0, 0.7, 0.0, 0.4, 2.5]) ** width
+    for scale in (0.3**width, 4.0**width):
         scaled, expected = activation(scale * samples), scale**degree * activation(samples)
-        # Rounding of one power and one product: far above it, far below any true departure.
-        if scaled.shape != samples.shape or not np.allclose(scaled, expected, rtol=1e-9, atol=1e-300):
+        # Far above the rounding of one power (degree * eps) and one product, far below any true departure.
+        tolerance = max(1e-9, 16.0 * float(np.finfo(float).eps) * degree)
+        if scaled.shape != samples.shape or not np.allclose(scaled, expected, rtol=tolerance, atol=1e-300):
             message = (
                 f"activation {activation.name!r} is not positively homogeneous of degree {degree:g}: "
                 f"f({scale} z) differs from {scale}**{degree:g} f(z); give degree=None to pin its nodes"

@@ -67,7 +67,11 @@ def evaluate(
     array([3.])
     """
     network = _Network(G, weight)
-    values = np.asarray(x, dtype=float)
+    try:
+        values = np.asarray(x, dtype=float)
+    except (TypeError, ValueError) as error:
+        message = f"x must be an array of numbers, got {x!r}"
+        raise InvalidParameterError(message) from error
     if not np.all(np.isfinite(values)):
         message = "x must be finite"
         raise InvalidParameterError(message)

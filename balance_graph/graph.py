@@ -11,7 +11,7 @@ import numpy as np
 
 from balance_graph._types import Array, Mask
 from balance_graph.activations import Activation, activation
-from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.problem import BalanceProblem, check_groups, log_abs
 from balance_graph.regularizers import Lp, Regularizer, as_regularizer
@@ -112,7 +112,7 @@ def node_role(data: Mapping[str, Any], node: Node, in_degree: int, out_degree: i
     role = data.get("role")
     if role is None:
         return "input" if in_degree == 0 else "output" if out_degree == 0 else "hidden"
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         message = f"node {node!r}: role is {role!r}; it must be one of {', '.join(ROLES)}"
         raise InvalidNetworkError(message)
     if role in {"input", "bias"} and in_degree > 0:
@@ -175,6 +175,9 @@ class _Edges:
         raise InvalidNetworkError(message)
 
     def weights(self, name: str) -> Array:
+        if not isinstance(name, Hashable):
+            message = f"weight must be the name of an edge attribute, got {name!r}"
+            raise InvalidParameterError(message)
         try:
             values = [data[name] for data in self.attributes]
         except KeyError:
@@ -205,7 +208,8 @@ class _Edges:
     def flags(self, name: str) -> Mask:
         values = [data.get(name, False) for data in self.attributes]
         for k, value in enumerate(values):
-            if value is not None and not (isinstance(value, (bool, np.bool_)) or value in {0, 1}):
+            flag = value is None or isinstance(value, (bool, np.bool_)) or (isinstance(value, Real) and value in {0, 1})
+            if not flag:
                 self._refuse(k, f"{name} is {value!r}; it must be True or False")
         return np.array([bool(value) for value in values], dtype=bool)
 
@@ -230,13 +234,16 @@ class _Edges:
                     self._refuse(k, what + "; shared edges are one parameter, so make them equal")
 
     def _numbers(self, values: list[Any], name: str, valid: Callable[[Array], Any], kind: str) -> Array:
-        array = np.array(values) if values else np.empty(0)
-        if array.dtype.kind not in "fiu" or array.ndim != 1:
-            for k, value in enumerate(values):
-                if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
-                    self._refuse(k, f"{name} is {value!r}; it must be {kind}")
-            array = np.array([_as_float(value) for value in values])
-        array = array.astype(np.float64)
+        kinds = set(map(type, values))
+        refused = {one for one in kinds if not issubclass(one, Real) or issubclass(one, (bool, np.bool_))}
+        if refused:
+            k = next(k for k, value in enumerate(values) if type(value) in refused)
+            self._refuse(k, f"{name} is {values[k]!r}; it must be {kind}")
+        with np.errstate(over="ignore"):  # an extended float beyond float64 becomes inf, and is refused below
+            try:
+                array = np.array(values, dtype=np.float64)
+            except OverflowError:
+                array = np.array([_as_float(value) for value in values])
         good = valid(array)
         if not good.all():
             k = int(np.argmin(good))
@@ -262,6 +269,11 @@ def scaled_graph(
     """A copy of `G` with each weight multiplied by the exponential of its log-gain, dead weights set to zero.
 
     Edges whose log-gain is zero keep their weight exactly; edges of one shared parameter get equal weights.
+
+    Raises
+    ------
+    UnsupportedError
+        If a weight would become infinite or zero: then the network would no longer compute the same.
     """
     log_gains = problem.log_gains(log_scales)
     at = problem.manifold
@@ -274,8 +286,17 @@ def scaled_graph(
         half = np.exp(0.5 * log_gains)
         # In two halves: a gain beyond the range of floats can still lead from one float to another.
         new = weights * half * half
+    lost = (weights != 0.0) & ((new == 0.0) | ~np.isfinite(new))
     if dead is not None:
+        lost &= ~dead
         new[dead] = 0.0
+    if lost.any():
+        k = int(np.argmax(lost))
+        message = (
+            f"edge {at.edges[k]!r}: the weight {weights[k]!r} times exp({log_gains[k]:.6g}) leaves the range "
+            "of floats; scale by less, or keep the log-scales: solve(compile_graph(G, ...)) gives them at any range"
+        )
+        raise UnsupportedError(message)
     result = G.copy()
     changed = (log_gains != 0.0) | (new != weights)
     for (_, _, data), value, change in zip(result.edges(data=True), new.tolist(), changed.tolist(), strict=True):

@@ -8,22 +8,34 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import MatrixRankWarning, splu
+from scipy.sparse import csgraph
+from scipy.sparse.linalg import MatrixRankWarning, gmres, splu
 
 from balance_graph._types import Array
 
 Solve = Callable[[Array], Array]
 
+# Up to this size a sparse LU is cheap whatever the graph; above, the operations that its envelope predicts decide: a
+# graph without small separators fills in until memory is gone.
+_SMALL = 3000
+_MOST_OPERATIONS = 2e10
+# The iterative solves are asked for this residual; what they leave is accounted for by those who call them.
+_TOLERANCE = 1e-11
+
 
 def factorize(matrix: Any) -> Solve | None:
-    """A function that solves with the matrix by sparse LU, or None where it is singular to rounding.
+    """A function that solves with the matrix, or None where it is singular to rounding.
 
-    The pattern is symmetric, which the minimum degree ordering uses; the values are not, so pivoting stays on.
+    By sparse LU where that is affordable: the pattern is symmetric, which the minimum degree ordering uses; the values
+    are not, so pivoting stays on. Otherwise by GMRES with the diagonal as preconditioner, which suits the graphs that
+    have no cheap factorization: they mix fast.
     """
     if matrix.shape[0] == 0:
         return lambda right: right
     if not np.all(np.isfinite(matrix.data)):
         return None
+    if matrix.shape[0] > _SMALL and _envelope_operations(matrix) > _MOST_OPERATIONS:
+        return _iterative(sparse.csr_array(matrix))
     with warnings.catch_warnings():
         warnings.simplefilter("error", MatrixRankWarning)
         try:
@@ -31,3 +43,28 @@ def factorize(matrix: Any) -> Solve | None:
         except (RuntimeError, MatrixRankWarning):
             return None
     return lambda right: np.asarray(factor.solve(right))
+
+
+def _envelope_operations(matrix: Any) -> float:
+    """Operations of a factorization within the envelope after reverse Cuthill-McKee: an upper estimate."""
+    rows = sparse.csr_matrix(matrix)
+    order = csgraph.reverse_cuthill_mckee(rows, symmetric_mode=True)
+    place = np.empty(order.size, dtype=np.intp)
+    place[order] = np.arange(order.size)
+    row = np.repeat(place, np.diff(rows.indptr))
+    width = np.zeros(order.size)
+    np.maximum.at(width, row, row - place[rows.indices])
+    return float(np.sum(width**2))
+
+
+def _iterative(matrix: Any) -> Solve | None:
+    diagonal = matrix.diagonal()
+    if not np.all(diagonal > 0):
+        return None
+    scaled = sparse.csr_array(sparse.diags_array(1.0 / diagonal) @ matrix)
+
+    def solve(right: Array) -> Array:
+        solution, _ = gmres(scaled, right / diagonal, rtol=_TOLERANCE, restart=60, maxiter=20)
+        return np.asarray(solution)
+
+    return solve

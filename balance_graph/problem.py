@@ -219,7 +219,7 @@ class BalanceProblem:
         with np.errstate(invalid="ignore", over="ignore"):
             share = np.where(into == out_of, 0.0, -np.expm1(-np.abs(into - out_of)))
             size = np.where(share > 0, share * np.exp(largest), 0.0)
-        return np.where(self.manifold.pinned, 0.0, np.copysign(size, into - out_of))
+        return np.where(self.manifold.pinned, 0.0, np.where(into < out_of, -size, size))
 
     def relative_imbalances(self, log_scales: Array) -> Array:
         """``|in - c out| / (in + c out)`` of each unknown: a free node, or a group of nodes that move together."""

@@ -373,7 +373,7 @@ def as_regularizer(regularizer: float | Regularizer) -> Regularizer:
     if isinstance(regularizer, Regularizer):
         return regularizer
     if isinstance(regularizer, Real) and not isinstance(regularizer, bool):
-        return Lp(float(regularizer))
+        return Lp(regularizer)  # type: ignore[arg-type]
     message = f"regularizer must be a number p > 0 or Lp, ElasticNet, Posynomial, LogConvex; got {regularizer!r}"
     raise InvalidRegularizerError(message)
 
@@ -382,10 +382,14 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         message = f"{name} must be a number, got {value!r}"
         raise InvalidRegularizerError(message)
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an integer or fraction beyond the range of floats
+        number = math.inf
+    if not math.isfinite(number):
         message = f"{name} must be finite, got {value!r}"
         raise InvalidRegularizerError(message)
-    return float(value)
+    return number
 
 
 def _positive(value: Any, name: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from balance_graph._types import Array
+from balance_graph._types import Array, Mask
 from balance_graph.attainment import Attainment, find_attainment
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem import BalanceProblem
@@ -56,16 +56,32 @@ def as_solver(solver: str | Solver, n_edges: int) -> Solver:
 
 def check_on_unattained(on_unattained: str) -> None:
     """Refuse an unknown policy."""
-    if on_unattained not in {"raise", "prune"}:
+    if on_unattained not in ("raise", "prune"):
         message = f"on_unattained must be 'raise' or 'prune', got {on_unattained!r}"
         raise InvalidParameterError(message)
 
 
-def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
-    """The problem with its dead weights set to zero."""
-    if attainment.attained:
+def without_edges(problem: BalanceProblem, dead: Mask) -> BalanceProblem:
+    """The problem with the weights of some edges set to zero; like all zero weights they then constrain nothing."""
+    if not dead.any():
         return problem
-    return dataclasses.replace(problem, log_weight=np.where(attainment.live, problem.log_weight, -np.inf))
+    at = problem.manifold
+    if at.shared is not None:
+        at = dataclasses.replace(at, shared=np.where(dead, -1, at.shared))
+    return dataclasses.replace(problem, manifold=at, log_weight=np.where(dead, -np.inf, problem.log_weight))
+
+
+def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
+    """The problem without its dead edges.
+
+    Where the copies of a shared parameter die, scales that they held in place come free, and more can be dead.
+    """
+    while not attainment.attained:
+        problem = without_edges(problem, problem.active & ~attainment.live)
+        if problem.manifold.shared is None:
+            break
+        attainment = find_attainment(problem)
+    return problem
 
 
 def solve(
@@ -115,7 +131,7 @@ def solve(
     if on_unattained == "raise":
         attainment.raise_if_not_attained()
     pruned = prune(problem, attainment)
-    reduction = reduce_problem(pruned, attainment.live, center)
+    reduction = reduce_problem(pruned, pruned.active, center)
     with reporter(progress) as report:
         outcome = chosen.run(reduction, report=report)
     log_scales = reduction.expand(outcome.displacement)
@@ -129,7 +145,7 @@ def solve(
         seconds=time.perf_counter() - started,
         history=_expanded(outcome, reduction),
         solver=chosen.name,
-        pruned_edges=attainment.dead_edges,
+        pruned_edges=_edge_names(problem, problem.active & ~pruned.active),
         gauge_nodes=_gauge_nodes(reduction),
         notes=outcome.notes,
     )
@@ -152,6 +168,11 @@ def _expanded(outcome: Outcome, reduction: Reduction) -> Any:
     history = outcome.history
     history.log_scales = [reduction.expand(displacement) for displacement in history.log_scales]
     return history
+
+
+def _edge_names(problem: BalanceProblem, edges: Mask) -> tuple[Any, ...]:
+    names, at = problem.nodes, problem.manifold
+    return tuple((names[at.tail[e]], names[at.head[e]]) for e in np.flatnonzero(edges).tolist())
 
 
 def _gauge_nodes(reduction: Reduction) -> tuple[Any, ...]:

@@ -11,6 +11,8 @@ from balance_graph.problem import log_ratio, log_sum_by
 from balance_graph.reduction import Reduction
 from balance_graph.regularizers import Rows
 
+_EPS = float(np.finfo(float).eps)
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -41,8 +43,8 @@ class Block:
         part = columns[:, unknowns].tocoo()
         return cls(unknowns, reduction.rows.take(part.row), part.row, part.col, part.data)
 
-    def _difference(self, log_gains: Array, shift: Array) -> tuple[Array, Array]:
-        """``log in - log out`` of each unknown after the shifts, and its derivative."""
+    def _difference(self, log_gains: Array, shift: Array) -> tuple[Array, Array, Array]:
+        """``log in - log out`` of each unknown after the shifts, its derivative, and what rounding leaves in it."""
         log_slopes, ratio = self.rows.log_slopes(log_gains[self.row] + self.value * shift[self.owner])
         count = self.unknowns.size
         side = np.where(self.value > 0, self.owner, self.owner + count)
@@ -52,7 +54,9 @@ class Block:
             share = np.exp(weighted - sums[side])
         weights = np.where(share > 0, share * ratio * np.abs(self.value), 0.0)
         slope: Array = np.bincount(self.owner, weights, minlength=count).astype(float)
-        return log_ratio(sums[:count], sums[count:]), slope
+        finite = np.where(np.isfinite(sums), np.abs(sums), 1.0)
+        rounding = 4.0 * _EPS * np.maximum(1.0, np.maximum(finite[:count], finite[count:]))
+        return log_ratio(sums[:count], sums[count:]), slope, rounding
 
     def log_imbalance(self, log_gains: Array) -> float:
         """Largest ``|log in - log out|`` of the block."""
@@ -63,14 +67,15 @@ class Block:
         shift = np.zeros(self.unknowns.size)
         low, high = np.full_like(shift, -np.inf), np.full_like(shift, np.inf)
         for _ in range(200):
-            value, slope = self._difference(log_gains, shift)
+            value, slope, rounding = self._difference(log_gains, shift)
             high = np.where(value > 0, shift, high)
             low = np.where(value < 0, shift, low)
             with np.errstate(divide="ignore", invalid="ignore"):
                 step = np.where(value == 0, 0.0, -value / slope)
                 middle = 0.5 * (low + high)
-            small = np.abs(step) <= 1e-15 * np.maximum(1.0, np.abs(shift))
+            small = (np.abs(value) <= rounding) | (np.abs(step) <= 1e-15 * np.maximum(1.0, np.abs(shift)))
             inside = (shift + step > low) & (shift + step < high)
+            step = np.where(np.isfinite(step), step, 0.0)  # flat and balanced to rounding: it stays
             # Out of the bracket (or along a flat slope): its middle, or a bounded step that will close it.
             safe = np.where(np.isfinite(middle), middle - shift, -2.0 * np.sign(value))
             shift = shift + np.where(small | inside, step, safe)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+EPS = float(np.finfo(np.float64).eps)
+
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile with numba where it is installed; cache on disk where a place for it can be found."""
@@ -28,7 +30,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @compiled
 def sides(k, start, row, rate, log_size, log_flow, shift):  # type: ignore[no-untyped-def]
-    """Log in - log out of unknown k after a shift, and the derivative of that by the shift."""
+    """Log in - log out of unknown k after a shift, its derivative by the shift, and what rounding leaves in it."""
     top_in = top_out = -math.inf
     for e in range(start[k], start[k + 1]):
         value = log_size[e] + log_flow[row[e]] + rate[e] * shift
@@ -48,7 +50,8 @@ def sides(k, start, row, rate, log_size, log_flow, shift):  # type: ignore[no-un
             sum_out += share
             slope_out -= rate[e] * share
     difference = top_in + math.log(sum_in) - top_out - math.log(sum_out)
-    return difference, slope_in / sum_in + slope_out / sum_out
+    rounding = 4.0 * EPS * max(1.0, abs(top_in), abs(top_out))
+    return difference, slope_in / sum_in + slope_out / sum_out, rounding
 
 
 @compiled
@@ -60,15 +63,13 @@ def local_shift(k, start, row, rate, log_size, log_flow):  # type: ignore[no-unt
     shift = 0.0
     low, high = -math.inf, math.inf
     for _ in range(200):
-        value, slope = sides(k, start, row, rate, log_size, log_flow, shift)
-        if value == 0.0:
-            break
+        value, slope, rounding = sides(k, start, row, rate, log_size, log_flow, shift)
         if value > 0.0:
             high = shift
         else:
             low = shift
         step = -value / slope
-        if abs(step) <= 1e-15 * max(1.0, abs(shift)):
+        if abs(value) <= rounding or abs(step) <= 1e-15 * max(1.0, abs(shift)):
             return shift + step
         if low < shift + step < high:
             shift += step

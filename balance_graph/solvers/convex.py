@@ -195,20 +195,27 @@ class CvxpySolver:
         if not isinstance(self.backend, str):
             message = f"CvxpySolver: backend must be the name of a cvxpy solver, got {self.backend!r}"
             raise InvalidParameterError(message)
+        if not isinstance(self.polish, (bool, np.bool_)):
+            message = f"CvxpySolver: polish must be True or False, got {self.polish!r}"
+            raise InvalidParameterError(message)
+        if not isinstance(self.options, Mapping):
+            message = f"CvxpySolver: options must be a mapping of settings of the backend, got {self.options!r}"
+            raise InvalidParameterError(message)
 
     def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
         """Solve a reduced problem."""
         history = History()
-        _record(reduction, np.zeros(reduction.size), history, report)
-        if reduction.size == 0:
-            return Outcome(np.zeros(0), Status.CONVERGED, 0, history, (f"backend: {self.backend}, nothing to scale",))
-        center = local_sweeps(reduction, _SPAN, _MAX_CENTERING)
-        if isinstance(reduction.rows, FunctionRows) and reduction.rows.regularizer.expression is None:
-            displacement, status, iterations = self._sequential(reduction, center)
-        else:
-            displacement, status, iterations = self._direct(reduction, center)
-        state = _record(reduction, displacement, history, report)
-        notes: tuple[str, ...] = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
+        displacement, iterations = np.zeros(reduction.size), 0
+        try:
+            _record(reduction, displacement, history, report)
+            if reduction.size == 0:
+                notes: tuple[str, ...] = (f"backend: {self.backend}, nothing to scale",)
+                return Outcome(displacement, Status.CONVERGED, 0, history, notes)
+            displacement, status, iterations = self._answer(reduction)
+            state = _record(reduction, displacement, history, report)
+        except KeyboardInterrupt:
+            return Outcome(displacement, Status.INTERRUPTED, iterations, history, (f"backend: {self.backend}",))
+        notes = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
         if not self.polish:
             balanced = float(np.tanh(0.5 * state.largest)) <= _UNPOLISHED
             return Outcome(displacement, status if balanced else Status.INACCURATE, iterations, history, notes)
@@ -217,6 +224,12 @@ class CvxpySolver:
         history.imbalance.extend(polished.history.imbalance[1:])
         notes = (*notes, f"polished by {polished.iterations} Newton iterations", *polished.notes)
         return Outcome(polished.displacement, polished.status, iterations + polished.iterations, history, notes)
+
+    def _answer(self, reduction: Reduction) -> tuple[Array, Status, int]:
+        center = local_sweeps(reduction, _SPAN, _MAX_CENTERING)
+        if isinstance(reduction.rows, FunctionRows) and reduction.rows.regularizer.expression is None:
+            return self._sequential(reduction, center)
+        return self._direct(reduction, center)
 
     def _direct(self, reduction: Reduction, center: Array) -> tuple[Array, Status, int]:
         manifold, rows = _live_manifold(reduction)
@@ -275,6 +288,11 @@ class CvxpySolver:
             except cp.error.SolverError as error:
                 message = f"cvxpy with {self.backend} failed: {error}; use solver='newton'"
                 raise SolverError(message) from error
+            except (TypeError, ValueError) as error:
+                if not self.options:
+                    raise
+                message = f"CvxpySolver: {self.backend} does not take the options {dict(self.options)!r}: {error}"
+                raise InvalidParameterError(message) from error
         if problem.status not in _STATUSES or values.value is None or not np.all(np.isfinite(values.value)):
             message = f"cvxpy with {self.backend} returned {problem.status!r} and no values; use solver='newton'"
             raise SolverError(message)

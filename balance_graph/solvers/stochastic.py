@@ -76,11 +76,13 @@ class StochasticSolver:
             message = f"StochasticSolver: order must be one of {', '.join(ORDERS)}; got {self.order!r}"
             raise InvalidParameterError(message)
         check_positive(self.tol, "StochasticSolver: tol")
-        if isinstance(self.max_sweeps, bool) or not isinstance(self.max_sweeps, int) or self.max_sweeps < 1:
+        whole = isinstance(self.max_sweeps, (int, np.integer)) and not isinstance(self.max_sweeps, bool)
+        if not whole or self.max_sweeps < 1:
             message = f"StochasticSolver: max_sweeps must be a positive integer, got {self.max_sweeps!r}"
             raise InvalidParameterError(message)
-        if not (self.rng is None or isinstance(self.rng, (int, np.integer, np.random.Generator))):
-            message = f"StochasticSolver: rng must be an int, a numpy Generator or None, got {self.rng!r}"
+        seed = isinstance(self.rng, (int, np.integer)) and not isinstance(self.rng, bool) and self.rng >= 0
+        if not (self.rng is None or seed or isinstance(self.rng, np.random.Generator)):
+            message = f"StochasticSolver: rng must be a non-negative int, a numpy Generator or None, got {self.rng!r}"
             raise InvalidParameterError(message)
 
     def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
@@ -95,10 +97,10 @@ class StochasticSolver:
         displacement = np.zeros(reduction.size)
         history = History()
         state = _Monitor(reduction, history, record=self.record)
-        status, sweeps = Status.LIMIT, 0
+        sweeps = 0
         converged = state.add(displacement, self.tol)
-        report(0, history.log_cost[-1], history.imbalance[-1])
         try:
+            report(0, history.log_cost[-1], history.imbalance[-1])
             sweeper = _sweeper(self.order, reduction, displacement, generator, self.tol)
             while not converged and sweeps < self.max_sweeps:
                 displacement = next(sweeper)

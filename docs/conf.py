@@ -1,0 +1,88 @@
+"""Sphinx configuration: ``python -m sphinx -W -b html docs docs/_build/html``."""
+
+from typing import Any
+
+import balance_graph
+
+project = "balance_graph"
+author = "The balance_graph developers"
+project_copyright = "2026, the balance_graph developers"
+release = version = balance_graph.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
+exclude_patterns = ["_build", "jupyter_execute", "**/.ipynb_checkpoints"]
+templates_path = ["_templates"]
+language = "en"
+
+# Pages are programs: every build runs every cell, and a cell that fails or writes to stderr fails the build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_in_temp = True  # pages that write files leave none behind
+nb_execution_show_tb = True
+nb_output_stderr = "remove-warn"
+nb_merge_streams = True
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = ["api/index.md"]
+autosummary_imported_members = False
+# Names that differ from another only in the case of a letter would share a file on some systems.
+autosummary_filename_map = {
+    "balance_graph.Activation": "balance_graph.Activation-class",
+    "balance_graph.Attainment": "balance_graph.Attainment-class",
+    "balance_graph.Manifold": "balance_graph.Manifold-class",
+}
+autodoc_typehints = "none"  # types are in the numpydoc sections, in words
+autodoc_member_order = "bysource"
+default_role = "autolink"  # a name in single backticks links if it is an object, and is emphasized if not
+rst_prolog = r".. |w| replace:: \|w\|"  # docstrings write |w| for the size of a weight
+numpydoc_show_class_members = False
+
+# Every reference must lead somewhere, but for what is documented elsewhere (the build reads no inventories from the
+# net), private bases and modules that docstrings name, and parameters that share the name of an object.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(cvxpy|enum|networkx|numpy|scipy|sklearn)\..*"),
+    (r"py:.*", r"balance_graph\.(\w+\._\w+|clusters)"),
+    (r"py:obj", r"degree|problem"),
+]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "balance_graph"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_sidebars = {"gallery": [], "development": []}  # pages without neighbors
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": True,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "default",
+    "pygments_dark_style": "github-dark",
+}
+copybutton_exclude = ".linenos, .gp, .go"
+copybutton_prompt_text = ">>> "
+
+
+def _keep_ellipsis(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
+    """Three dots in a formula would end the sentence that the tables of the reference show."""
+    for k, line in enumerate(lines[:3]):
+        lines[k] = line.replace(" ... ", " … ")
+
+
+def setup(app: Any) -> None:
+    """Connect the above."""
+    app.connect("autodoc-process-docstring", _keep_ellipsis)
