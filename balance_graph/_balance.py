@@ -295,7 +295,7 @@ def is_balanced(
     Examples
     --------
     >>> import balance_graph as bg
-    >>> G = bg.networks.chain([1.0, 4.0])
+    >>> G = bg.networks.chain(weights=[1.0, 4.0])
     >>> bg.is_balanced(G), bg.is_balanced(bg.balance(G).graph)
     (False, True)
     """
@@ -319,7 +319,7 @@ def certify(
     Examples
     --------
     >>> import balance_graph as bg
-    >>> certificate = bg.certify(bg.balance(bg.networks.chain([1.0, 4.0, 16.0])).graph)
+    >>> certificate = bg.certify(bg.balance(bg.networks.chain(weights=[1.0, 4.0, 16.0])).graph)
     >>> certificate.lower_bound <= 48.0 and certificate.relative_gap < 1e-12
     True
     """
@@ -363,7 +363,7 @@ def manifold(G: nx.DiGraph[Any], *, weight: str = "weight") -> Manifold:  # noqa
     Examples
     --------
     >>> import balance_graph as bg
-    >>> M = bg.manifold(bg.networks.chain([1.0, 4.0, 16.0]))
+    >>> M = bg.manifold(bg.networks.chain(weights=[1.0, 4.0, 16.0]))
     >>> M.dimension, M.contains([0.5, 0.5, -1.0])
     (2, True)
     """
@@ -398,8 +398,8 @@ def convex_problem(
     Examples
     --------
     >>> import balance_graph as bg
-    >>> model = bg.convex_problem(bg.networks.chain([1.0, 4.0, 16.0]), 2, form="paths")
-    >>> round(model.problem.solve(), 4)
+    >>> model = bg.convex_problem(bg.networks.chain(weights=[1.0, 4.0, 16.0]), 2, form="paths")
+    >>> round(float(model.problem.solve()), 4)
     48.0
     """
     problem = compile_graph(G, regularizer, weight=weight)

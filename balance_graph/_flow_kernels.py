@@ -24,11 +24,13 @@ def gather(start, neighbor, value, x, result):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def one_sided_log_scales(start, following, back_start, preceding, log_value, gain, answer):  # type: ignore[no-untyped-def]
-    """Log-scales that bring the cost on one side of each unknown, towards the ground, to 1; and the distance to it.
+def one_sided_log_scales(  # type: ignore[no-untyped-def]
+    start, following, back_start, preceding, log_value, gain, answer
+):
+    """Log-scales that bring each unknown's cost on one side, towards the ground, to 1; and the distance to the ground.
 
-    ``l_i = answer_i * log of the sum of exp(log_value + gain_t l_t)`` over the nodes t before i that were visited before
-    it. Unknowns are visited once all before them have been, as far as cycles allow, else in the order they are
+    ``l_i = answer_i * log of the sum of exp(log_value + gain_t l_t)`` over the nodes t before i that were visited
+    before it. Unknowns are visited once all before them have been, as far as cycles allow, else in the order they are
     reached; the ground comes first. `log_value` is in the order of `preceding`.
     """
     n = gain.size - 1

@@ -101,7 +101,7 @@ def bilu(a: float, b: float, *, name: str | None = None) -> Activation:
     array([-1.,  6.])
     """
     a, b = float(a), float(b)
-    return Activation(name or f"bilu({a!r},{b!r})", lambda z: np.where(z < 0, a * z, b * z), 1.0)
+    return Activation(name or f"bilu({a!r},{b!r})", lambda z: np.where(z < 0, a * z, b * z) + 0.0, 1.0)  # never -0.0
 
 
 def bipu(c: float, C: float = 1.0, D: float = 0.0, *, name: str | None = None) -> Activation:  # noqa: N803

@@ -61,7 +61,7 @@ class Attainment:
         more = f" and {len(self.dead_nodes) - 5} more" if len(self.dead_nodes) > 5 else ""
         edges = ", ".join(map(repr, self.dead_edges[:3])) + (", ..." if len(self.dead_edges) > 3 else "")
         message = (
-            f"the minimum is not attained: the weights of {len(self.dead_edges)} edges ({edges}) can shrink to zero "
+            f"the minimum is not attained: {len(self.dead_edges)} of the weights ({edges}) can shrink to zero "
             f"for ever without changing the function; dead nodes: {', '.join(listed)}{more}. Remedies: "
             "on_unattained='prune' sets those weights to 0 and balances the rest; or connect or remove the nodes; or "
             'give them role="output" (or an activation that is not homogeneous) to pin them'
@@ -242,4 +242,4 @@ def _reason(reached: bool, reaching: bool) -> str:
         return "it reaches no pinned node"
     if reaching:
         return "no pinned node reaches it"
-    return "isolated: no pinned node reaches it, it reaches none, and its own gains do not balance"
+    return "isolated from pinned nodes, and its edges lead one way only or their gains do not balance"

@@ -1,8 +1,8 @@
 """The flows of a large network with one exponent: passes over the edges that need no exponential.
 
-With weights ``a_e = exp(p L_e)`` at a reference point and ``up = exp(p l)``, ``down = exp(-p c l)`` per node, the flow of
-edge j -> i is ``a_e up_i down_j`` (times p), so in-costs, out-costs, and products with the Jacobian of the balance
-equations are each one pass over the edges by head and one by tail.
+With edge costs ``a_e`` at a reference point and factors ``up = exp(p l)``, ``down = exp(-p c l)`` per node, the cost of
+edge j -> i is ``a_e up_i down_j``, so in-costs, out-costs, and products with the Jacobian of the balance equations are
+each one pass over the edges by head and one by tail.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def compile_graph(
         names=names,
     )
     check_groups(manifold)
-    return BalanceProblem(manifold, log_abs(weights), log_coefficient, cost, exponent)
+    return BalanceProblem(manifold, log_abs(weights), log_coefficient, cost, exponent, weights)
 
 
 def check_digraph(G: Any) -> None:  # noqa: N803
@@ -283,9 +283,9 @@ def scaled_graph(
         log_gains = np.where(at.fixed, 0.0, log_gains)
     weights = np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
     with np.errstate(over="ignore", under="ignore"):
-        half = np.exp(0.5 * log_gains)
-        # In two halves: a gain beyond the range of floats can still lead from one float to another.
-        new = weights * half * half
+        # In two factors where the gain is beyond the range of floats: it can still lead from one float to another.
+        first = np.clip(log_gains, -700.0, 700.0)
+        new = weights * np.exp(first) * np.exp(log_gains - first)
     lost = (weights != 0.0) & ((new == 0.0) | ~np.isfinite(new))
     if dead is not None:
         lost &= ~dead

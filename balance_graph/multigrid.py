@@ -1,4 +1,4 @@
-"""Aggregation multigrid for grounded Laplacians, with K-cycles: a preconditioner whose quality does not fade with depth.
+"""Aggregation multigrid for grounded Laplacians, with K-cycles: a preconditioner that depth does not spoil.
 
 Unknowns are matched in pairs by strongest coupling, twice a level, and the matrix is summed over the aggregates; each
 coarse problem is solved by two steps of conjugate gradients preconditioned by the next cycle (Notay, *An
@@ -71,12 +71,11 @@ class Multigrid:
         self._coarsest = _direct(current)
 
     def _coarser(self, matrix: _Matrix) -> tuple[_Matrix, Index]:
-        aggregate: Index | None = None
+        aggregate = np.arange(matrix.diagonal.size)
         for _ in range(2):
             pairs, count = self._kernels.match_pairs(matrix.start, matrix.column, matrix.value, _COUPLING)
             matrix = _Matrix(*self._kernels.coarsen(*matrix, pairs, count))
-            aggregate = pairs if aggregate is None else pairs[aggregate]
-        assert aggregate is not None  # noqa: S101
+            aggregate = pairs[aggregate]
         return matrix, aggregate
 
     def __call__(self, right: Array) -> Array:
@@ -90,7 +89,7 @@ class Multigrid:
         x, product = np.empty_like(right), np.empty_like(right)
         self._kernels.smooth_forward(*level.matrix, right, x)
         self._kernels.multiply(*level.matrix, x, product)
-        coarse = np.bincount(level.aggregate, right - product, minlength=level.count)
+        coarse = np.bincount(level.aggregate, right - product, minlength=level.count).astype(float)
         x += self._coarse_solve(depth + 1, coarse)[level.aggregate]
         self._kernels.smooth_backward(*level.matrix, right, x)
         return x

@@ -65,6 +65,8 @@ class BalanceProblem:
     regularizer : Regularizer
     exponent : (n_edges,) array or None
         Exponents of edges that have their own (NaN elsewhere); with `Lp` only.
+    weight : (n_edges,) array or None
+        The weights as given, where known: costs at the given scales are then computed from them to the last digit.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class BalanceProblem:
     log_coefficient: Array
     regularizer: Regularizer
     exponent: Array | None = None
+    weight: Array | None = None
 
     @classmethod
     def from_sparse(
@@ -138,6 +141,7 @@ class BalanceProblem:
             log_weight=log_abs(matrix.data),
             log_coefficient=_log_coefficient(coefficient, matrix, tail, head),
             regularizer=as_regularizer(regularizer),
+            weight=matrix.data,
         )
 
     @property
@@ -190,8 +194,27 @@ class BalanceProblem:
         """Logarithm of the cost; ``-inf`` for a network without weights."""
         return log_sum(self.rows.log_costs(self.log_gains(log_scales)[self.rows.edge]))
 
+    @cached_property
+    def _as_given(self) -> tuple[Array, Array] | None:
+        """Cost and slope of every edge at log-scales zero, from the weights themselves; shared ones split equally.
+
+        None near the ends of the range of floats, where only logarithms are safe.
+        """
+        if self.weight is None:
+            return None
+        weight = np.where(self.active, self.weight, 0.0).astype(float)
+        parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
+        if parts is None or any(
+            np.any((part < 1e-250) | (part > 1e250)) for part in (part[self.active] for part in parts)
+        ):
+            return None
+        count = 1.0 if self._shares is None else np.round(np.exp(self._shares[1]))
+        return parts[0] / count, parts[1] / count
+
     def cost(self, log_scales: Array) -> float:
         """The cost: the sum over every parameter of nonzero weight; inf where it exceeds the range of floats."""
+        if self._as_given is not None and not log_scales.any():
+            return float(self._as_given[0].sum())
         return exp_or_inf(self.log_cost(log_scales))
 
     def log_flows(self, log_scales: Array) -> Array:
@@ -214,6 +237,10 @@ class BalanceProblem:
 
     def imbalance(self, log_scales: Array) -> Array:
         """In-cost less degree times out-cost of every node, 0 where pinned; for L_p each is p times the cost sum."""
+        if self._as_given is not None and not log_scales.any():
+            slopes, at = self._as_given[1], self.manifold
+            net = np.bincount(at.head, slopes, self.n_nodes) - at.degree * np.bincount(at.tail, slopes, self.n_nodes)
+            return np.where(at.pinned, 0.0, net)
         into, out_of = self.log_in_out(log_scales)
         largest = np.maximum(into, out_of)
         with np.errstate(invalid="ignore", over="ignore"):

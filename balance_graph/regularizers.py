@@ -127,6 +127,10 @@ class Regularizer:
         """
         raise NotImplementedError
 
+    def linear(self, weight: Array, coefficient: Array, exponent: Array | None) -> tuple[Array, Array] | None:  # noqa: ARG002
+        """Cost and slope of every edge outside the log domain, to the last digit; None where that is not known."""
+        return None
+
 
 class _SumOfPowers(Regularizer):
     """A regularizer whose ``terms`` are pairs (a, p): the cost of a weight is the sum of ``a |w|**p``."""
@@ -143,6 +147,16 @@ class _SumOfPowers(Regularizer):
         ]
         amplitudes, exponents = (np.concatenate(column) for column in zip(*parts, strict=True))
         return PowerRows(np.tile(edge, len(parts)), amplitudes, exponents)
+
+    def linear(self, weight: Array, coefficient: Array, exponent: Array | None) -> tuple[Array, Array] | None:
+        with np.errstate(over="ignore", under="ignore"):
+            powers = [(a * coefficient * np.abs(weight) ** p, p) for a, p in self._powers(exponent)]
+            return sum((cost for cost, _ in powers), start=np.zeros(weight.size)), sum(
+                (p * cost for cost, p in powers), start=np.zeros(weight.size)
+            )
+
+    def _powers(self, exponent: Array | None) -> Sequence[tuple[float, float | Array]]:  # noqa: ARG002
+        return self.terms
 
 
 @dataclass(frozen=True)
@@ -182,6 +196,9 @@ class Lp(_SumOfPowers):
         if exponent is not None:
             p = np.where(np.isnan(exponent[edge]), self.p, exponent[edge])
         return PowerRows(edge, log_coefficient[edge] + p * log_weight[edge], p)
+
+    def _powers(self, exponent: Array | None) -> Sequence[tuple[float, float | Array]]:
+        return ((1.0, self.p if exponent is None else np.where(np.isnan(exponent), self.p, exponent)),)
 
 
 @dataclass(frozen=True)
@@ -373,7 +390,7 @@ def as_regularizer(regularizer: float | Regularizer) -> Regularizer:
     if isinstance(regularizer, Regularizer):
         return regularizer
     if isinstance(regularizer, Real) and not isinstance(regularizer, bool):
-        return Lp(regularizer)  # type: ignore[arg-type]
+        return Lp(regularizer)
     message = f"regularizer must be a number p > 0 or Lp, ElasticNet, Posynomial, LogConvex; got {regularizer!r}"
     raise InvalidRegularizerError(message)
 

@@ -129,8 +129,9 @@ class Solution:
 
     def summary(self) -> str:
         """The solution in a few lines of text."""
+        unit = "sweeps" if self.solver == "stochastic" else "iterations"
         lines = [
-            f"{self.status} ({self.solver}, {self.iterations} iterations, {self.seconds:.3g} s): {self.status.advice}",
+            f"{self.status} ({self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s): {self.status.advice}",
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
             f"relative imbalance  {self.relative_imbalance:.3g}",
         ]

@@ -176,7 +176,11 @@ def _edge_names(problem: BalanceProblem, edges: Mask) -> tuple[Any, ...]:
 
 
 def _gauge_nodes(reduction: Reduction) -> tuple[Any, ...]:
-    """One node of each group whose scale no live weight depends on."""
+    """One node of each group that has live edges, none of which depends on a common scale of the group."""
     manifold = reduction.problem.manifold
+    touched = np.zeros(manifold.n_nodes, dtype=bool)
+    active = reduction.problem.active
+    touched[manifold.tail[active]] = touched[manifold.head[active]] = True
     columns = manifold.basis.tocsc()
-    return tuple(manifold.nodes[columns.indices[columns.indptr[k]]] for k in reduction.gauges.tolist())
+    first = columns.indices[columns.indptr[reduction.gauges]]
+    return tuple(manifold.nodes[k] for k in first.tolist() if touched[k])

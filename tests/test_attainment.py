@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -201,7 +203,7 @@ def test_the_pruned_cost_is_the_limit_along_the_recession_direction(name):
     d = np.array([bg.attainment(G).recession_direction.get(node, 0.0) for node in problem.nodes])
     at = result.solution.log_scales
     costs = [problem.cost(at + t * d) for t in (0.0, 1.0, 10.0, 40.0)]
-    assert all(one >= two for one, two in zip(costs[:-1], costs[1:], strict=True))
+    assert all(one >= two for one, two in pairwise(costs))
     assert costs[-1] == pytest.approx(result.cost, rel=1e-12, abs=1e-12)
     assert bg.certify(G).lower_bound <= result.cost * (1 + 1e-14)
 
@@ -218,9 +220,8 @@ def test_pruning_equals_removing_the_dead_edges_by_hand(G):
 
 def test_pruning_a_shared_parameter_frees_what_it_held():
     """b is held still by the shared edges out of a; once they are gone, b has no input left and dies as well."""
-    G = network(
-        ("a", "y", 1.0, {"shared": 0}), ("a", "b", 1.0, {"shared": 0}), ("b", "y", 5.0), ("x", "y", 2.0), a=HIDDEN
-    )
+    one = {"shared": 0}
+    G = network(("a", "y", 1.0, one), ("a", "b", 1.0, one), ("b", "y", 5.0), ("x", "y", 2.0), a=HIDDEN)
     assert set(bg.attainment(G).dead_edges) == {("a", "y"), ("a", "b")}
     result = bg.balance(G, on_unattained="prune")
     assert set(result.pruned_edges) == {("a", "y"), ("a", "b"), ("b", "y")}

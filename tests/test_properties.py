@@ -241,5 +241,5 @@ def test_balancing_one_node_lowers_the_cost_and_balances_it(G, regularizer, data
         return
     assert s > 0
     assert bg.cost(H, regularizer) <= bg.cost(G, regularizer) * (1 + 1e-13)
-    again, one = bg.balance_node(H, node, regularizer)
+    _, one = bg.balance_node(H, node, regularizer)
     assert math.isclose(one, 1.0, rel_tol=1e-9)

@@ -8,24 +8,12 @@ the in side if the rate is positive, else on the out side. All flows are kept as
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from balance_graph._compiled import compiled
+
 EPS = float(np.finfo(np.float64).eps)
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile with numba where it is installed; cache on disk where a place for it can be found."""
-    try:
-        import numba
-    except ImportError:
-        return function
-    try:
-        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # a read-only installation without a writable home has nowhere to cache
-        return numba.njit(function)  # type: ignore[no-any-return]
 
 
 @compiled

@@ -61,7 +61,7 @@ class ConvexProblem:
     No weight of a chain may grow by more than a factor of 1.2:
 
     >>> import balance_graph as bg, cvxpy as cp, numpy as np
-    >>> model = bg.convex_problem(bg.networks.chain([1.0, 4.0, 16.0]), 2.0)
+    >>> model = bg.convex_problem(bg.networks.chain(weights=[1.0, 4.0, 16.0]), 2.0)
     >>> limited = cp.Problem(model.problem.objective, [*model.problem.constraints, model.log_gains <= np.log(1.2)])
     >>> _ = limited.solve()
     >>> bool(model.log_gains.value.max() <= np.log(1.2) + 1e-6)
@@ -176,7 +176,7 @@ class CvxpySolver:
     Examples
     --------
     >>> import balance_graph as bg
-    >>> result = bg.balance(bg.networks.chain([1.0, 4.0, 16.0]), solver=bg.CvxpySolver(form="cycles"))
+    >>> result = bg.balance(bg.networks.chain(weights=[1.0, 4.0, 16.0]), solver=bg.CvxpySolver(form="cycles"))
     >>> round(result.cost, 9)
     48.0
     """

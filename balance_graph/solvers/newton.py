@@ -14,7 +14,6 @@ from balance_graph.reduction import Reduction
 from balance_graph.regularizers import check_positive
 from balance_graph.solution import History, Outcome, Status
 
-
 # Rows from which inexact inner solves over the flows beat factorizations.
 _LARGE = 30_000
 
@@ -47,7 +46,7 @@ class NewtonSolver:
     Examples
     --------
     >>> import balance_graph as bg
-    >>> bg.balance(bg.networks.chain([1.0, 4.0, 16.0]), solver=bg.NewtonSolver(tol=1e-10)).converged
+    >>> bg.balance(bg.networks.chain(weights=[1.0, 4.0, 16.0]), solver=bg.NewtonSolver(tol=1e-10)).converged
     True
     """
 
