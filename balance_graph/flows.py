@@ -50,9 +50,11 @@ class _Incidence:
             matrix.data[~positive] == -degree[tail[row[~positive]]]
         )
         both_ends = np.bincount(head, minlength=n + 1)[:n].all() and np.bincount(tail, minlength=n + 1)[:n].all()
-        if not (regular and both_ends):
+        log_value = rows.log_costs(reduction.base)
+        in_range = np.all(degree == 1.0) or np.abs(log_value).max(initial=0.0) < _RANGE
+        if not (regular and both_ends and in_range):
             return None
-        return cls(tail, head, rows.log_costs(reduction.base), degree, float(rows.exponent[0]))
+        return cls(tail, head, log_value, degree, float(rows.exponent[0]))
 
 
 class Flows:
@@ -102,8 +104,11 @@ class Flows:
 
         From the inputs on, log-scales can make every in-cost 1; from the outputs back, every out-cost. Either lets all
         that remains pile up at the far end. Each unknown takes the mean of the two, weighted by its distances to the
-        ends: exact on a chain of equal layers.
+        ends: exact on a chain of equal layers. Degrees other than 1 would multiply along the depth beyond all bounds;
+        with them the start is the scales as they are.
         """
+        if np.any(self.degree != 1.0):
+            return np.zeros(self.size)
         ones = np.ones(self.size + 1)
         forward, from_ground = self._kernels.one_sided_log_scales(
             *self._out, *self._in, self._log_by_head, -self.exponent * self.degree, -ones / self.exponent

@@ -32,6 +32,7 @@ class InexactNewton:
     flows: Flows
     tol: float
     max_iterations: int
+    log_constant: float
     history: History = field(default_factory=History)
     iterations: int = 0
     krylov_steps: int = 0
@@ -56,7 +57,7 @@ class InexactNewton:
             largest = float(np.abs(imbalance).max(initial=0.0))
             if not np.isfinite(largest):
                 return Status.STALLED
-            self.history.add(log_cost - np.log(self.flows.exponent), float(np.tanh(0.5 * largest)))
+            self.history.add(np.logaddexp(log_cost, self.log_constant), float(np.tanh(0.5 * largest)))
             report(self.iterations, self.history.log_cost[-1], self.history.imbalance[-1])
             if self.history.imbalance[-1] <= self.tol:
                 return Status.CONVERGED

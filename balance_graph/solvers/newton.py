@@ -83,7 +83,7 @@ class NewtonSolver:
             return None
         if start is not None:
             flows.move(start - flows.log_scales)
-        run = InexactNewton(flows, self.tol, self.max_iterations)
+        run = InexactNewton(flows, self.tol, self.max_iterations, reduction.log_constant)
         status = run.run(report)
         return Outcome(flows.log_scales, status, run.iterations, run.history, run.notes)
 
