@@ -85,8 +85,9 @@ def reduce_problem(problem: BalanceProblem, live: Mask, center: Array | None = N
     moving = alive & (np.diff(matrix.indptr)[rows.edge] > 0)
     constant = rows.take(alive & ~moving)
     rows = rows.take(moving)
-    live_matrix = matrix[np.unique(rows.edge)]
-    gauges = gauge_columns(live_matrix)
+    moved = np.zeros(problem.n_edges, dtype=bool)
+    moved[rows.edge] = True
+    gauges = gauge_columns(matrix if moved.all() else matrix[np.flatnonzero(moved)])
     unknowns = np.setdiff1d(np.arange(matrix.shape[1]), gauges)
     return Reduction(
         problem=problem,
@@ -101,4 +102,6 @@ def reduce_problem(problem: BalanceProblem, live: Mask, center: Array | None = N
 
 
 def _select(matrix: Any, rows: Index, columns: Index) -> Sparse:
-    return sparse.csr_array(sparse.csr_array(matrix)[rows][:, columns])
+    if rows.size != matrix.shape[0] or not np.array_equal(rows, np.arange(rows.size)):
+        matrix = matrix[rows]
+    return sparse.csr_array(matrix if columns.size == matrix.shape[1] else matrix[:, columns])
