@@ -273,7 +273,7 @@ def log_abs(weights: NDArray[Any]) -> Array:
 
 
 def check_groups(manifold: Manifold) -> None:
-    """Refuse a group that mixes pinned and free nodes, or nodes of different degree."""
+    """Refuse a group that mixes pinned and free nodes, nodes of different degree, or that fixed edges contradict."""
     if manifold.group is None:
         return
     first = first_of_label(manifold.group)
@@ -289,6 +289,7 @@ def check_groups(manifold: Manifold) -> None:
             "give tied nodes the same role and activations of the same degree"
         )
         raise InvalidNetworkError(message)
+    _ = manifold.n_coordinates  # solving the ties finds the contradictions
 
 
 def _describe(manifold: Manifold, node: int) -> str:

@@ -5,6 +5,6 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 _CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=60, suppress_health_check=_CHECKS)
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, suppress_health_check=_CHECKS)
 settings.register_profile("thorough", deadline=None, max_examples=400, suppress_health_check=_CHECKS)
 settings.load_profile("repeatable")

@@ -134,6 +134,19 @@ class TestBalance:
         assert main(["balance", str(path), "--weight", "strength", "--json"]) == 0
         assert document(capsys)["initial_cost"] == pytest.approx(4.0 * network.number_of_edges())
 
+    def test_other_weight_column(self, tmp_path, capsys):
+        path = write(tmp_path, "small.csv", "source,target,strength\nx,h,8\nh,y,2\n")
+        output, picture = tmp_path / "balanced.csv", tmp_path / "a.png"
+        options = ["--weight", "strength"]
+        assert main(["balance", str(path), *options, "--output", str(output), "--plot", str(picture)]) == 0
+        assert output.read_text().startswith("source,target,strength\n")
+        assert bg.is_balanced(bg.read_network(output, weight="strength"), weight="strength")
+        capsys.readouterr()
+        assert main(["compare", str(path), str(output), *options, "--quiet"]) == 0
+        assert main(["inspect", str(path), *options, "--json"]) == 0
+        assert document(capsys)["cost"] == 68.0
+        assert_refused(capsys, ["inspect", path], "no column 'weight'")
+
     def test_numbers_beyond_floats_are_null(self, tmp_path, capsys):
         G = bg.networks.chain(weights=[1e150, 1e150, 1e150])
         path = tmp_path / "huge.json"
@@ -168,9 +181,7 @@ class TestBalance:
         assert bg.read_network(output).edges["x0", "dead"]["weight"] == 0
 
     def test_not_converged_is_a_no(self, file, monkeypatch, capsys):
-        monkeypatch.setattr(
-            cli.bg, "StochasticSolver", lambda rng: bg.solvers.stochastic.StochasticSolver(max_sweeps=1)
-        )
+        monkeypatch.setattr(bg, "StochasticSolver", lambda rng: bg.solvers.stochastic.StochasticSolver(max_sweeps=1))
         assert main(["balance", file, "--solver", "stochastic"]) == 1
         assert "limit reached" in capsys.readouterr().out
 
@@ -189,7 +200,7 @@ class TestBalance:
             seen.append(progress)
             return balance(*arguments, **options)
 
-        monkeypatch.setattr(cli.bg, "balance", spy)
+        monkeypatch.setattr(bg, "balance", spy)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
         assert main(["balance", file, *["--quiet"] * quiet]) == 0
         assert seen == [expected]
@@ -256,7 +267,7 @@ class TestRefusals:
     )
     def test_bad_outputs_before_the_work(self, file, tmp_path, monkeypatch, capsys, option, name, part):
         (tmp_path / "folder.json").mkdir()
-        monkeypatch.setattr(cli.bg, "balance", lambda *_, **__: pytest.fail("the work was done"))
+        monkeypatch.setattr(bg, "balance", lambda *_, **__: pytest.fail("the work was done"))
         assert_refused(capsys, ["balance", file, option, tmp_path / name], part, name)
 
     def test_plot_without_matplotlib(self, file, tmp_path, monkeypatch, capsys):
@@ -272,7 +283,7 @@ class TestRefusals:
         def interrupt(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli.bg, "balance", interrupt)
+        monkeypatch.setattr(bg, "balance", interrupt)
         assert main(["balance", file, *json_option]) == 130
         assert capsys.readouterr() == ("", "balance-graph: interrupted\n")
 
@@ -289,7 +300,7 @@ class TestRefusals:
         def fail(*_, **__):
             raise MemoryError
 
-        monkeypatch.setattr(cli.bg, "balance", fail)
+        monkeypatch.setattr(bg, "balance", fail)
         assert_refused(capsys, ["balance", file], "memory")
 
 
@@ -449,8 +460,10 @@ class TestDemo:
         assert main(["demo", "--figure", str(path)]) == 0
         captured = capsys.readouterr()
         assert captured.err == ""
-        assert max(map(len, captured.out.splitlines())) <= 108
-        assert "98 of 100 are recognized before and after" in captured.out
+        *lines, picture = captured.out.splitlines()
+        assert max(map(len, lines)) <= 100
+        assert picture == f"Picture: {path}"
+        assert "98 of 100 are recognized before and after" in " ".join(captured.out.split())
         assert path.read_bytes().startswith(b"\x89PNG")
 
     def test_json(self, tmp_path, monkeypatch, capsys):
@@ -495,7 +508,7 @@ class TestDemo:
         assert_refused(capsys, ["demo", "--figure", tmp_path / "demo.txt"], ".txt")
 
     def test_disagreement_is_a_no(self, small, monkeypatch, capsys):
-        monkeypatch.setattr(cli, "_largest_difference", lambda *_: 1e-3)
+        monkeypatch.setattr(cli._demo, "_largest_difference", lambda *_: 1e-3)
         assert main(["demo", "--no-figure"]) == 1
         out = capsys.readouterr().out
         assert "do not agree" in out

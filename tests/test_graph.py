@@ -80,7 +80,7 @@ REFUSED = {
     "shared and fixed differ": (shared(fixed=True), ["('x', 'b')", "fixed", "make them equal"]),
     "unknown role": (with_node(role="middle"), ["'h0'", "'middle'", "input, hidden, output, bias"]),
     "role list": (with_node(role=["hidden"]), ["'h0'", "['hidden']"]),
-    "input with in-edges": (with_node(role="input"), ["'h0'", "'input'", "1 in-edges", "remove them or change the role"]),
+    "input with in-edges": (with_node(role="input"), ["'h0'", "'input'", "1 in-edges", "change the role"]),
     "bias with in-edges": (with_node(role="bias"), ["'h0'", "'bias'", "1 in-edges"]),
     "unknown activation": (with_node(activation="rellu"), ["'h0'", "'rellu'", "known:", "register_activation"]),
     "activation number": (with_node(activation=3), ["'h0'", "3"]),
@@ -116,7 +116,7 @@ def test_what_breaks_the_contract_is_refused_in_the_users_own_words(name):
     asks += [lambda G: bg.balance_node(G, "h0"), lambda G: bg.scale(G, {}), lambda G: bg.evaluate(G, [1.0])]
     for ask in asks:
         with pytest.raises(bg.InvalidNetworkError) as caught:
-            ask(G).manifold.n_coordinates  # noqa: B018  (ties are solved when first asked for)
+            ask(G)
         for word in words:
             assert word in str(caught.value)
         assert isinstance(caught.value, ValueError)
@@ -174,8 +174,10 @@ def test_frozen_graphs_views_and_subclasses():
     assert bg.balance(nx.freeze(G.copy())).graph.edges["x", "h0"]["weight"] == pytest.approx(4.0)
     assert not nx.is_frozen(bg.balance(nx.freeze(G.copy())).graph)
     assert type(bg.balance(Network(G)).graph) is Network
-    view = nx.subgraph_view(nx.compose(G, chain(9.0, 9.0, 9.0, 9.0)), filter_node=lambda node: node in G)
-    assert view.number_of_edges() == 2
+    more = nx.compose(chain(9.0, 9.0, 9.0, 9.0), G)
+    assert_same_weights(
+        bg.balance(nx.subgraph_view(more, filter_node=lambda node: node in G)).graph, bg.balance(G).graph, 0
+    )
     assert bg.balance(nx.reverse_view(G)).cost == pytest.approx(bg.balance(G).cost)
 
 
@@ -226,7 +228,6 @@ def test_any_hashable_names_a_node(node):
     assert result.pruned_edges == ((node, "d"),)
     assert result.scales[node] == pytest.approx(2.0)
     assert bg.scale(G, {node: 2.0}).edges["x", node]["weight"] == 2.0
-    assert bg.balance_node(chain(1.0), "h", 2) if node is None else True
     assert bg.imbalance(G)[node] == pytest.approx(2 * (1 - 16 - 1))
 
 
@@ -260,8 +261,8 @@ def sparse_problem(G: nx.DiGraph, regularizer, **options):
 
 
 SPARSE = [
-    "layered_bias", "recurrent", "self_loops_c2", "bipu_layers", "elastic", "posynomial", "log1p2", "tied", "tied_self_loop",
-    "wide_layered", "isolated_cycle", "pinned_hidden",
+    "layered_bias", "recurrent", "self_loops_c2", "bipu_layers", "elastic", "posynomial", "log1p2", "tied",
+    "tied_self_loop", "wide_layered", "isolated_cycle", "pinned_hidden",
 ]  # fmt: skip
 
 

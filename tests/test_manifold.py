@@ -136,16 +136,8 @@ def test_two_paths_with_equal_ends_have_equal_weighted_sums():
 
 
 def test_every_path_of_a_small_network():
-    G = network(
-        ("x0", "a", 1.0),
-        ("x1", "a", 1.0),
-        ("a", "b", 1.0),
-        ("a", "y", 1.0),
-        ("b", "y", 1.0),
-        ("b", "b", 1.0),
-        b=CUBE,
-        a=RELU2,
-    )
+    pairs = [("x0", "a"), ("x1", "a"), ("a", "b"), ("a", "y"), ("b", "y"), ("b", "b")]
+    G = network(*((tail, head, 1.0) for tail, head in pairs), a=RELU2, b=CUBE)
     at = bg.manifold(G)
     rows = at.equations("paths").toarray()
     place = {edge: k for k, edge in enumerate(at.edges)}

@@ -189,6 +189,34 @@ class TestRoundTrip:
         ]
 
 
+class TestNameOfTheWeight:
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_round_trip(self, suffix, tmp_path):
+        G = nx.DiGraph([("a", "b", {"strength": 2.0, "weight": "light"}), ("b", "c", {"strength": 1})])
+        path = tmp_path / f"network{suffix}"
+        write_network(G, path, weight="strength")
+        assert content(read_network(path, weight="strength")) == content(G)
+        with pytest.raises(NetworkFileError, match=r"edge 'a' -> 'b' has weight 'light'"):
+            read_network(path)
+
+    def test_its_column_is_the_third_in_csv(self, tmp_path):
+        path = tmp_path / "network.csv"
+        write_network(nx.DiGraph([("a", "b", {"fixed": True, "strength": 2.0})]), path, weight="strength")
+        assert path.read_text() == "source,target,strength,fixed\na,b,2.0,true\n"
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_missing(self, suffix, tmp_path):
+        path = tmp_path / f"network{suffix}"
+        with pytest.raises(NetworkFileError, match=r"edge 'a' -> 'b' has no weight; .* as attribute 'strength'"):
+            write_network(one_edge(), path, weight="strength")
+        assert not path.exists()
+        write_network(one_edge(), path)
+        with pytest.raises(
+            NetworkFileError, match=r"no column 'strength'.*source,target,strength|attribute 'strength'"
+        ):
+            read_network(path, weight="strength")
+
+
 def plain(G):
     """The weights only: what an edge list holds."""
     H = nx.DiGraph()
@@ -260,7 +288,7 @@ class TestRoundTripOfAnything:
             assert_survives(G, path)
         except NetworkFileError:
             assert not path.exists(), "refused, so nothing may be written"
-        assert [p.name for p in folder.iterdir() if p.name.endswith(".tmp")] == []
+        assert [p.name for p in folder.iterdir() if p.name.startswith(".")] == []
 
     @settings(relaxed, max_examples=300)
     @given(node=scalars, value=scalars, suffix=st.sampled_from(SUFFIXES))
@@ -615,6 +643,7 @@ BAD = [
         r"line 4: edge 'a' -> 'b': attribute 'weight': 'heavy' is not a finite number",
     ),
     (".graphml", graphml(edge(weight="INF")), r"line 4: .*attribute 'weight': 'INF' is not a finite number"),
+    (".graphml", graphml(edge(weight="9" * 400)), r"line 4: .*attribute 'weight': '999.* overflows to infinity"),
     (".graphml", graphml(edge(weight="")), r"line 4: .*attribute 'weight': '' is not a finite number"),
     (".graphml", graphml(edge(), KEY.replace("double", "long")).replace(">1<", ">1.5<"), r"'1.5' is not of type long"),
     (".graphml", graphml(edge(), KEY.replace("double", "string")), r"line 4: edge 'a' -> 'b' has weight '1'"),

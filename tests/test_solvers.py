@@ -93,6 +93,19 @@ def test_every_scaling_ends_in_the_same_weights(solver, name):
         assert_optimal_weights(result.graph, optimum, tolerance)
 
 
+@pytest.mark.xfail(strict=False, reason="steps along flat parts of a cost that is no sum of powers are too long")
+@pytest.mark.parametrize("spread", [1.0, 10.0])
+@pytest.mark.parametrize("name", ["log1p2_recurrent", "log1p2_bipu"])
+def test_newton_finds_the_optimum_of_a_flat_cost_from_afar(name, spread):
+    problem = bg.compile_graph(CASES[name].make(), log1p2())
+    basis = problem.manifold.basis
+    for seed in range(4):
+        start = basis @ np.random.default_rng(seed).normal(0, spread, basis.shape[1])
+        solution = bg.solve(problem, "newton", start=start)
+        assert solution.converged
+        assert solution.log_cost == pytest.approx(float(case_optimum(name).log_cost), abs=1e-10)
+
+
 @pytest.mark.parametrize("start", range(3))
 @pytest.mark.parametrize("name", SMALL)
 def test_every_start_ends_in_the_same_log_scales(name, start):
@@ -132,7 +145,7 @@ def test_a_generator_is_drawn_from():
     assert first.history.log_cost != bg.balance(G, solver=bg.StochasticSolver(rng=generator)).history.log_cost
 
 
-@pytest.mark.parametrize("name", ["layered_bias", "log1p2_recurrent", "bipu_self_loops", "tied"])
+@pytest.mark.parametrize("name", ["layered_bias", "log1p2_bipu", "bipu_self_loops", "tied"])
 @pytest.mark.parametrize("order", LOCAL_ORDERS)
 def test_the_cost_never_rises_from_sweep_to_sweep(name, order):
     result = bg.balance(CASES[name].make(), regularizer_of(name), solver=bg.StochasticSolver(order=order, rng=3))

@@ -1,0 +1,101 @@
+"""The command line, ``balance-graph`` or ``python -m balance_graph``.
+
+Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``. A network file is node-link JSON,
+GraphML or a CSV edge list (`balance_graph.read_network`).
+
+Exit codes: 0 done; 1 the answer is no (not attained, not balanced to the tolerance, not equivalent, the demo's routes
+disagree); 2 bad input, with one line on the standard error that starts with ``balance-graph: error:``; 130 interrupted;
+141 the reader of the output went away.
+
+``--json`` prints one JSON document, and nothing else, on the standard output, also where the exit code is 1 (on 2 it
+prints none). A node is written as in node-link JSON: text, a number, a bool, or a list for a tuple. A number that is
+not finite (a cost or scale beyond the range of floats) is ``null``; its logarithm beside it is not. Every document has
+``command`` and ``version``. Further keys:
+
+``demo``
+    ``network`` {``nodes``, ``edges``, ``free_nodes``}, ``images``, ``accuracy_before``, ``agree`` (bool), ``figure``
+    (path or null), ``note`` (why there is none, or null), ``sentences``, ``rows``: one per exponent and route with
+    ``p``, ``route``, ``initial_cost``, ``cost``, ``relative_imbalance``, ``relative_gap``, ``weights_difference``
+    (largest relative difference of a weight from Newton's), ``outputs_change`` (largest, relative to the largest
+    output), ``accuracy``, ``seconds``, ``iterations``, ``converged``.
+``balance``
+    ``file``, ``p``, ``attained``, ``dead_nodes`` [{``node``, ``reason``}], ``dead_edges`` [[tail, head]]. Where the
+    minimum is attained or ``--on-unattained prune`` is given, also ``status``, ``converged``, ``solver``,
+    ``iterations``, ``seconds``, ``initial_cost``, ``cost``, ``log_cost``, ``relative_imbalance``, ``certificate``
+    {``lower_bound``, ``gap``, ``relative_gap``}, ``scales`` [{``node``, ``scale``, ``log_scale``}], ``pruned_edges``,
+    ``gauge_nodes``, ``notes``, ``output``, ``plot`` (paths or null).
+``inspect``
+    ``file``, ``p``, ``nodes``, ``edges``, ``zero_edges``, ``roles`` {role: count}, ``activations`` {name: count},
+    ``free_nodes``, ``tied_groups``, ``fixed_edges``, ``shared_parameters`` (counts), ``unscalable`` [{``node``,
+    ``reason``}], ``dimension``, ``gauge_nodes``, ``cost``, ``log_cost``, ``relative_imbalance``, ``worst_node``,
+    ``balanced``, ``certificate``, ``attained``, ``unique``, ``dead_nodes``, ``dead_edges``.
+``compare``
+    ``files`` [2], ``equivalent``, ``tol``, ``difference`` (text, null where equivalent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import balance_graph as bg
+from balance_graph.cli._answer import BAD_INPUT, DONE, INTERRUPTED, complain, forget_output, print_answer
+from balance_graph.cli._balance import add_balance
+from balance_graph.cli._compare import add_compare
+from balance_graph.cli._demo import add_demo
+from balance_graph.cli._inspect import add_inspect
+from balance_graph.cli._options import Parser
+from balance_graph.errors import BalanceGraphError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        See the documentation of the module.
+
+    Examples
+    --------
+    >>> from balance_graph.cli import main
+    >>> main(["--version"])
+    balance-graph 0.1.0
+    0
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as leaving:  # argparse leaves by itself after --help, --version and errors
+        return int(leaving.code or DONE)
+    try:
+        code, document, lines = arguments.command(arguments)
+        print_answer(arguments, document, lines)
+    except BrokenPipeError:
+        return forget_output()
+    except KeyboardInterrupt:
+        return complain("interrupted", INTERRUPTED, kind="")
+    except MemoryError:
+        return complain("not enough memory for this network", BAD_INPUT)
+    except (BalanceGraphError, OSError) as error:
+        return complain(str(error), BAD_INPUT)
+    return int(code)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="balance-graph",
+        description="Balance weighted networks: the unique balanced state, certified.",
+        epilog="exit codes: 0 done, 1 the answer is no, 2 bad input, 130 interrupted",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"balance-graph {bg.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    for add in (add_demo, add_balance, add_inspect, add_compare):
+        add(commands)
+    return parser

@@ -1,0 +1,105 @@
+"""``balance FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+import balance_graph as bg
+from balance_graph import plots
+from balance_graph.cli._answer import DONE, NO, Answer, Document, complain
+from balance_graph.cli._options import FORMATS, add_command, add_network
+from balance_graph.cli._output import check_figure_file, check_network_file, save_figure
+from balance_graph.cli._report import attainment_document, certificate_document, finite, plain_edges, plain_node
+from balance_graph.errors import NotAttainedError
+from balance_graph.graph import compile_graph
+from balance_graph.solution import Status
+
+
+def add_balance(commands: Any) -> None:
+    """The sub-command."""
+    keys = (
+        "file, p, attained, dead_nodes, dead_edges, status, converged, solver, iterations, seconds, initial_cost, "
+        "cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, gauge_nodes, notes, output, plot"
+    )
+    command = add_command(commands, "balance", _balance, "balance a network", keys)
+    add_network(command)
+    command.add_argument("--solver", choices=("auto", "cvxpy", "newton", "stochastic"), default="auto")
+    command.add_argument("--rng", type=int, default=0, help="seed of the stochastic solver (default: 0)")
+    command.add_argument("--output", metavar="FILE", help=f"write the balanced network: {FORMATS}")
+    command.add_argument("--plot", metavar="FILE", help="save a picture: .png, .pdf, .svg, ...")
+    command.add_argument(
+        "--on-unattained", choices=("raise", "prune"), default="raise", help="prune: set dead weights to 0"
+    )
+
+
+def _balance(arguments: argparse.Namespace) -> Answer:
+    p, weight = arguments.p, arguments.weight
+    network = bg.read_network(arguments.file, weight=weight)
+    compile_graph(network, p, weight=weight)  # refuses what is not a network
+    output, plot = (Path(path) if path else None for path in (arguments.output, arguments.plot))
+    if output:
+        check_network_file(output, network, weight)
+    if plot:
+        check_figure_file(plot)
+    found = bg.attainment(network, p, weight=weight)
+    document: Document = {"file": arguments.file, "p": p, **attainment_document(found)}
+    try:
+        result = _result(arguments, network)
+    except NotAttainedError as error:
+        message = str(error).replace("on_unattained='prune'", "--on-unattained prune")
+        return complain(message, NO, kind=""), document, []
+    if output:
+        bg.write_network(result.graph, output, weight=weight)
+    if plot:
+        save_figure(plots.plot_result(network, result, p, weight=weight), plot)
+    document |= _result_document(result) | {"output": arguments.output, "plot": arguments.plot}
+    written = [f"written             {path}" for path in (output, plot) if path]
+    return DONE if result.converged else NO, document, [result.summary(), *written]
+
+
+def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.BalanceResult:
+    solver = bg.StochasticSolver(rng=arguments.rng) if arguments.solver == "stochastic" else arguments.solver
+    result = bg.balance(
+        network,
+        arguments.p,
+        solver=solver,
+        weight=arguments.weight,
+        on_unattained=arguments.on_unattained,
+        progress=_wants_progress(arguments),
+    )
+    if result.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result
+
+
+def _wants_progress(arguments: argparse.Namespace) -> bool:
+    return not arguments.quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+
+
+def _result_document(result: bg.BalanceResult) -> Document:
+    scales = result.scales
+    return {
+        "status": result.status.value,
+        "converged": result.converged,
+        "solver": result.solver,
+        "iterations": result.iterations,
+        "seconds": result.seconds,
+        "initial_cost": finite(result.initial_cost),
+        "cost": finite(result.cost),
+        "log_cost": finite(result.solution.log_cost),
+        "relative_imbalance": result.relative_imbalance,
+        "certificate": certificate_document(result.certificate),
+        "scales": [
+            {"node": plain_node(node), "scale": finite(scales[node]), "log_scale": value}
+            for node, value in result.log_scales.items()
+        ],
+        "pruned_edges": plain_edges(result.pruned_edges),
+        "gauge_nodes": [plain_node(node) for node in result.gauge_nodes],
+        "notes": list(result.solution.notes),
+    }

@@ -1,0 +1,111 @@
+"""Figures of several pictures: of one balancing, and of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+
+from balance_graph._balance import BalanceResult
+from balance_graph.plots._axes import DARK, new_figure, write_title
+from balance_graph.plots._balance import plot_balance
+from balance_graph.plots._convergence import plot_convergence
+from balance_graph.plots._network import plot_network
+from balance_graph.plots._weights import plot_weights
+from balance_graph.regularizers import Regularizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_result(
+    before: nx.DiGraph[Any],
+    result: BalanceResult,
+    regularizer: float | Regularizer = 2.0,
+    *,
+    weight: str = "weight",
+) -> Figure:
+    """One figure of one balancing: the network before, in-cost against out-cost, convergence, weights.
+
+    Parameters
+    ----------
+    before : networkx.DiGraph
+        The network as it was given to `balance`.
+    result : BalanceResult
+    regularizer : float or Regularizer
+        As given to `balance`.
+    weight : str
+        Name of the weight attribute.
+
+    Returns
+    -------
+    matplotlib figure
+        Save it with ``figure.savefig(path)``.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> G = bg.networks.layered([4, 6, 6, 2], rng=0)
+    >>> figure = bg.plots.plot_result(G, bg.balance(G))
+    >>> len(figure.axes)  # four, and the color bar
+    5
+    """
+    figure = new_figure(11.0, 9.2)
+    axes = figure.subplots(2, 2)
+    plot_network(before, regularizer, weight=weight, ax=axes[0, 0])
+    plot_balance(before, result.graph, regularizer, weight=weight, ax=axes[0, 1])
+    plot_convergence(result, ax=axes[1, 0])
+    plot_weights(before, result.graph, weight=weight, ax=axes[1, 1])
+    _heading(figure, f"cost {_costs(result)}, certified within {result.certificate.relative_gap:.1g} of the optimum")
+    return figure
+
+
+def plot_demo(
+    before: nx.DiGraph[Any],
+    runs: Mapping[float, Mapping[str, BalanceResult]],
+    *,
+    heading: str = "Balancing a trained network",
+) -> Figure:
+    """One row per exponent p: the network before, in-cost against out-cost, the local balancer on its way.
+
+    Parameters
+    ----------
+    before : networkx.DiGraph
+        The network as given.
+    runs : dict p -> dict label -> BalanceResult
+        Runs of the local balancer; the first of each p is the one whose balanced network is shown.
+    heading : str
+
+    Returns
+    -------
+    matplotlib figure
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> G = bg.networks.layered([4, 6, 6, 2], rng=0)
+    >>> runs = {p: {"cyclic": bg.balance(G, p, solver=bg.StochasticSolver("cyclic"))} for p in (2.0, 1.0)}
+    >>> figure = bg.plots.plot_demo(G, runs)
+    >>> len(figure.axes)  # three a row, and its color bar
+    8
+    """
+    figure = new_figure(14.5, 4.5 * max(len(runs), 1) + 0.3, dpi=110)  # wide: 1600 pixels are enough
+    rows = figure.subplots(max(len(runs), 1), 3, squeeze=False, width_ratios=(1.25, 1.0, 1.15))
+    for (left, middle, right), (p, named) in zip(rows, runs.items(), strict=False):
+        result = next(iter(named.values()))
+        plot_network(before, p, ax=left)
+        plot_balance(before, result.graph, p, ax=middle)
+        plot_convergence(named, ax=right)
+        write_title(left, f"p = {p:g}: cost {_costs(result)}")
+        write_title(right, "one node at a time, to the certified optimum")
+    _heading(figure, heading)
+    return figure
+
+
+def _costs(result: BalanceResult) -> str:
+    return f"{result.initial_cost:.6g} → {result.cost:.6g}"
+
+
+def _heading(figure: Figure, text: str) -> None:
+    figure.suptitle(text, fontsize=13, color=DARK, x=0.01, ha="left")
