@@ -11,11 +11,16 @@ from balance_graph._types import Array
 from balance_graph.clusters import cluster_basis, in_basis
 from balance_graph.equations import BalanceEquations
 from balance_graph.reduction import Reduction
+from balance_graph.regularizers import PowerRows
 
 # A step is taken when it lowers max|F| by this share of what its length promises.
 _SUFFICIENT = 1e-4
 # Shorter steps than this make slower progress than the convex Newton step does.
 _SHORTEST = 1.0 / 256.0
+# Rows whose slope levels off are given at least this ratio of curvature to slope in the convex model: their true
+# curvature holds only nearby, and steps along it would be far too long.
+_FLAT = 0.25
+_EPS = 8.0 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +60,41 @@ class Iterate:
         return self.displacement + (direction if self.basis is None else self.basis @ direction)
 
     def newton_step(self) -> Iterate | None:
-        """The state after a Newton step that lowers ``max|F|`` in this state's basis, or None."""
+        """The state after a Newton step that lowers ``max|F|`` in this state's basis, or None.
+
+        Where slopes level off (rows that are no powers), F also vanishes far out, where nothing is optimal; there a
+        step must not raise the cost either.
+        """
         direction = self.equations.newton_direction(self.log_slopes, self.ratio)
         length = 1.0
         while direction is not None and length >= _SHORTEST:
             moved = self._moved(length * direction)
             trial, _ = self.reduction.log_slopes(moved)
-            if np.abs(self.equations.imbalance(trial)).max(initial=0.0) <= (1 - _SUFFICIENT * length) * self.largest:
+            lower = (
+                np.abs(self.equations.imbalance(trial)).max(initial=0.0) <= (1 - _SUFFICIENT * length) * self.largest
+            )
+            if lower and (
+                self._is_power or self.reduction.log_cost(moved) <= self.reduction.log_cost(self.displacement) + _EPS
+            ):
                 return Iterate.at(self.reduction, moved)
             length *= 0.5
         return None
 
     def convex_step(self) -> Iterate | None:
         """The state after a step that lowers the convex cost, or None where it can no longer be told from noise."""
-        direction = self.equations.convex_direction(self.log_slopes, self.ratio)
+        ratio = self.ratio if self._is_power else np.maximum(self.ratio, _FLAT)
+        direction = self.equations.convex_direction(self.log_slopes, ratio)
         if direction is None or np.abs(direction).max(initial=0.0) <= self.rounding:
             return None
-        return Iterate.at(self.reduction, self._moved(direction))
+        length = 1.0
+        while not self._is_power and self.reduction.log_cost(self._moved(length * direction)) > self.reduction.log_cost(
+            self.displacement
+        ):
+            length *= 0.5
+            if length < _SHORTEST:
+                return None
+        return Iterate.at(self.reduction, self._moved(length * direction))
+
+    @property
+    def _is_power(self) -> bool:
+        return isinstance(self.reduction.rows, PowerRows)

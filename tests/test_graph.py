@@ -17,6 +17,7 @@ from helpers import (
     chain,
     network,
     regularizer_of,
+    rescaled,
     snapshot,
     weights_of,
 )
@@ -237,6 +238,40 @@ def test_roles_are_inferred_from_the_edges():
     assert bg.graph.roles_of(G) == {"x": "input", "h": "hidden", "y": "output", "k": "hidden", "alone": "input"}
     problem = bg.compile_graph(G)
     assert [problem.nodes[k] for k in problem.manifold.free_nodes] == ["h", "k"]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("fixed")])
+def test_fixed_edges_keep_their_weights_to_the_last_bit(name):
+    G = CASES[name].make()
+    for edge, fixed in nx.get_edge_attributes(G, "fixed").items():
+        if fixed:
+            G.edges[edge]["weight"] = 0.1 * G.edges[edge]["weight"]
+    result = bg.balance(G, regularizer_of(name))
+    for u, v, data in result.graph.edges(data=True):
+        if data.get("fixed"):
+            assert data["weight"] == G.edges[u, v]["weight"]
+
+
+@pytest.mark.parametrize("c", [0.7, 3.0, 1.1, 7.0])
+def test_fixed_edges_whose_log_gains_vanish_only_up_to_rounding(c):
+    still = {"fixed": True}
+    edges = [("x", "a", 2.0), ("x", "d", 5.0), ("a", "b", 0.1, still), ("d", "b", 0.3, still), ("b", "y", 7.0)]
+    G = network(*edges, a={"activation": "bipu(3)"}, d={"activation": f"bipu({c})"})
+    for p in (0.5, 1, 2, 3):
+        result = bg.balance(G, p, solver="newton")
+        assert result.scales["b"] != 1.0
+        assert [result.graph.edges[edge]["weight"] for edge in (("a", "b"), ("d", "b"))] == [0.1, 0.3]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("shared")])
+def test_shared_edges_keep_equal_weights_to_the_last_bit(name):
+    result = bg.balance(rescaled(CASES[name].make(), np.random.default_rng(0), 1.0), regularizer_of(name))
+    groups = {}
+    for _, _, data in result.graph.edges(data=True):
+        if "shared" in data:
+            groups.setdefault(data["shared"], set()).add(data["weight"])
+    assert groups
+    assert all(len(values) == 1 for values in groups.values())
 
 
 def test_zero_weights_constrain_nothing():

@@ -209,6 +209,18 @@ def test_one_node_after_the_other_is_a_cyclic_sweep():
         assert_same_weights(H, bg.balance(G, solver=solver).graph, 1e-11)
 
 
+@pytest.mark.parametrize("name", ["recurrent", "bipu_recurrent", "log1p2_recurrent"])
+def test_the_greedy_order_takes_the_node_of_largest_imbalance(name):
+    G, regularizer = CASES[name].make(), regularizer_of(name)
+    H, at = G, bg.manifold(G)
+    for _ in range(at.free_nodes.size):
+        problem = bg.compile_graph(H, regularizer)
+        worst = int(np.argmax(problem.relative_imbalances(np.zeros(problem.n_nodes))))
+        H, _ = bg.balance_node(H, at.nodes[at.free_nodes[worst]], regularizer)
+    one_sweep = bg.balance(G, regularizer, solver=bg.StochasticSolver(order="greedy", max_sweeps=1))
+    assert_same_weights(H, one_sweep.graph, 1e-9)
+
+
 # --- canonical form and equivalence ---------------------------------------------------------------------------------
 
 
@@ -325,6 +337,21 @@ def test_imbalance_by_hand():
     assert bg.imbalance(chain(0.0, 0.0)) == {"h0": 0.0}
     assert bg.relative_imbalance(chain(1.0, 0.0)) == 1.0
     assert bg.relative_imbalance(chain(0.0, 0.0)) == 0.0
+
+
+@pytest.mark.parametrize("name", ["bipu_self_loops", "elastic", "log1p2_bipu", "coefficients", "shared_ties"])
+def test_questions_at_log_scales_are_those_of_the_scaled_network(name):
+    G, regularizer = CASES[name].make(), regularizer_of(name)
+    problem = bg.compile_graph(G, regularizer)
+    log_scales = problem.manifold.basis @ np.random.default_rng(0).normal(0, 0.5, problem.manifold.basis.shape[1])
+    free = problem.manifold.free_nodes.tolist()
+    H = bg.scale(G, {problem.nodes[k]: float(np.exp(log_scales[k])) for k in free})
+    assert problem.cost(log_scales) == pytest.approx(bg.cost(H, regularizer), rel=1e-12)
+    assert problem.relative_imbalance(log_scales) == pytest.approx(bg.relative_imbalance(H, regularizer), rel=1e-10)
+    asked = problem.imbalance(log_scales)
+    assert [asked[k] for k in free] == pytest.approx(list(bg.imbalance(H, regularizer).values()), rel=1e-9, abs=1e-9)
+    assert min(asked) < 0 < max(asked)
+    assert not np.any(asked[problem.manifold.pinned])
 
 
 def test_tied_nodes_are_balanced_in_sum():

@@ -93,7 +93,6 @@ def test_every_scaling_ends_in_the_same_weights(solver, name):
         assert_optimal_weights(result.graph, optimum, tolerance)
 
 
-@pytest.mark.xfail(strict=False, reason="steps along flat parts of a cost that is no sum of powers are too long")
 @pytest.mark.parametrize("spread", [1.0, 10.0])
 @pytest.mark.parametrize("name", ["log1p2_recurrent", "log1p2_bipu"])
 def test_newton_finds_the_optimum_of_a_flat_cost_from_afar(name, spread):
