@@ -1,25 +1,11 @@
 """Exact balancing of weighted networks: the unique balanced state, certified."""
 
 from balance_graph import networks
-from balance_graph._balance import (
-    BalanceResult,
-    attainment,
-    balance,
-    balance_node,
-    canonical_form,
-    certify,
-    convex_problem,
-    cost,
-    equivalent,
-    imbalance,
-    is_balanced,
-    manifold,
-    relative_imbalance,
-    scale,
-)
+from balance_graph._balance import balance, canonical_form
 from balance_graph.activations import Activation, activation, bilu, bipu, register_activation
 from balance_graph.attainment import Attainment
 from balance_graph.certificate import Certificate
+from balance_graph.equivalence import equivalent
 from balance_graph.errors import (
     BalanceGraphError,
     InvalidNetworkError,
@@ -35,9 +21,21 @@ from balance_graph.errors import (
 from balance_graph.evaluate import evaluate
 from balance_graph.graph import compile_graph
 from balance_graph.manifold import Manifold
+from balance_graph.operations import balance_node, scale
 from balance_graph.problem import BalanceProblem
+from balance_graph.questions import (
+    attainment,
+    certify,
+    convex_problem,
+    cost,
+    imbalance,
+    is_balanced,
+    manifold,
+    relative_imbalance,
+)
 from balance_graph.readwrite import read_network, write_network
 from balance_graph.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+from balance_graph.result import BalanceResult
 from balance_graph.solution import History, Solution, Status
 from balance_graph.solve import solve
 from balance_graph.solvers.convex import ConvexProblem, CvxpySolver

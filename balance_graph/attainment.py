@@ -18,8 +18,8 @@ from scipy import optimize, sparse
 from scipy.sparse import csgraph
 
 from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph.elimination import gauge_columns
 from balance_graph.errors import NotAttainedError
-from balance_graph.manifold import gauge_columns
 from balance_graph.problem import BalanceProblem
 
 

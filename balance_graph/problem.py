@@ -160,6 +160,15 @@ class BalanceProblem:
         return self.manifold.nodes
 
     @property
+    def unscaled(self) -> Array:
+        """Log-scales of the network as it stands: all zero."""
+        return np.zeros(self.n_nodes)
+
+    def by_free_node(self, values: Array) -> dict[Hashable, float]:
+        """Values over nodes as a dict over the free ones."""
+        return {self.nodes[k]: float(values[k]) for k in self.manifold.free_nodes.tolist()}
+
+    @property
     def active(self) -> Mask:
         """Edges of nonzero weight."""
         return self.log_weight > -np.inf

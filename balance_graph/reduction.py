@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
-from balance_graph.manifold import gauge_columns
+from balance_graph.elimination import gauge_columns
 from balance_graph.problem import BalanceProblem, log_sum
 from balance_graph.regularizers import Rows
 

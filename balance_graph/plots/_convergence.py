@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from balance_graph._balance import BalanceResult
 from balance_graph.errors import InvalidParameterError
 from balance_graph.plots._axes import (
     COLORS,
@@ -20,6 +19,7 @@ from balance_graph.plots._axes import (
     from_matplotlib,
     write_title,
 )
+from balance_graph.result import BalanceResult
 from balance_graph.solution import History, Solution
 
 if TYPE_CHECKING:

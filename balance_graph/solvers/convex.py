@@ -12,9 +12,10 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from balance_graph._types import Array, Sparse
+from balance_graph.elimination import independent_rows
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
 from balance_graph.iterate import Iterate
-from balance_graph.manifold import Manifold, check_form, independent_rows
+from balance_graph.manifold import Manifold, check_form
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
