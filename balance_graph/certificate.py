@@ -98,7 +98,8 @@ def _log_lower_bound(reduction: Reduction) -> float:
         error = _flow_errors(state)
         # A slope that has underflowed to zero leaves its row's flow unknown: no bound from here.
         if np.all(np.isfinite(error)):
-            share = _relative_gap(state, log_cost, error) + _cost_error(state, log_cost, error)
+            with np.errstate(over="ignore", invalid="ignore"):  # exponents near the end of the range of floats
+                share = _relative_gap(state, log_cost, error) + _cost_error(state, log_cost, error)
             if share < 0.5:
                 return log_cost + math.log1p(-share)
         state = state.newton_step() or state.convex_step()

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import PowerRows
+from balance_graph.rows import PowerRows
 
 # Node factors beyond e^this are folded back into the edge weights before they can overflow.
 _RANGE = 200.0

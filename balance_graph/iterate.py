@@ -11,7 +11,7 @@ from balance_graph._types import Array
 from balance_graph.clusters import cluster_basis, in_basis
 from balance_graph.equations import BalanceEquations
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import PowerRows
+from balance_graph.rows import PowerRows
 
 # A step is taken when it lowers max|F| by this share of what its length promises.
 _SUFFICIENT = 1e-4

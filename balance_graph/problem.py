@@ -19,7 +19,8 @@ from scipy import sparse
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.manifold import Manifold, first_of_label
-from balance_graph.regularizers import Regularizer, Rows, as_regularizer
+from balance_graph.regularizers import Regularizer, as_regularizer
+from balance_graph.rows import Rows
 
 
 def log_sum_by(index: Index, log_values: Array, size: int) -> Array:

@@ -15,7 +15,7 @@ from scipy import sparse
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.elimination import gauge_columns
 from balance_graph.problem import BalanceProblem, log_sum
-from balance_graph.regularizers import Rows
+from balance_graph.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)

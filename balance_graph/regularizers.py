@@ -1,113 +1,19 @@
-"""Regularizers: the cost g(|w|) of a weight, seen in the log domain.
-
-Every regularizer is compiled to *rows*. A power ``a |w|**p`` is one row; a sum of powers is several rows on the same
-edge; a general convex function of the log-weight is one row. For the log-gain L of its edge a row gives the
-logarithm of its cost, the logarithm of its slope ``phi'(L)`` and the ratio ``phi''(L) / phi'(L)``, which for a power
-is the exponent. Nothing else about a regularizer is known downstream, and nothing is exponentiated here.
-"""
+"""Regularizers: the cost g(|w|) of a weight, and its compilation to rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from balance_graph._types import Array, Index
+from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError
-
-
-@dataclass(frozen=True)
-class PowerRows:
-    """Rows ``exp(log_amplitude + exponent * L)``: one per power and edge."""
-
-    edge: Index
-    log_amplitude: Array
-    exponent: Array
-
-    def log_costs(self, log_gains: Array) -> Array:
-        """Logarithm of each row's cost at the log-gain of its edge."""
-        return self.log_amplitude + self.exponent * log_gains
-
-    def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
-        """Logarithm of each row's slope, and the ratio of curvature to slope."""
-        return self.log_costs(log_gains) + np.log(self.exponent), self.exponent
-
-    def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
-        """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
-        # (y / p) h(u), and y / p is the row's cost.
-        return np.exp(self.log_costs(log_gains) - log_unit) * _entropy(change)
-
-    def take(self, selection: NDArray[Any]) -> PowerRows:
-        """The selected rows."""
-        return PowerRows(self.edge[selection], self.log_amplitude[selection], self.exponent[selection])
-
-    def renumbered(self, edge: Index) -> PowerRows:
-        """The same rows on edges of other numbers."""
-        return replace(self, edge=edge)
-
-
-@dataclass(frozen=True)
-class FunctionRows:
-    """Rows ``exp(log_coefficient) * value(log_weight + L)`` of a `LogConvex` regularizer: one per edge."""
-
-    edge: Index
-    log_coefficient: Array
-    log_weight: Array
-    regularizer: LogConvex
-
-    def log_costs(self, log_gains: Array) -> Array:
-        """Logarithm of each row's cost at the log-gain of its edge."""
-        with np.errstate(divide="ignore"):
-            return self.log_coefficient + np.log(self.regularizer.evaluate("value", self.log_weight + log_gains))
-
-    def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
-        """Logarithm of each row's slope, and the ratio of curvature to slope."""
-        log_weights = self.log_weight + log_gains
-        slopes = self.regularizer.evaluate("slope", log_weights)
-        curvatures = self.regularizer.evaluate("curvature", log_weights)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # Where the slope has underflowed to zero the row weighs nothing, whatever the ratio.
-            ratio = np.where(slopes > 0, curvatures / slopes, 0.0)
-            return self.log_coefficient + np.log(slopes), ratio
-
-    def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
-        """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
-        # The gap is the integral of L'(s) - L from the flow y to y (1 + u), with L' the inverse of the slope: at most
-        # the change of flow times the distance to any log-gain whose slope lies beyond y (1 + u).
-        log_slopes, ratio = self.log_slopes(log_gains)
-        target = log_slopes + np.log1p(change)
-        distance = np.log1p(change) / np.maximum(ratio, 1e-3)
-        for _ in range(60):
-            beyond, _ = self.log_slopes(log_gains + distance)
-            short = np.where(change > 0, beyond < target, beyond > target) & (change != 0)
-            if not short.any():
-                return np.abs(change * distance) * np.exp(log_slopes - log_unit)
-            distance = np.where(short, 1.25 * distance + np.copysign(1e-12, change), distance)
-        return np.full(change.size, np.inf)
-
-    def take(self, selection: NDArray[Any]) -> FunctionRows:
-        """The selected rows."""
-        return FunctionRows(
-            self.edge[selection], self.log_coefficient[selection], self.log_weight[selection], self.regularizer
-        )
-
-    def renumbered(self, edge: Index) -> FunctionRows:
-        """The same rows on edges of other numbers."""
-        return replace(self, edge=edge)
-
-
-Rows: TypeAlias = PowerRows | FunctionRows
-
-
-def _entropy(u: Array) -> Array:
-    """``h(u) = (1 + u) log(1 + u) - u``, by its series where the difference would cancel."""
-    series = u * u * (0.5 + u * (-1 / 6 + u * (1 / 12 + u * (-1 / 20 + u * (1 / 30 - u / 42)))))
-    return np.where(np.abs(u) < 1e-2, series, (1.0 + u) * np.log1p(u) - u)
+from balance_graph.rows import FunctionRows, PowerRows, Rows
 
 
 class Regularizer:

@@ -204,8 +204,9 @@ def test_no_scaling_costs_less_than_the_certified_bound(G, regularizer):
     for size in (1e-3, 0.1, 1.0):
         log_scales = basis @ rng.normal(0, size, basis.shape[1])
         assert problem.cost(log_scales) >= result.certificate.lower_bound * (1 - 1e-14)
-    before = bg.certify(G, regularizer)
-    assert before.lower_bound <= result.cost * (1 + 1e-12)
+    if not (result.pruned_edges and nx.get_edge_attributes(G, "shared")):
+        # A shared parameter that is pruned frees scales that it held: then the network that is left can cost less.
+        assert bg.certify(G, regularizer).lower_bound <= result.cost * (1 + 1e-12)
 
 
 @given(networks(), st.sampled_from(REGULARIZERS))

@@ -9,7 +9,7 @@ import numpy as np
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.problem import log_ratio, log_sum_by
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import Rows
+from balance_graph.rows import Rows
 
 _EPS = float(np.finfo(float).eps)
 

@@ -19,7 +19,8 @@ from balance_graph.manifold import Manifold, check_form
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import FunctionRows, PowerRows, Rows, check_positive
+from balance_graph.regularizers import check_positive
+from balance_graph.rows import FunctionRows, PowerRows, Rows
 from balance_graph.solution import History, Outcome, Status
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import local_sweeps

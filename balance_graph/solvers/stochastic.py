@@ -15,7 +15,8 @@ from balance_graph.equations import BalanceEquations
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import PowerRows, check_positive
+from balance_graph.regularizers import check_positive
+from balance_graph.rows import PowerRows
 from balance_graph.solution import History, Outcome, Status
 from balance_graph.solvers._blocks import Block
 
