@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
@@ -123,7 +122,13 @@ def bipu(c: float, C: float = 1.0, D: float = 0.0, *, name: str | None = None) -
 
 
 def _gelu(z: Array) -> Array:
-    return 0.5 * z * (1.0 + special.erf(z / math.sqrt(2.0)))
+    from scipy.special import erf  # a heavy import that only this function needs
+
+    return 0.5 * z * (1.0 + np.asarray(erf(z / math.sqrt(2.0))))
+
+
+def _sigmoid(z: Array) -> Array:
+    return np.asarray(np.exp(-np.logaddexp(0.0, -z)))
 
 
 def _mish(z: Array) -> Array:
@@ -152,12 +157,12 @@ _FAMILIES: dict[str, Callable[..., Activation]] = {
 
 _INHOMOGENEOUS: dict[str, Callable[[Array], Array]] = {
     "tanh": np.tanh,
-    "sigmoid": special.expit,
-    "logistic": special.expit,
+    "sigmoid": _sigmoid,
+    "logistic": _sigmoid,
     "gelu": _gelu,
     "softplus": lambda z: np.logaddexp(0.0, z),
-    "silu": lambda z: z * special.expit(z),
-    "swish": lambda z: z * special.expit(z),
+    "silu": lambda z: z * _sigmoid(z),
+    "swish": lambda z: z * _sigmoid(z),
     "mish": _mish,
     "elu": _elu,
     "selu": _selu,

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import optimize, sparse
-from scipy.sparse import csgraph
+from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.elimination import gauge_columns
@@ -115,6 +114,8 @@ class _Search:
     """
 
     def __init__(self, matrix: Sparse) -> None:
+        from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
         k = matrix.shape[1]
         self.head, self.tail = self._ends(matrix, k)
         graph = sparse.coo_array((np.ones(self.head.size), (self.tail, self.head)), shape=(k + 1, k + 1)).tocsr()
@@ -163,6 +164,8 @@ def _has_unit_gains(matrix: Sparse) -> bool:
 
 def _levels(search: _Search, dead: Mask) -> Array:
     """Log-scale direction that decreases along every dead edge: minus the longest chain of dead edges, from ground."""
+    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
     tail, head = search.component[search.tail[dead]].tolist(), search.component[search.head[dead]].tolist()
     following: dict[int, set[int]] = {}
     waiting: dict[int, int] = {}
@@ -196,7 +199,9 @@ def _linear_program(matrix: Sparse) -> tuple[Mask, Array]:
     m, k = matrix.shape
     if m == 0 or k == 0:
         return np.zeros(m, dtype=bool), np.zeros(k)
-    result: Any = optimize.linprog(
+    from scipy.optimize import linprog  # a heavy import that few networks need
+
+    result: Any = linprog(
         np.concatenate([np.zeros(k), -np.ones(m)]),
         A_ub=sparse.hstack([sparse.csr_matrix(matrix), sparse.eye_array(m)], format="csr"),
         b_ub=np.zeros(m),
@@ -221,6 +226,8 @@ def _dead_nodes(problem: BalanceProblem, matrix: Sparse, dead: Mask, in_ground: 
 
 
 def _reasons(problem: BalanceProblem, nodes: list[int]) -> dict[int, str]:
+    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
     if not nodes:
         return {}
     at, active = problem.manifold, problem.active

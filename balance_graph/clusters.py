@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.elimination import clean, spread_ratios
@@ -57,6 +56,8 @@ def _ends(matrix: Sparse, lengths: Index) -> tuple[Index, Index]:
 
 def _spanning_forest(one: Index, two: Index, log_slopes: Array, size: int) -> list[tuple[float, int, int]]:
     """Edges (log flow, vertex, vertex) of a maximum spanning forest, strongest first."""
+    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
     order = np.argsort(-log_slopes, kind="stable")
     low, high = np.minimum(one, two)[order], np.maximum(one, two)[order]
     _, first = np.unique(low * size + high, return_index=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from balance_graph._types import Array, Index, Sparse
 
@@ -105,6 +104,8 @@ def gauge_columns(matrix: Sparse) -> Index:
     Rows with at most two entries form a graph: a component without a row of one entry (a link to the ground) is free
     to move if its gains agree around every cycle. Other rows are eliminated.
     """
+    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
     lengths = np.diff(matrix.indptr)
     if np.any(lengths > 2):
         pivots = _eliminate(matrix)

@@ -8,10 +8,11 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from balance_graph._arguments import check_positive
 from balance_graph._types import Array
 from balance_graph.graph import compile_graph, node_activation, roles_of
 from balance_graph.manifold import Manifold, first_of_label
-from balance_graph.regularizers import Regularizer, check_positive
+from balance_graph.regularizers import Regularizer
 
 
 def equivalent(

@@ -13,7 +13,6 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from balance_graph._types import Array, Sparse
 from balance_graph.activations import Activation
@@ -84,6 +83,8 @@ class _Network:
     """A network as matrices: one set of non-delayed in-edges per node, in topological order, and one delayed matrix."""
 
     def __init__(self, G: nx.DiGraph[Any], weight: str) -> None:  # noqa: N803
+        from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
         at = compile_graph(G, weight=weight).manifold
         weights = np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
         roles = list(roles_of(G).values())

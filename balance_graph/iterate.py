@@ -23,6 +23,15 @@ _FLAT = 0.25
 _EPS = 8.0 * float(np.finfo(float).eps)
 
 
+def rounding_of(log_slopes: Array) -> float:
+    """What rounding leaves in F: a few units in the last place of the largest logarithm of a flow.
+
+    At most 1e-3: flows of which hardly a digit is known cannot be called balanced.
+    """
+    finite = log_slopes[np.isfinite(log_slopes)]
+    return min(4.0 * float(np.finfo(float).eps) * float(np.abs(finite).max(initial=1.0)), 1e-3)
+
+
 @dataclass(frozen=True, eq=False)
 class Iterate:
     """A displacement with its flows and the balance equations in a basis that suits them."""
@@ -52,9 +61,8 @@ class Iterate:
 
     @property
     def rounding(self) -> float:
-        """What rounding leaves in F: a few units in the last place of the largest logarithm of a flow."""
-        finite = self.log_slopes[np.isfinite(self.log_slopes)]
-        return 4.0 * float(np.finfo(float).eps) * float(np.abs(finite).max(initial=1.0))
+        """What rounding leaves in F."""
+        return rounding_of(self.log_slopes)
 
     def _moved(self, direction: Array) -> Array:
         return self.displacement + (direction if self.basis is None else self.basis @ direction)

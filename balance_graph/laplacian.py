@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import csgraph
-from scipy.sparse.linalg import MatrixRankWarning, gmres, splu
 
 from balance_graph._types import Array
 
@@ -36,6 +34,8 @@ def factorize(matrix: Any) -> Solve | None:
         return None
     if matrix.shape[0] > _SMALL and _envelope_operations(matrix) > _MOST_OPERATIONS:
         return _iterative(sparse.csr_array(matrix))
+    from scipy.sparse.linalg import MatrixRankWarning, splu
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", MatrixRankWarning)
         try:
@@ -47,6 +47,8 @@ def factorize(matrix: Any) -> Solve | None:
 
 def _envelope_operations(matrix: Any) -> float:
     """Operations of a factorization within the envelope after reverse Cuthill-McKee: an upper estimate."""
+    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
     rows = sparse.csr_matrix(matrix)
     order = csgraph.reverse_cuthill_mckee(rows, symmetric_mode=True)
     place = np.empty(order.size, dtype=np.intp)
@@ -61,6 +63,8 @@ def _iterative(matrix: Any) -> Solve | None:
     diagonal = matrix.diagonal()
     if not np.all(diagonal > 0):
         return None
+    from scipy.sparse.linalg import gmres
+
     scaled = sparse.csr_array(sparse.diags_array(1.0 / diagonal) @ matrix)
 
     def solve(right: Array) -> Array:

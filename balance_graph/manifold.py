@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from scipy.sparse import csgraph
-from scipy.sparse.linalg import splu
 
 from balance_graph._paths import cycle_equations, path_equations
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.elimination import clean, gauge_columns, null_space, rank, spread_ratios
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.laplacian import factorize
 
 FORMS = ("nodes", "cycles", "paths")
 
@@ -237,12 +236,12 @@ class Manifold:
     def _solve_normal(self) -> Callable[[Array], Array]:
         keep = np.setdiff1d(np.arange(self.reduced_incidence.shape[1]), self.gauges)
         reduced = sparse.csc_array(self.reduced_incidence)[:, keep]
-        factor = splu(sparse.csc_matrix(reduced.T @ reduced)) if keep.size else None
+        factor = factorize(reduced.T @ reduced)
+        assert factor is not None, "without the gauges A has full column rank"
 
         def solve(right: Array) -> Array:
             unknowns = np.zeros(self.reduced_incidence.shape[1])
-            if factor is not None:
-                unknowns[keep] = factor.solve(right[keep])
+            unknowns[keep] = factor(right[keep])
             return unknowns
 
         return solve
@@ -319,6 +318,8 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     Ties (gain 1) and fixed edges (``l_head = c l_tail``) link nodes in components. A component that holds a pinned
     node, or whose gains multiply to something other than 1 around a cycle, has all its log-scales zero.
     """
+    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
     n, pinned = manifold.n_nodes, manifold.pinned
     one, two, gain, tied = _links(manifold)
     if one.size == 0:

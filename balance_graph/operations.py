@@ -9,9 +9,10 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from balance_graph._arguments import check_positive
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.graph import Node, compile_graph, node_activation, node_role, scaled_graph
-from balance_graph.regularizers import Regularizer, check_positive
+from balance_graph.regularizers import Regularizer
 from balance_graph.solve import solve
 from balance_graph.solvers.newton import NewtonSolver
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from balance_graph._optional import import_optional
+from balance_graph.errors import InvalidParameterError
 
 # Called with the number of the iteration, the logarithm of the cost and the relative imbalance.
 Report = Callable[[int, float, float], None]
@@ -20,6 +21,9 @@ def reporter(progress: bool | Report) -> Iterator[Report]:
     """The callback to use: the user's own, a tqdm bar for True, nothing for False."""
     if callable(progress):
         yield progress
+    elif not isinstance(progress, bool):
+        message = f"progress must be True, False or a function of iteration, log cost and imbalance; got {progress!r}"
+        raise InvalidParameterError(message)
     elif progress:
         tqdm = import_optional("tqdm.auto", extra="progress", purpose="progress=True").tqdm
         with tqdm(unit="it", desc="balancing", leave=True) as bar:

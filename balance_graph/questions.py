@@ -8,13 +8,14 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
+from balance_graph._arguments import check_positive
 from balance_graph.attainment import Attainment, find_attainment
 from balance_graph.certificate import Certificate, certify_problem
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph import Node, compile_graph
 from balance_graph.manifold import Manifold
 from balance_graph.problem import BalanceProblem
-from balance_graph.regularizers import Regularizer, as_regularizer, check_positive
+from balance_graph.regularizers import Regularizer, as_regularizer
 from balance_graph.solvers.convex import ConvexProblem, build_convex_problem
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from balance_graph._arguments import check_number, check_positive
 from balance_graph._types import Array
-from balance_graph.errors import InvalidParameterError, InvalidRegularizerError
+from balance_graph.errors import InvalidRegularizerError
 from balance_graph.rows import FunctionRows, PowerRows, Rows
 
 
@@ -89,7 +90,7 @@ class Lp(_SumOfPowers):
     p: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "p", _positive(self.p, "Lp: the exponent p"))
+        object.__setattr__(self, "p", check_positive(self.p, "Lp: the exponent p", InvalidRegularizerError))
 
     @property
     def terms(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override]
@@ -133,7 +134,7 @@ class ElasticNet(_SumOfPowers):
 
     def __post_init__(self) -> None:
         for name in ("l1", "l2"):
-            value = _number(getattr(self, name), f"ElasticNet: {name}")
+            value = check_number(getattr(self, name), f"ElasticNet: {name}", InvalidRegularizerError)
             if value < 0:
                 message = f"ElasticNet: {name} must not be negative, got {value!r}"
                 raise InvalidRegularizerError(message)
@@ -181,7 +182,10 @@ class Posynomial(_SumOfPowers):
             message = "Posynomial: give at least one pair (a, p)"
             raise InvalidRegularizerError(message)
         checked = tuple(
-            (_positive(a, f"Posynomial: coefficient of term {k}"), _positive(p, f"Posynomial: exponent of term {k}"))
+            (
+                check_positive(a, f"Posynomial: coefficient of term {k}", InvalidRegularizerError),
+                check_positive(p, f"Posynomial: exponent of term {k}", InvalidRegularizerError),
+            )
             for k, (a, p) in enumerate(pairs)
         )
         object.__setattr__(self, "terms", checked)
@@ -299,33 +303,3 @@ def as_regularizer(regularizer: float | Regularizer) -> Regularizer:
         return Lp(regularizer)
     message = f"regularizer must be a number p > 0 or Lp, ElasticNet, Posynomial, LogConvex; got {regularizer!r}"
     raise InvalidRegularizerError(message)
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        message = f"{name} must be a number, got {value!r}"
-        raise InvalidRegularizerError(message)
-    try:
-        number = float(value)
-    except OverflowError:  # an integer or fraction beyond the range of floats
-        number = math.inf
-    if not math.isfinite(number):
-        message = f"{name} must be finite, got {value!r}"
-        raise InvalidRegularizerError(message)
-    return number
-
-
-def _positive(value: Any, name: str) -> float:
-    number = _number(value, name)
-    if number <= 0:
-        message = f"{name} must be positive, got {value!r}"
-        raise InvalidRegularizerError(message)
-    return number
-
-
-def check_positive(value: Any, name: str) -> float:
-    """A positive finite number as float, or `InvalidParameterError` naming it."""
-    try:
-        return _positive(value, name)
-    except InvalidRegularizerError as error:
-        raise InvalidParameterError(str(error)) from None

@@ -472,6 +472,12 @@ def test_extreme_numbers_are_ordinary_input(solver, name):
     assert result.certificate.relative_gap <= 1e-9
 
 
+@pytest.mark.parametrize("p", [1e14, 1e300])
+def test_flows_of_which_no_digit_is_known_are_not_called_balanced(p):
+    result = bg.balance(chain(3.0, 0.2, 5.0), p, solver=bg.StochasticSolver(order="cyclic", max_sweeps=50))
+    assert not (result.converged and result.relative_imbalance > 1e-2)
+
+
 def test_a_weight_beyond_the_range_of_floats_is_refused_by_name():
     G = network(("x", "h", 1e300, {"coefficient": 1e300}), ("h", "y", 1e300, {"coefficient": 1e-300}), h={})
     with pytest.raises(bg.UnsupportedError, match=r"\('h', 'y'\).*range of floats"):

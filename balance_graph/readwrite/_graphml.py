@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from xml.sax.saxutils import escape, quoteattr
 
 import networkx as nx
 
@@ -38,6 +37,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def write_graphml(network: nx.DiGraph[Any], _weight: str) -> str:
     """The text of a file."""
+    from xml.sax.saxutils import escape, quoteattr  # brings urllib, which importing the package must not
+
     keys: dict[tuple[str, str, str], str] = {}
 
     def data(scope: str, attributes: Mapping[Any, Any], *key: Any) -> str:

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
 
+from balance_graph._arguments import check_positive
 from balance_graph._types import Array, Sparse
 from balance_graph.elimination import independent_rows
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
 from balance_graph.iterate import Iterate
+from balance_graph.laplacian import factorize
 from balance_graph.manifold import Manifold, check_form
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import check_positive
 from balance_graph.rows import FunctionRows, PowerRows, Rows
 from balance_graph.solution import History, Outcome, Status
 from balance_graph.solvers.newton import NewtonSolver
@@ -334,5 +334,8 @@ def _live_manifold(reduction: Reduction) -> tuple[Manifold, Rows]:
 
 def _least_squares(matrix: Sparse, gains: Array) -> Array:
     """The displacement whose log-gains are nearest to the given ones."""
-    normal = sparse.csc_matrix(matrix.T @ matrix)
-    return np.atleast_1d(np.asarray(spsolve(normal, matrix.T @ gains)))
+    solve = factorize(matrix.T @ matrix)
+    if solve is None:
+        message = "the backend's log-gains do not determine the scales; use form='nodes', or solver='newton'"
+        raise SolverError(message)
+    return solve(matrix.T @ gains)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from balance_graph._arguments import check_count, check_positive
 from balance_graph._types import Array
-from balance_graph.errors import InvalidParameterError
 from balance_graph.iterate import Iterate
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import check_positive
 from balance_graph.solution import History, Outcome, Status
 
 # Rows from which inexact inner solves over the flows beat factorizations.
@@ -57,9 +56,7 @@ class NewtonSolver:
 
     def __post_init__(self) -> None:
         check_positive(self.tol, "NewtonSolver: tol")
-        if not isinstance(self.max_iterations, int) or self.max_iterations < 1:
-            message = f"NewtonSolver: max_iterations must be a positive integer, got {self.max_iterations!r}"
-            raise InvalidParameterError(message)
+        check_count(self.max_iterations, "NewtonSolver: max_iterations")
 
     def run(self, reduction: Reduction, *, start: Array | None = None, report: Report = silent) -> Outcome:
         """Solve a reduced problem from the displacement `start` (default zero)."""

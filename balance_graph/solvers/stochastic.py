@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from balance_graph._arguments import check_count, check_positive
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.equations import BalanceEquations
 from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph.iterate import rounding_of
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
-from balance_graph.regularizers import check_positive
 from balance_graph.rows import PowerRows
 from balance_graph.solution import History, Outcome, Status
 from balance_graph.solvers._blocks import Block
@@ -77,10 +78,7 @@ class StochasticSolver:
             message = f"StochasticSolver: order must be one of {', '.join(ORDERS)}; got {self.order!r}"
             raise InvalidParameterError(message)
         check_positive(self.tol, "StochasticSolver: tol")
-        whole = isinstance(self.max_sweeps, (int, np.integer)) and not isinstance(self.max_sweeps, bool)
-        if not whole or self.max_sweeps < 1:
-            message = f"StochasticSolver: max_sweeps must be a positive integer, got {self.max_sweeps!r}"
-            raise InvalidParameterError(message)
+        check_count(self.max_sweeps, "StochasticSolver: max_sweeps")
         seed = isinstance(self.rng, (int, np.integer)) and not isinstance(self.rng, bool) and self.rng >= 0
         if not (self.rng is None or seed or isinstance(self.rng, np.random.Generator)):
             message = f"StochasticSolver: rng must be a non-negative int, a numpy Generator or None, got {self.rng!r}"
@@ -129,8 +127,7 @@ class _Monitor:
         self.history.add(self.reduction.log_cost(displacement), imbalance)
         if self.record:
             self.history.log_scales.append(displacement.copy())
-        finite = np.abs(log_slopes[np.isfinite(log_slopes)])
-        return imbalance <= max(tol, 4.0 * float(np.finfo(float).eps) * float(finite.max(initial=1.0)))
+        return imbalance <= max(tol, rounding_of(log_slopes))
 
 
 def _sweeper(
