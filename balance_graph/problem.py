@@ -165,6 +165,24 @@ class BalanceProblem:
         """Log-scales of the network as it stands: all zero."""
         return np.zeros(self.n_nodes)
 
+    def checked_log_scales(self, values: ArrayLike, name: str) -> Array:
+        """Log-scales of all nodes as an array, or `InvalidParameterError` where they break a constraint."""
+        try:
+            log_scales = np.asarray(values, dtype=float)
+        except (TypeError, ValueError) as error:
+            message = f"{name} must be {self.n_nodes} log-scales, got {values!r}"
+            raise InvalidParameterError(message) from error
+        if log_scales.shape != (self.n_nodes,) or not np.all(np.isfinite(log_scales)):
+            message = f"{name} must be {self.n_nodes} finite log-scales, one a node; got shape {log_scales.shape}"
+            raise InvalidParameterError(message)
+        if not self.manifold.obeys(log_scales):
+            message = (
+                f"{name}: these break a constraint; log-scales are 0 where pinned, equal where tied, and keep fixed "
+                "edges and shared weights"
+            )
+            raise InvalidParameterError(message)
+        return log_scales
+
     def by_free_node(self, values: Array) -> dict[Hashable, float]:
         """Values over nodes as a dict over the free ones."""
         return {self.nodes[k]: float(values[k]) for k in self.manifold.free_nodes.tolist()}

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import networkx as nx
-import numpy as np
 from numpy.typing import ArrayLike
 
 from balance_graph._arguments import check_positive
 from balance_graph.attainment import Attainment, find_attainment
 from balance_graph.certificate import Certificate, certify_problem
-from balance_graph.errors import InvalidParameterError
 from balance_graph.graph import Node, compile_graph
 from balance_graph.manifold import Manifold
 from balance_graph.problem import BalanceProblem
@@ -112,13 +110,8 @@ def certify(
     True
     """
     if isinstance(network, BalanceProblem):
-        log_scales = np.asarray(regularizer, dtype=float)
-        if log_scales.shape != (network.n_nodes,) or not np.all(np.isfinite(log_scales)):
-            message = f"certify(problem, log_scales) needs {network.n_nodes} finite log-scales, got {log_scales.shape}"
-            raise InvalidParameterError(message)
-        if not network.manifold.obeys(log_scales):
-            message = "these log-scales break a constraint: 0 where pinned, equal where tied, fixed edges kept"
-            raise InvalidParameterError(message)
+        # The second argument is then the point: certify(problem, log_scales).
+        log_scales = network.checked_log_scales(regularizer, "log_scales")  # type: ignore[arg-type]
         return certify_problem(network, log_scales)
     problem = compile_graph(network, as_regularizer(regularizer), weight=weight)  # type: ignore[arg-type]
     return certify_problem(problem, problem.unscaled)

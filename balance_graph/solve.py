@@ -126,7 +126,7 @@ def solve(
     check_on_unattained(on_unattained)
     chosen = as_solver(solver, problem.n_edges)
     started = time.perf_counter()
-    center = _checked_start(problem, start)
+    center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     attainment = find_attainment(problem)
     if on_unattained == "raise":
         attainment.raise_if_not_attained()
@@ -149,19 +149,6 @@ def solve(
         gauge_nodes=_gauge_nodes(reduction),
         notes=outcome.notes,
     )
-
-
-def _checked_start(problem: BalanceProblem, start: Any) -> Array:
-    if start is None:
-        return np.zeros(problem.n_nodes)
-    center = np.asarray(start, dtype=float)
-    if center.shape != (problem.n_nodes,) or not np.all(np.isfinite(center)):
-        message = f"start must be {problem.n_nodes} finite log-scales, got shape {center.shape}"
-        raise InvalidParameterError(message)
-    if not problem.manifold.obeys(center):
-        message = "start breaks a constraint: log-scales must be 0 where pinned, equal where tied, and keep fixed edges"
-        raise InvalidParameterError(message)
-    return center
 
 
 def _expanded(outcome: Outcome, reduction: Reduction) -> Any:
