@@ -21,6 +21,7 @@ from balance_graph.errors import (
 from balance_graph.evaluate import evaluate
 from balance_graph.graph import compile_graph
 from balance_graph.manifold import Manifold
+from balance_graph.matrix import balance_matrix
 from balance_graph.operations import balance_node, scale
 from balance_graph.problem import BalanceProblem
 from balance_graph.questions import (
@@ -76,6 +77,7 @@ __all__ = [
     "activation",
     "attainment",
     "balance",
+    "balance_matrix",
     "balance_node",
     "bilu",
     "bipu",

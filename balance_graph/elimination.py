@@ -98,8 +98,10 @@ def _add_pivot(row: dict[int, float], pivots: dict[int, dict[int, float]], users
         users.setdefault(column, set()).add(pivot)
 
 
-def gauge_columns(matrix: Sparse) -> Index:
+def gauge_columns(matrix: Sparse, preference: Array | None = None) -> Index:
     """Columns to drop so that the rest have full rank, one for each dimension of the null space.
+
+    Where there is a choice, the column of largest `preference` is dropped, by default the first.
 
     Rows with at most two entries form a graph: a component without a row of one entry (a link to the ground) is free
     to move if its gains agree around every cycle. Other rows are eliminated.
@@ -123,8 +125,9 @@ def gauge_columns(matrix: Sparse) -> Index:
         if not grounded[label]:
             members = component[one] == label
             grounded[label] = not spread_ratios(ratio, one[members], two[members], gain[members])
-    _, first = np.unique(component, return_index=True)
-    return np.sort(first[~grounded])
+    order = np.arange(matrix.shape[1]) if preference is None else np.argsort(-preference, kind="stable")
+    _, first = np.unique(component[order], return_index=True)
+    return np.sort(order[first][~grounded])
 
 
 def spread_ratios(ratio: Array, one: Index, two: Index, gain: Array) -> bool:

@@ -13,7 +13,7 @@ from balance_graph._types import Array, Mask
 from balance_graph.activations import Activation, activation
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.manifold import Manifold, first_of_label
-from balance_graph.problem import BalanceProblem, check_groups, log_abs
+from balance_graph.problem import BalanceProblem, check_groups, log_abs, times_exp
 from balance_graph.regularizers import Lp, Regularizer, as_regularizer
 
 Node = Hashable
@@ -282,10 +282,7 @@ def scaled_graph(
     if at.fixed is not None:
         log_gains = np.where(at.fixed, 0.0, log_gains)
     weights = np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
-    with np.errstate(over="ignore", under="ignore"):
-        # In two factors where the gain is beyond the range of floats: it can still lead from one float to another.
-        first = np.clip(log_gains, -700.0, 700.0)
-        new = weights * np.exp(first) * np.exp(log_gains - first)
+    new = times_exp(weights, log_gains)
     lost = (weights != 0.0) & ((new == 0.0) | ~np.isfinite(new))
     if dead is not None:
         lost &= ~dead

@@ -51,6 +51,13 @@ def exp_or_inf(log_value: float) -> float:
     return math.exp(log_value) if log_value < 709.7 else math.inf
 
 
+def times_exp(values: NDArray[Any], log_factors: Array) -> NDArray[Any]:
+    """``values * exp(log_factors)``, also where the factor alone leaves the range of floats."""
+    first = np.clip(log_factors, -700.0, 700.0)
+    with np.errstate(over="ignore", under="ignore"):
+        return values * np.exp(first) * np.exp(log_factors - first)
+
+
 @dataclass(frozen=True, eq=False)
 class BalanceProblem:
     """Minimize the cost of a network over the scalings of its free nodes.
@@ -276,8 +283,8 @@ class BalanceProblem:
             size = np.where(share > 0, share * np.exp(largest), 0.0)
         return np.where(self.manifold.pinned, 0.0, np.where(into < out_of, -size, size))
 
-    def relative_imbalances(self, log_scales: Array) -> Array:
-        """``|in - c out| / (in + c out)`` of each unknown: a free node, or a group of nodes that move together."""
+    def log_sides(self, log_scales: Array) -> tuple[Array, Array]:
+        """Logarithms of in-cost and degree times out-cost of each unknown: a free node, or nodes that move together."""
         into, out_of = self.log_in_out(log_scales)
         basis = self.manifold.basis.tocoo()
         node, unknown = basis.row, basis.col
@@ -287,7 +294,11 @@ class BalanceProblem:
         width = self.manifold.basis.shape[1]
         plus = log_sum_by(unknown, size + np.where(positive, into[node], out_of[node]), width)
         minus = log_sum_by(unknown, size + np.where(positive, out_of[node], into[node]), width)
-        return np.tanh(0.5 * np.abs(log_ratio(plus, minus)))
+        return plus, minus
+
+    def relative_imbalances(self, log_scales: Array) -> Array:
+        """``|in - c out| / (in + c out)`` of each unknown."""
+        return np.tanh(0.5 * np.abs(log_ratio(*self.log_sides(log_scales))))
 
     def relative_imbalance(self, log_scales: Array) -> float:
         """The largest relative imbalance; 0 for a network without free nodes."""

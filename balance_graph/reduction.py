@@ -75,8 +75,13 @@ class Reduction:
         return self.rows.log_slopes(self.log_gains(displacement))
 
 
-def reduce_problem(problem: BalanceProblem, live: Mask, center: Array | None = None) -> Reduction:
-    """The core of a problem on its live edges, centered on log-scales that obey the ties (default: all zero)."""
+def reduce_problem(
+    problem: BalanceProblem, live: Mask, center: Array | None = None, preference: Array | None = None
+) -> Reduction:
+    """The core of a problem on its live edges, centered on log-scales that obey the ties (default: all zero).
+
+    Where a gauge leaves a choice, the unknown of largest `preference` is held.
+    """
     center = np.zeros(problem.n_nodes) if center is None else center
     rows = problem.rows
     base = problem.log_gains(center)
@@ -87,7 +92,7 @@ def reduce_problem(problem: BalanceProblem, live: Mask, center: Array | None = N
     rows = rows.take(moving)
     moved = np.zeros(problem.n_edges, dtype=bool)
     moved[rows.edge] = True
-    gauges = gauge_columns(matrix if moved.all() else matrix[np.flatnonzero(moved)])
+    gauges = gauge_columns(matrix if moved.all() else matrix[np.flatnonzero(moved)], preference)
     unknowns = np.setdiff1d(np.arange(matrix.shape[1]), gauges)
     return Reduction(
         problem=problem,

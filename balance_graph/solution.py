@@ -62,6 +62,14 @@ class History:
         self.log_cost.append(float(log_cost))
         self.imbalance.append(float(imbalance))
 
+    def followed_by(self, later: History) -> History:
+        """The history joined with a later one that starts where it ends."""
+        return History(
+            self.log_cost + later.log_cost[1:],
+            self.imbalance + later.imbalance[1:],
+            self.log_scales + later.log_scales[1:],
+        )
+
     def __len__(self) -> int:
         return len(self.imbalance)
 

@@ -15,7 +15,7 @@ from balance_graph.errors import InvalidParameterError
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report, reporter
 from balance_graph.reduction import Reduction, reduce_problem
-from balance_graph.solution import Outcome, Solution
+from balance_graph.solution import Outcome, Solution, Status
 from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import StochasticSolver
@@ -133,8 +133,9 @@ def solve(
     pruned = prune(problem, attainment)
     reduction = reduce_problem(pruned, pruned.active, center)
     with reporter(progress) as report:
-        outcome = chosen.run(reduction, report=report)
-    log_scales = reduction.expand(outcome.displacement)
+        log_scales, outcome = _run(chosen, reduction, report)
+        if reduction.gauges.size and outcome.status is not Status.INTERRUPTED:
+            log_scales, outcome = _with_strong_gauges(chosen, reduction, log_scales, outcome, report)
     return Solution(
         log_scales=log_scales,
         log_cost=pruned.log_cost(log_scales),
@@ -143,7 +144,7 @@ def solve(
         status=outcome.status,
         iterations=outcome.iterations,
         seconds=time.perf_counter() - started,
-        history=_expanded(outcome, reduction),
+        history=outcome.history,
         solver=chosen.name,
         pruned_edges=_edge_names(problem, problem.active & ~pruned.active),
         gauge_nodes=_gauge_nodes(reduction),
@@ -151,10 +152,31 @@ def solve(
     )
 
 
-def _expanded(outcome: Outcome, reduction: Reduction) -> Any:
-    history = outcome.history
-    history.log_scales = [reduction.expand(displacement) for displacement in history.log_scales]
-    return history
+def _run(solver: Solver, reduction: Reduction, report: Report) -> tuple[Array, Outcome]:
+    """Log-scales of all nodes that a solver reaches, and its outcome with the history in log-scales too."""
+    outcome = solver.run(reduction, report=report)
+    outcome.history.log_scales = [reduction.expand(displacement) for displacement in outcome.history.log_scales]
+    return reduction.expand(outcome.displacement), outcome
+
+
+def _with_strong_gauges(
+    solver: Solver, reduction: Reduction, log_scales: Array, outcome: Outcome, report: Report
+) -> tuple[Array, Outcome]:
+    """Solve on with the gauges held where the flows are largest, if where they were held is out of balance.
+
+    The balance of a held unknown follows from that of all others, but with their absolute errors: where its own flows
+    are small beside theirs, little of its relative balance is left.
+    """
+    problem = reduction.problem
+    reached = outcome.history.imbalance[-1] if len(outcome.history) else 0.0
+    # Twice what the others reached is no worse than they are; 1e-15 is the rounding of a relative imbalance.
+    if problem.relative_imbalance(log_scales) <= max(2.0 * reached, 1e-15):
+        return log_scales, outcome
+    stronger = reduce_problem(problem, problem.active, log_scales, problem.log_sides(log_scales)[0])
+    log_scales, again = _run(solver, stronger, report)
+    return log_scales, dataclasses.replace(
+        again, iterations=outcome.iterations + again.iterations, history=outcome.history.followed_by(again.history)
+    )
 
 
 def _edge_names(problem: BalanceProblem, edges: Mask) -> tuple[Any, ...]:

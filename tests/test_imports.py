@@ -22,6 +22,7 @@ LAYERS = (
     {"equations", "clusters", "attainment", "reduction", "iterate", "certificate", "solution"},
     {"solvers"},
     {"solve"},
+    {"matrix"},
     {"graph", "evaluate"},
     {"result", "questions", "operations", "equivalence", "_balance"},
 )
