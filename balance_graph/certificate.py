@@ -23,7 +23,8 @@ from balance_graph._types import Array, Sparse
 from balance_graph.attainment import find_attainment
 from balance_graph.iterate import Iterate
 from balance_graph.laplacian import Solve, factorize
-from balance_graph.problem import BalanceProblem, exp_or_inf
+from balance_graph.log_domain import exp_or_inf
+from balance_graph.problem import BalanceProblem
 from balance_graph.reduction import Reduction, reduce_problem
 
 _EPS = float(np.finfo(float).eps)

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.elimination import clean, spread_ratios
-from balance_graph.problem import log_sum
+from balance_graph.log_domain import log_sum
 
 # A set earns a shift of its own when its weakest inner link carries this many times all that crosses its border;
 # below that the shift loses less than two digits, and the extra unknowns would only cost time.

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.laplacian import factorize
-from balance_graph.problem import log_ratio, log_sum_by
+from balance_graph.log_domain import log_ratio, log_sum_by
 
 
 @dataclass(frozen=True, eq=False)

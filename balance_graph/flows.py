@@ -200,7 +200,7 @@ def _scaled(matrix: Sparse, log_value: Array, by_row: Array, by_column: Array) -
 
 def _log_summed(edges: _Incidence, n: int) -> Sparse:
     """CSR of logarithms in which parallel edges are one: the logarithm of the sum of their costs."""
-    from balance_graph.problem import log_sum_by
+    from balance_graph.log_domain import log_sum_by
 
     key, place = np.unique(edges.tail * n + edges.head, return_inverse=True)
     return sparse.csr_array((log_sum_by(place, edges.log_value, key.size), (key // n, key % n)), shape=(n, n))

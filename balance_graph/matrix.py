@@ -10,7 +10,8 @@ from scipy import sparse
 from balance_graph._arguments import check_positive
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError, SolverError
-from balance_graph.problem import BalanceProblem, times_exp
+from balance_graph.log_domain import times_exp
+from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
 from balance_graph.solve import solve
 from balance_graph.solvers.newton import NewtonSolver

@@ -6,56 +6,21 @@ its logarithm, so that weights from 1e-150 to 1e150 and any exponent are ordinar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by
 from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.regularizers import Regularizer, as_regularizer
 from balance_graph.rows import Rows
-
-
-def log_sum_by(index: Index, log_values: Array, size: int) -> Array:
-    """For each label 0 .. size-1 the logarithm of the sum of the exponentials; ``-inf`` for an empty sum."""
-    largest = np.full(size, -np.inf)
-    np.maximum.at(largest, index, log_values)
-    shift = np.where(np.isfinite(largest), largest, 0.0)
-    with np.errstate(divide="ignore", over="ignore"):
-        return shift + np.log(np.bincount(index, np.exp(log_values - shift[index]), minlength=size))
-
-
-def log_sum(log_values: Array) -> float:
-    """Logarithm of the sum of the exponentials."""
-    largest = float(log_values.max(initial=-np.inf))
-    if not math.isfinite(largest):
-        return largest
-    return largest + math.log(float(np.sum(np.exp(log_values - largest))))
-
-
-def log_ratio(log_over: Array, log_under: Array) -> Array:
-    """``log_over - log_under``, and 0 where both sums are empty."""
-    with np.errstate(invalid="ignore"):
-        return np.where(log_over == log_under, 0.0, log_over - log_under)
-
-
-def exp_or_inf(log_value: float) -> float:
-    """The exponential; inf beyond the range of floats."""
-    return math.exp(log_value) if log_value < 709.7 else math.inf
-
-
-def times_exp(values: NDArray[Any], log_factors: Array) -> NDArray[Any]:
-    """``values * exp(log_factors)``, also where the factor alone leaves the range of floats."""
-    first = np.clip(log_factors, -700.0, 700.0)
-    with np.errstate(over="ignore", under="ignore"):
-        return values * np.exp(first) * np.exp(log_factors - first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,12 +268,6 @@ class BalanceProblem:
     def relative_imbalance(self, log_scales: Array) -> float:
         """The largest relative imbalance; 0 for a network without free nodes."""
         return float(self.relative_imbalances(log_scales).max(initial=0.0))
-
-
-def log_abs(weights: NDArray[Any]) -> Array:
-    """``log|w|``, ``-inf`` at zero."""
-    with np.errstate(divide="ignore"):
-        return np.log(np.abs(weights.astype(np.float64, copy=False)))
 
 
 def check_groups(manifold: Manifold) -> None:

@@ -14,7 +14,8 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.elimination import gauge_columns
-from balance_graph.problem import BalanceProblem, log_sum
+from balance_graph.log_domain import log_sum
+from balance_graph.problem import BalanceProblem
 from balance_graph.rows import Rows
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from balance_graph._types import Array
-from balance_graph.problem import exp_or_inf
+from balance_graph.log_domain import exp_or_inf
 
 
 class Status(StrEnum):

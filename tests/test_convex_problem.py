@@ -33,7 +33,6 @@ def test_it_is_disciplined_and_solves_to_the_optimum(name, form):
     assert model.problem.is_dpp()
     assert model.edges == list(G.edges)
     assert model.log_gains.shape == (G.number_of_edges(),)
-    assert model.shift == 0.0
     value = model.problem.solve(solver="CLARABEL")
     assert value == pytest.approx(float(case_optimum(name).cost), rel=1e-5)
     gains = dict(zip(model.edges, model.log_gains.value, strict=True))

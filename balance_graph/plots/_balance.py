@@ -21,7 +21,6 @@ from balance_graph.plots._axes import (
     write_note,
     write_title,
 )
-from balance_graph.plots._units import largest_imbalance, log_in_out
 from balance_graph.problem import BalanceProblem
 from balance_graph.regularizers import Regularizer
 
@@ -76,7 +75,7 @@ def plot_balance(
     draw_diagonal(ax, np.concatenate(points, axis=None), "balanced")
     linear = bool(np.all(problems[0].manifold.degree == 1.0))
     ax.set(xlabel="out-cost" if linear else "degree × out-cost", ylabel="in-cost")
-    imbalances = " → ".join(f"{largest_imbalance(problem):.2g}" for problem in problems)
+    imbalances = " → ".join(f"{problem.relative_imbalance(problem.unscaled):.2g}" for problem in problems)
     write_title(ax, f"relative imbalance {imbalances}")
     draw_legend(ax)
     write_note(ax, _hidden(points))
@@ -85,7 +84,7 @@ def plot_balance(
 
 def _points(problem: BalanceProblem) -> Array:
     """Degree times out-cost, and in-cost, of each unit, shape (2, n); NaN where logarithmic axes cannot show them."""
-    log_in, log_out = log_in_out(problem)
+    log_in, log_out = problem.log_sides(problem.unscaled)
     with np.errstate(over="ignore", under="ignore"):
         points = np.exp(np.stack([log_out, log_in]))
     return np.where(np.all((points > 0) & np.isfinite(points), axis=0), points, np.nan)

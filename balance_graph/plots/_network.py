@@ -13,7 +13,7 @@ from balance_graph._types import Array
 from balance_graph.graph import compile_graph
 from balance_graph.plots._axes import DARK, FAINT, QUIET, axes_or_new, from_matplotlib, write_title
 from balance_graph.plots._positions import positions_of
-from balance_graph.plots._units import largest_imbalance, signed_imbalance
+from balance_graph.plots._units import signed_imbalance
 from balance_graph.problem import BalanceProblem
 from balance_graph.regularizers import Regularizer
 
@@ -91,7 +91,7 @@ def plot_network(
         _write_labels(ax, G, place, values / bound, size)
     ax.set_axis_off()
     ax.margins(0.07, 0.07)
-    write_title(ax, f"relative imbalance {largest_imbalance(problem):.2g}")
+    write_title(ax, f"relative imbalance {problem.relative_imbalance(problem.unscaled):.2g}")
     if colorbar:
         _add_colorbar(ax, shades, "degree × out" if np.any(problem.manifold.degree != 1.0) else "out")
     return ax

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from balance_graph._types import Array, Index, Sparse
-from balance_graph.problem import log_ratio, log_sum_by
+from balance_graph.log_domain import log_ratio, log_sum_by
 from balance_graph.reduction import Reduction
 from balance_graph.rows import Rows
 

@@ -47,7 +47,7 @@ class ConvexProblem:
     Attributes
     ----------
     problem : cvxpy.Problem
-        Minimize the cost (times ``exp(-shift)``) over the linear manifold.
+        Minimize the cost over the linear manifold.
     log_gains : cvxpy expression of shape (n_edges,)
         One log-gain per edge, in the order of `edges`: use it in constraints and terms of your own.
     edges : list of (node, node)
@@ -55,8 +55,6 @@ class ConvexProblem:
         Logarithm of the cost of each row at ``log_gains = 0`` (for a `LogConvex` regularizer the log-weights): the
         problem is compiled once and solved again for new weights, see `set_weights`.
     manifold : Manifold
-    shift : float
-        Subtracted from the log coefficients: the objective is the cost times ``exp(-shift)``. Zero as built.
 
     Examples
     --------
@@ -75,7 +73,6 @@ class ConvexProblem:
     edges: list[tuple[Any, Any]]
     log_coefficients: Any
     manifold: Manifold
-    shift: float = 0.0
 
     def set_weights(self, problem: BalanceProblem) -> None:
         """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling."""
