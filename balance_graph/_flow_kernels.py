@@ -14,6 +14,22 @@ from balance_graph._compiled import compiled
 
 
 @compiled
+def group_by(label, count):  # type: ignore[no-untyped-def]
+    """Start of each label's positions, and all positions in the order of their labels (a stable counting sort)."""
+    start = np.zeros(count + 1, np.int64)
+    for k in range(label.size):
+        start[label[k] + 1] += 1
+    for c in range(count):
+        start[c + 1] += start[c]
+    place = start[:-1].copy()
+    order = np.empty(label.size, np.int64)
+    for k in range(label.size):
+        order[place[label[k]]] = k
+        place[label[k]] += 1
+    return start, order
+
+
+@compiled
 def gather(start, neighbor, value, x, result):  # type: ignore[no-untyped-def]
     """``result[i] = sum of value * x[neighbor]`` over the edges of i."""
     for i in range(start.size - 1):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,15 +43,23 @@ class Attainment:
         Why each dead node is dead, in words.
     live : (n_edges,) boolean array
         Edges of nonzero weight that are not dead.
+    problem : BalanceProblem
+        What was asked about.
     """
 
     attained: bool
-    unique: bool
     dead_nodes: tuple[Hashable, ...]
     dead_edges: tuple[tuple[Hashable, Hashable], ...]
     recession_direction: dict[Hashable, float] | None
     reasons: dict[Hashable, str] = field(repr=False)
     live: Mask = field(repr=False)
+    problem: BalanceProblem = field(repr=False)
+
+    @cached_property
+    def unique(self) -> bool:
+        """Whether the log-gains of the live edges determine every unknown."""
+        matrix = self.problem.manifold.reduced_incidence
+        return gauge_columns(matrix[np.flatnonzero(self.live)]).size == 0
 
     def raise_if_not_attained(self) -> None:
         """Raise `NotAttainedError` naming the dead nodes, why, and the remedies."""
@@ -88,18 +97,13 @@ def find_attainment(problem: BalanceProblem) -> Attainment:
     free = problem.manifold.free_nodes
     return Attainment(
         attained=not dead.any(),
-        unique=unique_log_scales(problem, live),
         dead_nodes=tuple(names[k] for k in nodes),
         dead_edges=tuple(_edge_names(problem, active[dead])),
         recession_direction={names[k]: float(log_scales[k]) for k in free.tolist()} if dead.any() else None,
         reasons={names[k]: reason for k, reason in _reasons(problem, nodes).items()},
         live=live,
+        problem=problem,
     )
-
-
-def unique_log_scales(problem: BalanceProblem, live: Mask) -> bool:
-    """Whether the log-gains of the live edges determine every unknown."""
-    return gauge_columns(problem.manifold.reduced_incidence[np.flatnonzero(live)]).size == 0
 
 
 def _edge_names(problem: BalanceProblem, edges: Index) -> list[tuple[Hashable, Hashable]]:

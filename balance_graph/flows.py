@@ -74,14 +74,11 @@ class Flows:
         self._kernels = kernels
         self.size = edges.degree.size - 1
         self.degree, self.exponent = edges.degree, edges.exponent
-        n = self.size + 1
-        by_tail = sparse.csr_array((edges.log_value, (edges.tail, edges.head)), shape=(n, n))
-        if by_tail.nnz != edges.tail.size:  # several edges between the same groups
-            by_tail = _log_summed(edges, n)
-        self._tail_major = by_tail
-        self._head_major = sparse.csr_array(by_tail.T)
-        self._log_by_tail, self._log_by_head = by_tail.data, self._head_major.data
-        # From here on the matrices hold the values themselves.
+        out_start, by_tail = kernels.group_by(edges.tail, self.size + 1)
+        in_start, by_head = kernels.group_by(edges.head, self.size + 1)
+        self._out = (out_start, edges.head[by_tail].astype(np.int32))
+        self._in = (in_start, edges.tail[by_head].astype(np.int32))
+        self._log_by_tail, self._log_by_head = edges.log_value[by_tail], edges.log_value[by_head]
         self.log_scales = self._start()
         self._recenter()
 
@@ -90,14 +87,6 @@ class Flows:
         """The flows of a reduced problem, or None where it does not have the form that the passes need."""
         edges = _Incidence.of(reduction)
         return None if edges is None else cls(edges)
-
-    @property
-    def _out(self) -> tuple[Index, Index]:
-        return self._tail_major.indptr, self._tail_major.indices
-
-    @property
-    def _in(self) -> tuple[Index, Index]:
-        return self._head_major.indptr, self._head_major.indices
 
     def _start(self) -> Array:
         """A start that does not depend on the scales that the weights come with, and has no drift along the depth.
@@ -124,8 +113,8 @@ class Flows:
         """Fold the log-scales into the edge values; the node factors become 1."""
         up = self.exponent * np.append(self.log_scales, 0.0)
         down = -self.degree * up
-        self._out_value = _scaled(self._tail_major, self._log_by_tail, down, up)
-        self._in_value = _scaled(self._head_major, self._log_by_head, up, down)
+        self._out_value = _scaled(self._out, self._log_by_tail, down, up)
+        self._in_value = _scaled(self._in, self._log_by_head, up, down)
         self._center = self.log_scales.copy()
         self.up = np.ones(self.size + 1)
         self.down = np.ones(self.size + 1)
@@ -182,25 +171,17 @@ class Flows:
     def laplacian(self, into: Array, out_of: Array) -> Sparse:
         """The symmetric matrix ``diag(in + c^2 out) - c Y - (c Y)^T`` of the present flows, in CSR form."""
         n = self.size
-        outward = sparse.csr_array(
-            (self._out_value, self._tail_major.indices, self._tail_major.indptr), shape=(n + 1, n + 1)
-        )
+        outward = sparse.csr_array((self._out_value, self._out[1], self._out[0]), shape=(n + 1, n + 1))
         left = sparse.diags_array(self.degree * self.down)
         flows = sparse.csr_array(left @ outward @ sparse.diags_array(self.up))[:n, :n]
+        flows.sum_duplicates()
         diagonal = into + self.degree[:-1] ** 2 * out_of
         return sparse.csr_array(sparse.diags_array(diagonal) - flows - flows.T)
 
 
-def _scaled(matrix: Sparse, log_value: Array, by_row: Array, by_column: Array) -> Array:
-    row = np.repeat(by_row, np.diff(matrix.indptr))
+def _scaled(edges: tuple[Index, Index], log_value: Array, by_row: Array, by_column: Array) -> Array:
+    start, neighbor = edges
+    row = np.repeat(by_row, np.diff(start))
     with np.errstate(over="ignore"):
-        result: Array = np.exp(log_value + row + by_column[matrix.indices])
+        result: Array = np.exp(log_value + row + by_column[neighbor])
     return result
-
-
-def _log_summed(edges: _Incidence, n: int) -> Sparse:
-    """CSR of logarithms in which parallel edges are one: the logarithm of the sum of their costs."""
-    from balance_graph.log_domain import log_sum_by
-
-    key, place = np.unique(edges.tail * n + edges.head, return_inverse=True)
-    return sparse.csr_array((log_sum_by(place, edges.log_value, key.size), (key // n, key % n)), shape=(n, n))
