@@ -20,6 +20,7 @@ _SHORTEST = 1.0 / 256.0
 # Rows whose slope levels off are given at least this ratio of curvature to slope in the convex model: their true
 # curvature holds only nearby, and steps along it would be far too long.
 _FLAT = 0.25
+# Rounding of the logarithm of a cost, relative to its size or to 1.
 _EPS = 8.0 * float(np.finfo(float).eps)
 
 
@@ -81,9 +82,7 @@ class Iterate:
             lower = (
                 np.abs(self.equations.imbalance(trial)).max(initial=0.0) <= (1 - _SUFFICIENT * length) * self.largest
             )
-            if lower and (
-                self._is_power or self.reduction.log_cost(moved) <= self.reduction.log_cost(self.displacement) + _EPS
-            ):
+            if lower and (self._is_power or not self._raises_cost(moved)):
                 return Iterate.at(self.reduction, moved)
             length *= 0.5
         return None
@@ -95,13 +94,16 @@ class Iterate:
         if direction is None or np.abs(direction).max(initial=0.0) <= self.rounding:
             return None
         length = 1.0
-        while not self._is_power and self.reduction.log_cost(self._moved(length * direction)) > self.reduction.log_cost(
-            self.displacement
-        ):
+        while not self._is_power and self._raises_cost(self._moved(length * direction)):
             length *= 0.5
             if length < _SHORTEST:
                 return None
         return Iterate.at(self.reduction, self._moved(length * direction))
+
+    def _raises_cost(self, displacement: Array) -> bool:
+        """Whether the cost is higher there, by more than the rounding of its logarithm."""
+        log_cost = self.reduction.log_cost(self.displacement)
+        return self.reduction.log_cost(displacement) > log_cost + _EPS * max(1.0, abs(log_cost))
 
     @property
     def _is_power(self) -> bool:

@@ -44,7 +44,7 @@ class BalanceResult:
     pruned_edges : tuple of (node, node)
         Edges whose weights were set to zero because the minimum is not attained otherwise.
     gauge_nodes : tuple
-        Nodes whose scale was held at 1 because no weight depends on a common scale of theirs.
+        One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
     """
 
     graph: nx.DiGraph[Any] = field(repr=False)

@@ -107,7 +107,7 @@ class Solution:
     pruned_edges : tuple of (node, node)
         Dead edges whose weights are to be set to zero.
     gauge_nodes : tuple
-        One node for each gauge freedom: its log-scale was held at zero because no weight depends on it.
+        One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
     notes : tuple of str
         What the solver chose on the way.
     """

@@ -134,7 +134,7 @@ def solve(
     reduction = reduce_problem(pruned, pruned.active, center)
     with reporter(progress) as report:
         log_scales, outcome = _run(chosen, reduction, report)
-        if reduction.gauges.size and outcome.status is not Status.INTERRUPTED:
+        if reduction.gauges.size and outcome.status is Status.CONVERGED:
             log_scales, outcome = _with_strong_gauges(chosen, reduction, log_scales, outcome, report)
     return Solution(
         log_scales=log_scales,
@@ -175,7 +175,10 @@ def _with_strong_gauges(
     stronger = reduce_problem(problem, problem.active, log_scales, problem.log_sides(log_scales)[0])
     log_scales, again = _run(solver, stronger, report)
     return log_scales, dataclasses.replace(
-        again, iterations=outcome.iterations + again.iterations, history=outcome.history.followed_by(again.history)
+        again,
+        iterations=outcome.iterations + again.iterations,
+        history=outcome.history.followed_by(again.history),
+        notes=tuple(dict.fromkeys((*outcome.notes, *again.notes))),
     )
 
 

@@ -145,14 +145,16 @@ def test_bad_exponent_is_refused():
         bg.balance_matrix(np.eye(2), 0)
 
 
-@pytest.mark.parametrize("solver", ["newton", "cvxpy"])
-def test_gauge_held_at_a_weak_node_does_not_spoil_its_balance(solver):
-    """The first node of an isolated part is held; its own flows are small, so it is solved on with another one held."""
-    rng = np.random.default_rng(0)
-    A = np.exp(rng.normal(size=(6, 6)))
-    A[0], A[:, 0] = 1e-7 * A[0], 1e-7 * A[:, 0]
-    problem = bg.BalanceProblem.from_sparse(sparse.csr_array(A), pinned=np.zeros(6, dtype=bool))
-    solution = bg.solve(problem, solver)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_gauge_held_at_a_weak_node_does_not_spoil_its_balance(seed):
+    """The first node of an isolated part is held; with flows this small the rounding of the others decides its balance,
+    so it is solved on with another one held."""
+    rng, n = np.random.default_rng(seed), 50
+    A = rng.normal(size=(n, n)) * np.exp(3 * rng.normal(size=(n, 1)) + 3 * rng.normal(size=n))
+    A[0], A[:, 0] = 1e-4 * A[0], 1e-4 * A[:, 0]
+    np.fill_diagonal(A, 0.0)
+    problem = bg.BalanceProblem.from_sparse(sparse.csr_array(A), pinned=np.zeros(n, dtype=bool))
+    solution = bg.solve(problem, "newton")
     assert solution.converged
     assert solution.relative_imbalance <= 1e-12
-    assert len(solution.history) == len(solution.history.cost)
+    assert len(solution.history) == solution.iterations + 1
