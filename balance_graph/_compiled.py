@@ -16,6 +16,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     except ImportError:
         return function
     try:
-        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # a read-only installation without a writable home has nowhere to cache
-        return numba.njit(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]

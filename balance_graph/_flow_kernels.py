@@ -1,7 +1,7 @@
-"""Compiled passes over the flows of a network, each touching every edge once.
+"""Compiled passes over the edges of a large network, each touching every edge once.
 
-Unknowns are 0 .. n-1 and n is the ground. ``out_start, out_head`` list the edges by tail (the ground last),
-``in_start, in_tail`` the same edges by head.
+Unknowns are 0 .. n-1 and n is the ground. An edge list is ``start, column, value``: the edges of row i are
+``start[i] : start[i + 1]``. One list has the tails as rows and the heads as columns, the other the reverse.
 """
 
 from __future__ import annotations
@@ -14,51 +14,57 @@ from balance_graph._compiled import compiled
 
 
 @compiled
-def group_by(label, count):  # type: ignore[no-untyped-def]
-    """Start of each label's positions, and all positions in the order of their labels (a stable counting sort)."""
-    start = np.zeros(count + 1, np.int64)
-    for k in range(label.size):
-        start[label[k] + 1] += 1
-    for c in range(count):
-        start[c + 1] += start[c]
-    place = start[:-1].copy()
-    order = np.empty(label.size, np.int64)
-    for k in range(label.size):
-        order[place[label[k]]] = k
-        place[label[k]] += 1
-    return start, order
-
-
-@compiled
-def gather(start, neighbor, value, x, result):  # type: ignore[no-untyped-def]
-    """``result[i] = sum of value * x[neighbor]`` over the edges of i."""
-    for i in range(start.size - 1):
-        total = 0.0
-        for e in range(start[i], start[i + 1]):
-            total += value[e] * x[neighbor[e]]
-        result[i] = total
-
-
-@compiled
-def one_sided_log_scales(  # type: ignore[no-untyped-def]
-    start, following, back_start, preceding, log_value, gain, answer
+def edge_list(  # type: ignore[no-untyped-def]
+    row_node, column_node, unknown, size, part, log_weight, log_coefficient, exponent
 ):
-    """Log-scales that bring each unknown's cost on one side, towards the ground, to 1; and the distance to the ground.
+    """The edge list of one side, by a counting sort, with the logarithms of the edge costs; the least and the largest.
 
-    ``l_i = answer_i * log of the sum of exp(log_value + gain_t l_t)`` over the nodes t before i that were visited
-    before it. Unknowns are visited once all before them have been, as far as cycles allow, else in the order they are
-    reached; the ground comes first. `log_value` is in the order of `preceding`.
+    ``unknown`` numbers the nodes, ``part`` labels the parts that they belong to (of size 1 if there is one part):
+    edges between parts are left out, and so are zero weights and edges that no scale moves. An empty
+    `log_coefficient` means coefficients 1.
     """
-    n = gain.size - 1
-    log_scale = np.zeros(n + 1)
-    distance = np.full(n + 1, -1, np.int64)
-    waiting = np.zeros(n + 1, np.int64)
-    for i in range(n):
+    start = np.zeros(size + 2, np.int64)
+    whole = part.size == 1
+    for e in range(row_node.size):
+        r, c = row_node[e], column_node[e]
+        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and log_weight[e] > -np.inf:
+            start[unknown[r] + 1] += 1
+    for i in range(size + 1):
+        start[i + 1] += start[i]
+    place = start[:-1].copy()
+    column = np.empty(start[size + 1], np.int32)
+    value = np.empty(start[size + 1], np.float64)
+    least, largest = math.inf, -math.inf
+    for e in range(row_node.size):
+        r, c = row_node[e], column_node[e]
+        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and log_weight[e] > -np.inf:
+            at = place[unknown[r]]
+            place[unknown[r]] += 1
+            column[at] = unknown[c]
+            log_cost = exponent * log_weight[e]
+            if log_coefficient.size > 0:
+                log_cost += log_coefficient[e]
+            value[at] = log_cost
+            least, largest = min(least, log_cost), max(largest, log_cost)
+    return start, column, value, least, largest
+
+
+@compiled
+def visits(start, column, back_start):  # type: ignore[no-untyped-def]
+    """Order of visits and distances from the ground along a list; -1 where it does not reach.
+
+    A row is visited once all before it have been, as far as cycles allow, else in the order rows are reached.
+    """
+    n = start.size - 2
+    order = np.empty(n + 1, np.int32)
+    distance = np.full(n + 1, -1, np.int32)
+    waiting = np.empty(n + 1, np.int32)
+    for i in range(n + 1):
         waiting[i] = back_start[i + 1] - back_start[i]
     visited = np.zeros(n + 1, np.bool_)
-    reached = np.empty(n + 1, np.int64)
-    ready = np.empty(n + 1, np.int64)
-    n_ready = next_reached = next_ready = 0
+    reached = np.empty(n + 1, np.int32)
+    ready = np.empty(n + 1, np.int32)
+    n_visited = n_ready = next_reached = next_ready = 0
     reached[0] = n
     n_reached = 1
     distance[n] = 0
@@ -74,41 +80,134 @@ def one_sided_log_scales(  # type: ignore[no-untyped-def]
             i = reached[next_reached]
         if visited[i]:
             continue
-        if i < n:
-            log_scale[i] = answer[i] * log_before(i, back_start, preceding, log_value, gain, log_scale, visited)
         visited[i] = True
+        order[n_visited] = i
+        n_visited += 1
         for e in range(start[i], start[i + 1]):
-            h = following[e]
-            waiting[h] -= 1
-            if distance[h] < 0:
-                distance[h] = distance[i] + 1
-                reached[n_reached] = h
+            j = column[e]
+            waiting[j] -= 1
+            if distance[j] < 0:
+                distance[j] = distance[i] + 1
+                reached[n_reached] = j
                 n_reached += 1
-            if waiting[h] == 0 and not visited[h]:
-                ready[n_ready] = h
+            if waiting[j] == 0 and not visited[j]:
+                ready[n_ready] = j
                 n_ready += 1
-    return log_scale, distance
+    return order[:n_visited], distance
 
 
 @compiled
-def log_before(i, back_start, preceding, log_value, gain, log_scale, visited):  # type: ignore[no-untyped-def]
-    """Logarithm of the cost between i, at scale 1, and the visited nodes before it."""
+def accumulated_costs(order, start, column, value):  # type: ignore[no-untyped-def]
+    """Logarithm of ``x_i = sum of value * x_j`` over the columns j visited before i; 1 at the first, the ground.
+
+    Such sums leave the range of floats along deep networks: each is a number of moderate size times a power of 2^512.
+    Values must lie between 1e-140 and 1e140.
+    """
+    block = 2.0**512
+    size, power = np.zeros(start.size - 1), np.zeros(start.size - 1, np.int64)
+    size[order[0]] = 1.0
+    for k in range(1, order.size):
+        i = order[k]
+        total, most = 0.0, -(2**62)
+        for e in range(start[i], start[i + 1]):
+            j = column[e]
+            term = value[e] * size[j]
+            if power[j] == most:
+                total += term
+            elif term > 0.0 and power[j] > most:
+                total = term if power[j] > most + 1 else total / block + term
+                most = power[j]
+            elif power[j] == most - 1:
+                total += term / block
+        if total >= 2.0**256:
+            total, most = total / block, most + 1
+        elif total < 2.0**-256:
+            total, most = total * block, most - 1
+        size[i], power[i] = total, most
+    result = np.zeros(start.size - 1)
+    for i in order:
+        result[i] = math.log(size[i]) + power[i] * math.log(block)
+    return result
+
+
+@compiled
+def accumulated_log_costs(order, start, column, log_value):  # type: ignore[no-untyped-def]
+    """The same from the logarithms of the values, whatever their range."""
+    result = np.full(start.size - 1, -math.inf)
+    result[order[0]] = 0.0
+    for k in range(1, order.size):
+        i = order[k]
+        largest = -math.inf
+        for e in range(start[i], start[i + 1]):
+            largest = max(largest, log_value[e] + result[column[e]])
+        total = 0.0
+        for e in range(start[i], start[i + 1]):
+            below = log_value[e] + result[column[e]] - largest
+            if below > -40.0:  # less is lost in the sum
+                total += math.exp(below)
+        result[i] = largest + math.log(total)
+    return result
+
+
+@compiled
+def largest_log_value(start, column, log_value, by_row, by_column):  # type: ignore[no-untyped-def]
+    """The largest ``log_value + by_row + by_column`` over the edges."""
     largest = -math.inf
-    for e in range(back_start[i], back_start[i + 1]):
-        t = preceding[e]
-        if visited[t]:
-            largest = max(largest, log_value[e] + gain[t] * log_scale[t])
-    total = 0.0
-    for e in range(back_start[i], back_start[i + 1]):
-        t = preceding[e]
-        if visited[t]:
-            total += math.exp(log_value[e] + gain[t] * log_scale[t] - largest)
-    return largest + math.log(total)
+    for i in range(start.size - 1):
+        for e in range(start[i], start[i + 1]):
+            largest = max(largest, log_value[e] + by_row[i] + by_column[column[e]])
+    return largest
+
+
+@compiled
+def exponentiate(start, column, value, by_row, by_column, unit):  # type: ignore[no-untyped-def]
+    """Turn logarithms into costs, ``exp(value + by_row + by_column - unit)``, in place."""
+    for i in range(start.size - 1):
+        shift = by_row[i] - unit
+        for e in range(start[i], start[i + 1]):
+            value[e] = math.exp(value[e] + shift + by_column[column[e]])
+
+
+@compiled
+def advance(start, column, value, by_row, by_column, sums):  # type: ignore[no-untyped-def]
+    """Multiply the costs by factors of their ends, in place; `sums` gets the sum of each row."""
+    for i in range(start.size - 1):
+        factor, total = by_row[i], 0.0
+        for e in range(start[i], start[i + 1]):
+            scaled = value[e] * factor * by_column[column[e]]
+            value[e] = scaled
+            total += scaled
+        sums[i] = total
+
+
+@compiled
+def gather(start, column, value, x, result):  # type: ignore[no-untyped-def]
+    """``result[i] = sum of value * x[column]`` over the edges of row i."""
+    for i in range(start.size - 1):
+        total = 0.0
+        for e in range(start[i], start[i + 1]):
+            total += value[e] * x[column[e]]
+        result[i] = total
+
+
+@compiled
+def width(start, column):  # type: ignore[no-untyped-def]
+    """Largest difference of the numbers of a row and a column, the ground (last) left out."""
+    n, largest = start.size - 2, 0
+    for i in range(n):
+        for e in range(start[i], start[i + 1]):
+            if column[e] < n:
+                largest = max(largest, abs(i - column[e]))
+    return largest
 
 
 @compiled
 def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, degree, up, down):  # type: ignore[no-untyped-def]
-    """Balance every unknown once, in order: ``up = exp(p l)``, ``down = exp(-p c l)``, in place."""
+    """Balance every unknown once, in order: ``up = exp(p l)``, ``down = exp(-p c l)``, in place.
+
+    Returns the largest ratio of in-cost to c times out-cost, or the reverse, that was met.
+    """
+    worst = 1.0
     for i in range(degree.size - 1):
         into = out_of = 0.0
         for e in range(in_start[i], in_start[i + 1]):
@@ -116,9 +215,37 @@ def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, deg
         for e in range(out_start[i], out_start[i + 1]):
             out_of += out_value[e] * up[out_head[e]]
         c = degree[i]
+        ratio = c * out_of / into
+        met = ratio * (up[i] ** -(1.0 + c) if c != 1.0 else down[i] / up[i])
+        worst = max(worst, met, 1.0 / met)
         if c == 1.0:
-            up[i] = math.sqrt(out_of / into)
+            up[i] = math.sqrt(ratio)
             down[i] = 1.0 / up[i]
         else:
-            up[i] = (c * out_of / into) ** (1.0 / (1.0 + c))
+            up[i] = ratio ** (1.0 / (1.0 + c))
             down[i] = up[i] ** -c
+    return worst
+
+
+@compiled
+def end_sums(  # type: ignore[no-untyped-def]
+    tail, head, unknown, size, part, log_weight, log_coefficient, exponent, up, down, log_unit, first, last
+):
+    """In- and out-cost of each unknown at given log-scales, from the weights as given, over the edges first .. last.
+
+    ``up`` and ``down`` are ``p l`` and ``-p c l`` by node; all costs in units of ``exp(log_unit)``. The rest as in
+    `edge_list`.
+    """
+    into, out_of = np.zeros(size + 1), np.zeros(size + 1)
+    whole = part.size == 1
+    for e in range(first, last):
+        t, h = tail[e], head[e]
+        i, j = unknown[h], unknown[t]
+        if i != j and (whole or part[t] == part[h]):
+            log_cost = exponent * log_weight[e] + up[h] + down[t] - log_unit
+            if log_coefficient.size > 0:
+                log_cost += log_coefficient[e]
+            cost = math.exp(log_cost)
+            into[i] += cost
+            out_of[j] += cost
+    return into, out_of

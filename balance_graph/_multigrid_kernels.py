@@ -1,6 +1,7 @@
 """Compiled loops of the multigrid preconditioner, on symmetric matrices with the diagonal kept apart.
 
-``start, column, value`` hold the off-diagonal entries (<= 0) by rows, ``diagonal`` the positive diagonal.
+``start, middle, column, value`` hold the off-diagonal entries (<= 0) by rows: those of row i left of the diagonal are
+``start[i] : middle[i]``, those right of it ``middle[i] : start[i + 1]``.
 """
 
 from __future__ import annotations
@@ -8,6 +9,46 @@ from __future__ import annotations
 import numpy as np
 
 from balance_graph._compiled import compiled
+
+
+@compiled
+def symmetric_rows(  # type: ignore[no-untyped-def]
+    out_start, out_head, out_value, in_start, in_tail, in_value, degree
+):
+    """Off-diagonal rows of ``-(Y c + (Y c)^T)`` for flows Y between the unknowns; the ground, last, is left out."""
+    n = out_start.size - 2
+    start, middle = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
+    column = np.empty(out_start[n] + in_start[n], np.int32)
+    value = np.empty(column.size, np.float64)
+    seen = np.full(n, -1, np.int64)
+    end = 0
+    for i in range(n):
+        begin = end
+        for upper in (False, True):
+            if upper:
+                middle[i] = end
+            for e in range(in_start[i], in_start[i + 1]):
+                j = in_tail[e]
+                if j < n and (j > i) == upper:
+                    end = enter(j, -degree[j] * in_value[e], begin, end, seen, column, value)
+            for e in range(out_start[i], out_start[i + 1]):
+                j = out_head[e]
+                if j < n and (j > i) == upper:
+                    end = enter(j, -degree[i] * out_value[e], begin, end, seen, column, value)
+        start[i + 1] = end
+    return start, middle, column[:end], value[:end]
+
+
+@compiled
+def enter(j, amount, begin, end, seen, column, value):  # type: ignore[no-untyped-def]
+    """Add an entry to the row that began at `begin`; the row's new end."""
+    if seen[j] >= begin:
+        value[seen[j]] += amount
+        return end
+    seen[j] = end
+    column[end] = j
+    value[end] = amount
+    return end + 1
 
 
 @compiled
@@ -50,7 +91,7 @@ def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[n
         member[place[aggregate[i]]] = i
         place[aggregate[i]] += 1
     seen = np.full(count, -1, np.int64)
-    new_start = np.zeros(count + 1, np.int64)
+    new_start, new_middle = np.zeros(count + 1, np.int64), np.zeros(count, np.int64)
     new_column = np.empty(column.size, np.int32)
     new_value = np.empty(column.size, np.float64)
     new_diagonal = np.zeros(count)
@@ -64,43 +105,81 @@ def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[n
                 d = aggregate[column[e]]
                 if d == c:
                     new_diagonal[c] += value[e]
-                elif seen[d] >= begin:
-                    new_value[seen[d]] += value[e]
                 else:
-                    seen[d] = end
-                    new_column[end] = d
-                    new_value[end] = value[e]
-                    end += 1
+                    end = enter(d, value[e], begin, end, seen, new_column, new_value)
+        new_middle[c] = left_first(c, begin, end, new_column, new_value)
         new_start[c + 1] = end
-    return new_start, new_column[:end].copy(), new_value[:end].copy(), new_diagonal
+    return new_start, new_middle, new_column[:end].copy(), new_value[:end].copy(), new_diagonal
 
 
 @compiled
-def smooth_forward(start, column, value, diagonal, right, x):  # type: ignore[no-untyped-def]
-    """Gauss-Seidel from x = 0, first to last."""
-    for i in range(diagonal.size):
-        total = right[i]
-        for e in range(start[i], start[i + 1]):
-            if column[e] < i:
-                total -= value[e] * x[column[e]]
-        x[i] = total / diagonal[i]
+def left_first(row, begin, end, column, value):  # type: ignore[no-untyped-def]
+    """Bring the entries left of the diagonal before the others, in place; where the others begin."""
+    middle = begin
+    for e in range(begin, end):
+        if column[e] < row:
+            column[e], column[middle] = column[middle], column[e]
+            value[e], value[middle] = value[middle], value[e]
+            middle += 1
+    return middle
 
 
 @compiled
-def smooth_backward(start, column, value, diagonal, right, x):  # type: ignore[no-untyped-def]
-    """Gauss-Seidel, last to first."""
-    for i in range(diagonal.size - 1, -1, -1):
+def descend(start, middle, column, value, diagonal, right, x, aggregate, coarse):  # type: ignore[no-untyped-def]
+    """Gauss-Seidel from x = 0, first to last; the residual, summed over aggregates, into `coarse`."""
+    n = diagonal.size
+    for i in range(n):
         total = right[i]
-        for e in range(start[i], start[i + 1]):
+        for e in range(start[i], middle[i]):
             total -= value[e] * x[column[e]]
         x[i] = total / diagonal[i]
+    coarse[:] = 0.0
+    for i in range(n):  # what is left is the upper triangle times x
+        total = 0.0
+        for e in range(middle[i], start[i + 1]):
+            total -= value[e] * x[column[e]]
+        coarse[aggregate[i]] += total
 
 
 @compiled
-def multiply(start, column, value, diagonal, x, result):  # type: ignore[no-untyped-def]
-    """``result = H x``."""
-    for i in range(diagonal.size):
-        total = diagonal[i] * x[i]
-        for e in range(start[i], start[i + 1]):
+def ascend(start, middle, column, value, diagonal, right, x, aggregate, correction):  # type: ignore[no-untyped-def]
+    """Add a correction by aggregates to x, in place; Gauss-Seidel, last to first; the product with the result."""
+    n = diagonal.size
+    product = np.empty(n)
+    for i in range(n):
+        x[i] += correction[aggregate[i]]
+    for i in range(n - 1, -1, -1):
+        lower = upper = 0.0
+        for e in range(start[i], middle[i]):
+            lower += value[e] * x[column[e]]
+        for e in range(middle[i], start[i + 1]):
+            upper += value[e] * x[column[e]]
+        x[i] = (right[i] - lower - upper) / diagonal[i]
+        product[i] = right[i] - lower
+    for i in range(n):  # the lower triangle has changed since
+        total = product[i]
+        for e in range(start[i], middle[i]):
             total += value[e] * x[column[e]]
-        result[i] = total
+        product[i] = total
+    return product
+
+
+@compiled
+def band_width(start, column, place):  # type: ignore[no-untyped-def]
+    """Largest distance of an entry from the diagonal, with the rows in new places."""
+    width = 0
+    for i in range(start.size - 1):
+        for e in range(start[i], start[i + 1]):
+            width = max(width, abs(place[i] - place[column[e]]))
+    return width
+
+
+@compiled
+def fill_band(start, column, value, diagonal, place, rows):  # type: ignore[no-untyped-def]
+    """The lower triangle in band form, ``rows[i - j, j]``, in new places."""
+    for i in range(diagonal.size):
+        rows[0, place[i]] = diagonal[i]
+        for e in range(start[i], start[i + 1]):
+            below = place[i] - place[column[e]]
+            if below > 0:
+                rows[below, place[column[e]]] = value[e]

@@ -62,3 +62,53 @@ def flexible_gmres(
     for weight, vector in zip(weights, search, strict=True):
         solution += weight * vector
     return solution, step, residual
+
+
+def conjugate_gradients(
+    product: Operator,
+    right: Array,
+    precondition: Operator,
+    *,
+    weight: Array,
+    tol: float,
+    max_steps: int,
+    patience: Callable[[int, float], bool] = lambda *_: False,
+) -> tuple[Array, int, float]:
+    """Approximate solution of ``product(x) = right`` for a symmetric positive definite product.
+
+    The flexible method of Notay, SIAM J. Sci. Comput. 22, 2000: the preconditioner need not be linear. Stops when
+    ``max |residual| / weight`` is at most `tol`, or when ``patience(steps, reduction)``, told how far the residual
+    has come down in the norm of the preconditioner, says that going on is not worth it, or where rounding has used up
+    what the product can tell.
+
+    Returns
+    -------
+    solution : array
+    steps : int
+    residual : float
+        In the weighted maximum norm.
+    """
+    x, residual = np.zeros_like(right), right.copy()
+    search = preconditioned = precondition(residual)
+    first = energy = residual @ preconditioned
+    step, size = 0, float(np.abs(residual / weight).max(initial=0.0))
+    for step in range(1, max_steps + 1):
+        image = product(search)
+        curvature = search @ image
+        if not curvature > 0.0:
+            break
+        length = energy / curvature
+        x += length * search
+        residual -= length * image
+        size = float(np.abs(residual / weight).max())
+        if size <= tol:
+            break
+        preconditioned = precondition(residual)
+        # Polak and Ribiere's form: what the preconditioner changes from step to step is taken out. The residual has
+        # changed by -length * image.
+        change = -length * (image @ preconditioned)
+        search = preconditioned + (change / energy) * search
+        energy = residual @ preconditioned
+        if not energy > 0.0 or patience(step, float(np.sqrt(energy / first))):
+            break
+    return x, step, size

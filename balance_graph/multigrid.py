@@ -8,12 +8,12 @@ Laplacian and as sparse as the graph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from balance_graph import _multigrid_kernels as kernels
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.laplacian import Solve, factorize
 
@@ -27,18 +27,30 @@ _DIRECT, _MOST_DIRECT = 400, 2500
 _ENOUGH = 0.25
 
 
-class _Matrix(NamedTuple):
+class Laplacian(NamedTuple):
+    """A grounded Laplacian by rows: entries left of the diagonal, right of it, and the diagonal apart."""
+
     start: Index
+    middle: Index
     column: Index
     value: Array
     diagonal: Array
 
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return self.diagonal.size
 
-@dataclass(frozen=True, eq=False)
-class _Level:
-    matrix: _Matrix
+    def tosparse(self) -> Sparse:
+        """The matrix as a scipy sparse array in CSR form."""
+        off_diagonal = sparse.csr_array((self.value, self.column, self.start), shape=(self.size, self.size))
+        return sparse.csr_array(off_diagonal + sparse.diags_array(self.diagonal))
+
+
+class _Level(NamedTuple):
+    matrix: Laplacian
     aggregate: Index
-    count: int
+    n_aggregates: int
 
 
 class Multigrid:
@@ -46,8 +58,8 @@ class Multigrid:
 
     Parameters
     ----------
-    matrix : (n, n) sparse array
-        In CSR form, symmetric; a grounded Laplacian, or ``A^T D A`` with rows of at most one + and one - entry.
+    matrix : Laplacian
+        A grounded Laplacian, or ``A^T D A`` with rows of at most one + and one - entry.
 
     Attributes
     ----------
@@ -55,61 +67,42 @@ class Multigrid:
         Unknowns on each level.
     """
 
-    def __init__(self, matrix: Sparse) -> None:
-        from balance_graph import _multigrid_kernels as kernels
-
-        self._kernels = kernels
-        current = _split(matrix)
+    def __init__(self, matrix: Laplacian) -> None:
         self._levels: list[_Level] = []
-        while current.diagonal.size > _DIRECT:
-            coarse, aggregate = self._coarser(current)
-            if coarse.diagonal.size > _STALL * current.diagonal.size:
+        while matrix.size > _DIRECT:
+            coarse, aggregate = _coarser(matrix)
+            if coarse.size > _STALL * matrix.size:
                 break
-            self._levels.append(_Level(current, aggregate, coarse.diagonal.size))
-            current = coarse
-        self.sizes = [*(level.matrix.diagonal.size for level in self._levels), current.diagonal.size]
-        self._coarsest = _direct(current)
-
-    def _coarser(self, matrix: _Matrix) -> tuple[_Matrix, Index]:
-        aggregate = np.arange(matrix.diagonal.size)
-        for _ in range(2):
-            pairs, count = self._kernels.match_pairs(matrix.start, matrix.column, matrix.value, _COUPLING)
-            matrix = _Matrix(*self._kernels.coarsen(*matrix, pairs, count))
-            aggregate = pairs[aggregate]
-        return matrix, aggregate
+            self._levels.append(_Level(matrix, aggregate, coarse.size))
+            matrix = coarse
+        self.sizes = [*(level.matrix.size for level in self._levels), matrix.size]
+        self._coarsest = _coarsest(matrix)
 
     def __call__(self, right: Array) -> Array:
         """An approximate solution of ``H x = right`` (not exactly linear in `right`: use a flexible Krylov method)."""
-        return self._cycle(0, right)
+        return self._cycle(0, right)[0] if self._levels else self._coarsest(right)
 
-    def _cycle(self, depth: int, right: Array) -> Array:
-        if depth == len(self._levels):
-            return self._coarsest(right)
-        level = self._levels[depth]
-        x, product = np.empty_like(right), np.empty_like(right)
-        self._kernels.smooth_forward(*level.matrix, right, x)
-        self._kernels.multiply(*level.matrix, x, product)
-        coarse = np.bincount(level.aggregate, right - product, minlength=level.count).astype(float)
-        x += self._coarse_solve(depth + 1, coarse)[level.aggregate]
-        self._kernels.smooth_backward(*level.matrix, right, x)
-        return x
+    def _cycle(self, depth: int, right: Array) -> tuple[Array, Array]:
+        """An approximate solution, and the product with it."""
+        matrix, aggregate, n_aggregates = self._levels[depth]
+        x, coarse = np.empty_like(right), np.empty(n_aggregates)
+        kernels.descend(*matrix, right, x, aggregate, coarse)
+        product = kernels.ascend(*matrix, right, x, aggregate, self._coarse_solution(depth + 1, coarse))
+        return x, product
 
-    def _coarse_solve(self, depth: int, right: Array) -> Array:
+    def _coarse_solution(self, depth: int, right: Array) -> Array:
         """At most two steps of flexible conjugate gradients, preconditioned by the cycle from `depth` on."""
         if depth == len(self._levels):
             return self._coarsest(right)
-        matrix = self._levels[depth].matrix
-        one, one_product = self._cycle(depth, right), np.empty_like(right)
-        self._kernels.multiply(*matrix, one, one_product)
+        one, one_product = self._cycle(depth, right)
         energy = one @ one_product
         if energy <= 0.0:  # nothing to solve
             return one
         length = (one @ right) / energy
         residual = right - length * one_product
-        if np.linalg.norm(residual) <= _ENOUGH * np.linalg.norm(right):
+        if residual @ residual <= _ENOUGH**2 * (right @ right):
             return length * one
-        two, two_product = self._cycle(depth, residual), np.empty_like(right)
-        self._kernels.multiply(*matrix, two, two_product)
+        two, two_product = self._cycle(depth, residual)
         overlap = two @ one_product
         two_energy = two @ two_product - overlap**2 / energy
         if two_energy <= 0.0:
@@ -118,23 +111,19 @@ class Multigrid:
         return (length - overlap * two_length / energy) * one + two_length * two
 
 
-def _split(matrix: Sparse) -> _Matrix:
-    """Off-diagonal entries by rows, and the diagonal."""
-    diagonal = matrix.diagonal()
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    off = row != matrix.indices
-    start = np.concatenate([[0], np.cumsum(np.bincount(row[off], minlength=matrix.shape[0]))])
-    return _Matrix(start, matrix.indices[off].astype(np.int32), matrix.data[off], diagonal)
+def _coarser(matrix: Laplacian) -> tuple[Laplacian, Index]:
+    """The matrix summed over pairs of pairs, and the aggregate of each unknown."""
+    aggregate = np.arange(matrix.size, dtype=np.int32)
+    for _ in range(2):
+        pairs, count = kernels.match_pairs(matrix.start, matrix.column, matrix.value, _COUPLING)
+        start, _, column, value, diagonal = matrix
+        matrix = Laplacian(*kernels.coarsen(start, column, value, diagonal, pairs, count))
+        aggregate = pairs[aggregate]
+    return matrix, aggregate
 
 
-def _direct(matrix: _Matrix) -> Solve:
+def _coarsest(matrix: Laplacian) -> Solve:
     """Solve on the coarsest level; where coarsening has stalled (expanders), smoothing is as good, and affordable."""
-    n = matrix.diagonal.size
-    if n > _MOST_DIRECT:
-        return lambda right: right / matrix.diagonal
-    whole = sparse.csr_array((matrix.value, matrix.column, matrix.start), shape=(n, n)) + sparse.diags_array(
-        matrix.diagonal
-    )
-    solve = factorize(whole)
-    # A singular coarsest matrix (to rounding) still smooths by its diagonal.
+    solve = factorize(matrix.tosparse()) if matrix.size <= _MOST_DIRECT else None
+    # A coarsest matrix that is singular to rounding still smooths by its diagonal.
     return (lambda right: right / matrix.diagonal) if solve is None else solve

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from balance_graph._types import Array, Mask
+from balance_graph._types import Array, Index, Mask
 from balance_graph.attainment import Attainment, find_attainment
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem import BalanceProblem
@@ -20,8 +20,13 @@ from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import StochasticSolver
 
+if TYPE_CHECKING:
+    from balance_graph.large import LargeOutcome
+
 # cvxpy answers in well under a second up to here, and is the reference; above, Newton alone is as exact and faster.
 _AUTO_CVXPY_EDGES = 2000
+# From here on, passes over edge lists beat factorizations, and the time it takes to load compiled loops.
+_LARGE = 10_000
 
 
 @runtime_checkable
@@ -127,15 +132,59 @@ def solve(
     chosen = as_solver(solver, problem.n_edges)
     started = time.perf_counter()
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
+    notes: tuple[str, ...] = ()
+    with reporter(progress) as report:
+        if isinstance(chosen, NewtonSolver) and problem.n_edges >= _LARGE:
+            from balance_graph.large import solve_large  # compiled loops: slow to load, and needed here only
+
+            large = solve_large(
+                problem,
+                tol=chosen.tol,
+                max_iterations=chosen.max_iterations,
+                start=None if start is None else center,
+                prune=on_unattained == "prune",
+                report=report,
+            )
+            if large is not None and large.is_final:
+                return _solution_of_large(problem, chosen, center, large, started)
+            if large is not None:
+                notes = (*large.outcome.notes, "inexact Newton stalled; exact Newton took over")
+                center = large.outcome.displacement
+        solution = _solve_reduced(problem, chosen, on_unattained, center, report, started)
+        return dataclasses.replace(solution, notes=(*notes, *solution.notes))
+
+
+def _solution_of_large(
+    problem: BalanceProblem, solver: Solver, center: Array, large: LargeOutcome, started: float
+) -> Solution:
+    outcome = large.outcome
+    return Solution(
+        log_scales=outcome.displacement,
+        log_cost=large.log_cost,
+        initial_cost=problem.cost(center),
+        relative_imbalance=large.relative_imbalance,
+        status=outcome.status,
+        iterations=outcome.iterations,
+        seconds=time.perf_counter() - started,
+        history=outcome.history,
+        solver=solver.name,
+        pruned_edges=_edge_names(problem, large.dead),
+        gauge_nodes=tuple(problem.nodes[k] for k in large.held.tolist()),
+        notes=outcome.notes,
+    )
+
+
+def _solve_reduced(
+    problem: BalanceProblem, chosen: Solver, on_unattained: str, center: Array, report: Report, started: float
+) -> Solution:
     attainment = find_attainment(problem)
     if on_unattained == "raise":
         attainment.raise_if_not_attained()
     pruned = prune(problem, attainment)
     reduction = reduce_problem(pruned, pruned.active, center)
-    with reporter(progress) as report:
-        log_scales, outcome = _run(chosen, reduction, report)
-        if reduction.gauges.size and outcome.status is Status.CONVERGED:
-            log_scales, outcome = _with_strong_gauges(chosen, reduction, log_scales, outcome, report)
+    log_scales, outcome = _run(chosen, reduction, report)
+    if reduction.gauges.size and outcome.status is Status.CONVERGED:
+        log_scales, outcome = _with_strong_gauges(chosen, reduction, log_scales, outcome, report)
     return Solution(
         log_scales=log_scales,
         log_cost=pruned.log_cost(log_scales),
@@ -146,7 +195,7 @@ def solve(
         seconds=time.perf_counter() - started,
         history=outcome.history,
         solver=chosen.name,
-        pruned_edges=_edge_names(problem, problem.active & ~pruned.active),
+        pruned_edges=_edge_names(problem, np.flatnonzero(problem.active & ~pruned.active)),
         gauge_nodes=_gauge_nodes(reduction),
         notes=outcome.notes,
     )
@@ -182,9 +231,9 @@ def _with_strong_gauges(
     )
 
 
-def _edge_names(problem: BalanceProblem, edges: Mask) -> tuple[Any, ...]:
+def _edge_names(problem: BalanceProblem, edges: Index) -> tuple[Any, ...]:
     names, at = problem.nodes, problem.manifold
-    return tuple((names[at.tail[e]], names[at.head[e]]) for e in np.flatnonzero(edges).tolist())
+    return tuple((names[at.tail[e]], names[at.head[e]]) for e in edges.tolist())
 
 
 def _gauge_nodes(reduction: Reduction) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ LAYERS = (
     # The numeric engine: what is not named elsewhere belongs here.
     {"equations", "clusters", "attainment", "reduction", "iterate", "certificate", "solution"},
     {"solvers"},
-    {"solve"},
+    {"large", "solve"},
     {"matrix"},
     {"graph", "evaluate"},
     {"result", "questions", "operations", "equivalence", "_balance"},

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 import balance_graph as bg
+from balance_graph import _flow_kernels as kernels
+from balance_graph import flows as flows_module
+from balance_graph.banded import Band
 from balance_graph.equations import BalanceEquations
 from balance_graph.flows import Flows
 from balance_graph.iterate import Iterate
-from balance_graph.krylov import flexible_gmres
+from balance_graph.krylov import conjugate_gradients, flexible_gmres
+from balance_graph.live_network import LiveNetwork
 from balance_graph.multigrid import Multigrid
 from balance_graph.reduction import reduce_problem
-from balance_graph.solvers import newton
+
+SOLVE = sys.modules["balance_graph.solve"]
 
 
 def layered(widths, rng):
@@ -62,7 +70,17 @@ def weights_after(problem, log_scales):
 @pytest.fixture
 def inexact(monkeypatch):
     """Have the method for large networks take small ones."""
-    monkeypatch.setattr(newton, "_LARGE", 1)
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+def flows_of(problem, pool, start=None):
+    return Flows(LiveNetwork.of(problem, pool), start, pool)
 
 
 @pytest.mark.parametrize("degree", [1.0, 2.0, "mixed"])
@@ -71,9 +89,9 @@ def test_inexact_newton_reaches_the_weights_of_the_exact_method(matrix, degree, 
     if degree == "mixed":
         degree = np.random.default_rng(0).choice([0.5, 1.0, 2.0], matrix[0].shape[0])
     problem = problem_of(matrix, degree, p)
-    monkeypatch.setattr(newton, "_LARGE", 10**9)
+    monkeypatch.setattr(SOLVE, "_LARGE", 10**9)
     exact = bg.solve(problem, "newton")
-    monkeypatch.setattr(newton, "_LARGE", 1)
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
     inexact = bg.solve(problem, "newton")
     assert exact.converged
     assert inexact.converged
@@ -85,20 +103,26 @@ def test_inexact_newton_reaches_the_weights_of_the_exact_method(matrix, degree, 
         weights_after(problem, inexact.log_scales), weights_after(problem, exact.log_scales), rtol=0, atol=1e-7
     )
     assert inexact.relative_imbalance <= 1e-12
+    assert inexact.relative_imbalance == pytest.approx(problem.relative_imbalance(inexact.log_scales), abs=1e-14)
+    assert inexact.log_cost == pytest.approx(problem.log_cost(inexact.log_scales), abs=1e-12)
     assert inexact.history.log_cost[-1] == pytest.approx(inexact.log_cost, abs=1e-9)
 
 
-def test_scales_that_the_weights_come_with_do_not_matter(matrix, inexact):
+def rescaled(W, pinned, decades, seed=1):
+    """The same network with its free nodes scaled by anything up to 10^decades, either way."""
+    log_scales = np.where(pinned, 0.0, np.random.default_rng(seed).uniform(-2.3, 2.3, W.shape[0]) * decades)
+    scaled = sparse.diags_array(np.exp(-log_scales / 2)) @ W @ sparse.diags_array(np.exp(log_scales / 2))
+    return sparse.csr_array(scaled)
+
+
+@pytest.mark.parametrize("decades", [20, 100])
+def test_scales_that_the_weights_come_with_do_not_matter(matrix, inexact, decades):
     W, pinned = matrix
-    rng = np.random.default_rng(1)
-    log_scales = np.where(pinned, 0.0, rng.uniform(-230, 230, W.shape[0]))
-    plain = problem_of(matrix)
-    scaled = problem_of(
-        (sparse.diags_array(np.exp(-log_scales / 2)) @ W @ sparse.diags_array(np.exp(log_scales / 2)), pinned)
-    )
+    plain, scaled = problem_of(matrix), problem_of((rescaled(W, pinned, decades), pinned))
     one, two = bg.solve(plain, "newton"), bg.solve(scaled, "newton")
     assert one.converged
     assert two.converged
+    assert not any("took over" in note for note in two.notes)
     assert two.iterations <= one.iterations + 1
     np.testing.assert_allclose(weights_after(plain, one.log_scales), weights_after(scaled, two.log_scales), atol=1e-7)
 
@@ -109,82 +133,200 @@ def test_certificate_of_an_inexact_solution(inexact):
     assert certificate.relative_gap < 1e-12
 
 
-def test_flows_agree_with_the_balance_equations(matrix):
-    reduction = reduce_problem(problem_of(matrix), problem_of(matrix).active)
-    flows = Flows.of(reduction)
-    flows.sweep()
-    into, out_of, log_cost = flows.in_out()
+@pytest.mark.parametrize("side_by_side", [1, 10**9])
+def test_flows_agree_with_the_balance_equations(matrix, pool, side_by_side, monkeypatch):
+    monkeypatch.setattr(flows_module, "_SIDE_BY_SIDE", side_by_side)
+    problem = problem_of(matrix)
+    reduction = reduce_problem(problem, problem.active)
+    flows = flows_of(problem, pool)
+    flows.sweep(2, 1.0)
     slow = BalanceEquations(reduction.matrix).imbalance(reduction.log_slopes(flows.log_scales)[0])
-    np.testing.assert_allclose(np.log(into) - np.log(out_of), slow, atol=1e-11)
-    with_constant = np.logaddexp(log_cost, reduction.log_constant)
+    np.testing.assert_allclose(flows.imbalance(), slow, atol=1e-11)
+    with_constant = np.logaddexp(flows.log_cost, reduction.log_constant)
     assert with_constant == pytest.approx(reduction.log_cost(flows.log_scales), abs=1e-10)
 
 
 @pytest.mark.parametrize("degree", [1.0, 2.0])
-def test_jacobian_is_the_derivative_of_the_imbalance(degree):
+def test_a_sweep_is_that_of_the_local_balancer(degree, pool):
     problem = problem_of(layered([4, 5, 6, 3], np.random.default_rng(0)), degree)
-    flows = Flows.of(reduce_problem(problem, problem.active))
-    direction = np.random.default_rng(1).normal(size=flows.size)
-
-    def imbalance(step):
-        flows.move(step * direction)
-        into, out_of, _ = flows.in_out()
-        flows.move(-step * direction)
-        return np.log(into) - np.log(degree * out_of)
-
-    into, out_of, _ = flows.in_out()
-    central = (imbalance(1e-5) - imbalance(-1e-5)) / 2e-5
-    np.testing.assert_allclose(flows.jacobian(into, out_of)(direction), central, atol=1e-7)
+    flows = flows_of(problem, pool, np.zeros(11))
+    flows.sweep(3, 1.0)
+    local = bg.solve(problem, bg.StochasticSolver(order="cyclic", max_sweeps=3, tol=1e-300))
+    np.testing.assert_allclose(flows.log_scales, local.log_scales[problem.manifold.free_nodes], atol=1e-12)
 
 
-def test_symmetric_matrix_is_the_hessian_up_to_a_factor():
-    problem = problem_of(layered([4, 5, 6, 3], np.random.default_rng(0)), 2.0, 3.0)
+@pytest.mark.parametrize("degree", [1.0, 2.0])
+@pytest.mark.parametrize("p", [1.0, 3.0])
+def test_products_and_matrix_are_those_of_the_hessian(degree, p, pool):
+    problem = problem_of(layered([4, 5, 6, 3], np.random.default_rng(0)), degree, p)
+    flows = flows_of(problem, pool, np.random.default_rng(2).normal(size=11))
     reduction = reduce_problem(problem, problem.active)
-    flows = Flows.of(reduction)
-    into, out_of, _ = flows.in_out()
     log_slopes, _ = reduction.log_slopes(flows.log_scales)
     A = reduction.matrix
-    hessian = (A.T @ sparse.diags_array(np.exp(log_slopes) / 3.0) @ A).toarray()
-    np.testing.assert_allclose(flows.laplacian(into, out_of).toarray(), hessian, rtol=1e-10, atol=1e-12)
+    hessian = (A.T @ sparse.diags_array(np.exp(log_slopes - flows.log_unit) / p) @ A).toarray()
+    np.testing.assert_allclose(flows.laplacian().tosparse().toarray(), hessian, rtol=1e-10, atol=1e-12)
+    x = np.random.default_rng(1).normal(size=flows.size)
+    np.testing.assert_allclose(flows.product(flows.diagonal(), x), hessian @ x, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", ["self-loop of degree 2", "two exponents", "nodes in ratios", "wide with degree 2"])
-def test_problems_of_another_form_are_left_to_the_exact_method(case, inexact):
-    G = bg.networks.layered([3, 4, 4, 2], rng=0)
+@pytest.mark.parametrize("case", ["self-loop of degree 2", "two exponents", "nodes in ratios", "elastic net", "shared"])
+def test_problems_of_another_form_are_left_to_the_exact_method(case, inexact, pool):
+    G, regularizer = bg.networks.layered([3, 4, 4, 2], rng=0), 2.0
     if case == "self-loop of degree 2":
         G.nodes["h1.0"]["activation"] = "relu2"
         G.add_edge("h1.0", "h1.0", weight=0.5)
-    elif case == "wide with degree 2":
-        G.nodes["h1.0"]["activation"] = "relu2"
-        G.edges["x0", "h1.0"]["weight"] = 1e120
     elif case == "two exponents":
         G.edges["x0", "h1.0"]["exponent"] = 1.0
+    elif case == "elastic net":
+        regularizer = bg.ElasticNet(l1=1.0, l2=1.0)
+    elif case == "shared":
+        G.edges["x0", "h1.0"].update(shared="one", weight=1.0)
+        G.edges["h1.1", "h2.0"].update(shared="one", weight=1.0)
     else:
         G.nodes["h1.0"]["activation"] = "relu2"
         G.edges["h1.0", "h2.0"]["fixed"] = True
-    problem = bg.compile_graph(G)
-    assert Flows.of(reduce_problem(problem, problem.active)) is None
+    problem = bg.compile_graph(G, regularizer)
+    assert LiveNetwork.of(problem, pool) is None
     assert bg.solve(problem, "newton").converged
 
 
-def test_multigrid_preconditions_a_deep_laplacian_independently_of_depth():
+def as_reduced(problem, *, prune):
+    """The solution without the method for large networks."""
+    return bg.solve(problem, bg.NewtonSolver(), on_unattained="prune" if prune else "raise")
+
+
+DEAD = {
+    "dead end": [(0, 2, 1.0), (2, 3, 2.0), (3, 1, 3.0), (2, 4, 5.0)],
+    "dead start": [(0, 2, 1.0), (2, 3, 2.0), (3, 1, 3.0), (4, 3, 5.0)],
+    "isolated cycle": [(0, 2, 1.0), (2, 1, 2.0), (3, 4, 3.0), (4, 3, 7.0), (3, 3, 2.0)],
+    "cycle fed from the inputs": [(0, 2, 1.0), (2, 1, 2.0), (2, 3, 9.0), (3, 4, 3.0), (4, 3, 7.0)],
+    "two isolated cycles, bridged": [
+        (0, 2, 1.0),
+        (2, 1, 2.0),
+        (3, 4, 3.0),
+        (4, 3, 7.0),
+        (4, 5, 1.0),
+        (5, 6, 4.0),
+        (6, 5, 1.0),
+    ],
+    "pinned to pinned, and a self-loop": [(0, 1, 3.0), (0, 2, 1.0), (2, 2, 5.0), (2, 1, 2.0), (1, 0, 2.0)],
+    "a node without edges, and a zero weight": [(0, 2, 1.0), (2, 1, 2.0), (2, 3, 0.0)],
+    "nothing pinned reaches anything": [(0, 1, 3.0), (2, 3, 1.0), (3, 2, 4.0)],
+}
+
+
+@pytest.mark.parametrize("name", DEAD)
+def test_dead_and_isolated_parts_are_those_of_the_attainment_search(name, monkeypatch):
+    tail, head, weight = (np.array(column) for column in zip(*DEAD[name], strict=True))
+    n = 7
+    W = sparse.csr_array((weight, (tail, head)), shape=(n, n))
+    problem = bg.BalanceProblem.from_sparse(W, pinned=np.arange(n) < 2)
+    exact = as_reduced(problem, prune=True)
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
+    large = as_reduced(problem, prune=True)
+    assert set(large.pruned_edges) == set(exact.pruned_edges)
+    assert large.relative_imbalance <= 1e-14
+    assert large.cost == pytest.approx(exact.cost, rel=1e-14)
+    assert len(large.gauge_nodes) == len(exact.gauge_nodes)
+    live = [k for k, edge in enumerate(zip(tail, head, strict=True)) if edge not in set(exact.pruned_edges)]
+    np.testing.assert_allclose(
+        weights_after(problem, large.log_scales)[live], weights_after(problem, exact.log_scales)[live], atol=1e-13
+    )
+    if exact.pruned_edges:
+        with pytest.raises(bg.NotAttainedError):
+            as_reduced(problem, prune=False)
+
+
+def test_tied_nodes_and_coefficients(monkeypatch):
+    W, pinned = layered([20, 30, 30, 10], np.random.default_rng(0))
+    groups = np.where(pinned, -1, np.arange(90) // 3)
+    coefficient = W.copy()
+    coefficient.data = np.exp(np.random.default_rng(1).normal(size=W.nnz))
+    problem = bg.BalanceProblem.from_sparse(W, pinned=pinned, groups=groups, coefficient=coefficient, regularizer=1.0)
+    exact = bg.solve(problem)
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
+    large = bg.solve(problem)
+    assert "Krylov" in large.notes[0]
+    np.testing.assert_allclose(large.log_scales, exact.log_scales, atol=1e-10)
+    assert large.log_cost == pytest.approx(exact.log_cost, abs=1e-13)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_accumulated_costs_are_sums_over_all_paths(far, pool):
+    """On an acyclic network: the sum over paths from the ground of the products of costs; also past 2^1000."""
+    W, pinned = layered([3] * 60, np.random.default_rng(0))
+    W.data = np.abs(W.data) * (1e30 if far else 1.0)
+    network = LiveNetwork.of(problem_of((W, pinned)), pool)
+    log_cost = np.where(W.toarray() > 0, 2 * np.log(np.maximum(W.toarray(), 1e-300)), -np.inf)
+    forward = np.zeros(180)
+    for k in range(3, 180):
+        before = log_cost[:k, k] + forward[:k]
+        forward[k] = np.logaddexp.reduce(before)
+    free = ~pinned
+    np.testing.assert_allclose(network.forward[:-1], forward[free], rtol=1e-12)
+    order, _ = kernels.visits(network.outward.start, network.outward.column, network.inward.start)
+    logs = network.inward._replace(value=np.log(network.inward.value))
+    np.testing.assert_allclose(kernels.accumulated_log_costs(order, *logs), network.forward, rtol=1e-12, atol=1e-12)
+
+
+def test_multigrid_preconditions_a_deep_laplacian_independently_of_depth(pool):
     steps = []
     for depth in (200, 1600):
-        problem = problem_of(layered([6] * depth, np.random.default_rng(0)))
-        reduction = reduce_problem(problem, problem.active)
-        flows = Flows.of(reduction)
-        for _ in range(3):
-            flows.sweep()
-        matrix = flows.laplacian(*flows.in_out()[:2])
-        right = np.random.default_rng(1).normal(size=flows.size) * matrix.diagonal()
-        solution, count, residual = flexible_gmres(
-            lambda x, matrix=matrix: matrix @ x, right, Multigrid(matrix), tol=1e-8, max_steps=60
+        flows = flows_of(problem_of(layered([6] * depth, np.random.default_rng(0))), pool)
+        flows.sweep(3, 1.0)
+        matrix = flows.laplacian()
+        weight = matrix.diagonal
+        right = np.random.default_rng(1).normal(size=flows.size) * weight
+        multigrid = Multigrid(matrix)
+        solution, count, residual = conjugate_gradients(
+            lambda x, flows=flows: flows.product(flows.diagonal(), x),
+            right,
+            multigrid,
+            weight=weight,
+            tol=1e-8,
+            max_steps=60,
         )
         assert residual <= 1e-8
-        assert np.linalg.norm(matrix @ solution - right) <= 2e-8 * np.linalg.norm(right)
+        assert np.abs((matrix.tosparse() @ solution - right) / weight).max() <= 2e-8
+        assert len(multigrid.sizes) > 1
         steps.append(count)
     assert steps[1] <= 2 * steps[0]
-    assert len(Multigrid(matrix).sizes) > 1
+
+
+def test_multigrid_keeps_count_of_the_product_with_what_it_returns(pool):
+    flows = flows_of(problem_of(layered([6] * 300, np.random.default_rng(0))), pool)
+    matrix = flows.laplacian()
+    right = np.random.default_rng(1).normal(size=flows.size)
+    x, product = Multigrid(matrix)._cycle(0, right)
+    np.testing.assert_allclose(product, matrix.tosparse() @ x, rtol=1e-10, atol=1e-10 * np.abs(right).max())
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_band_solves_whatever_the_order_of_the_nodes(shuffled, pool):
+    W, pinned = layered([4] * 100, np.random.default_rng(0))
+    if shuffled:
+        order = np.random.default_rng(1).permutation(400)
+        W, pinned = sparse.csr_array(W[order][:, order]), pinned[order]
+    flows = flows_of(problem_of((W, pinned)), pool)
+    matrix = flows.laplacian()
+    band = Band.of(matrix, 400.0 * 12**2)
+    assert band.width <= 12
+    right = np.random.default_rng(2).normal(size=flows.size)
+    np.testing.assert_allclose(matrix.tosparse() @ band.factorized(matrix)(right), right, atol=1e-9)
+    assert Band.of(matrix, 400.0 * 2**2) is None
+
+
+def test_conjugate_gradients_solve_a_symmetric_system():
+    rng = np.random.default_rng(0)
+    root = np.eye(30) + 0.05 * rng.normal(size=(30, 30))
+    matrix, right = root @ root.T, rng.normal(size=30)
+    settings = {"weight": np.ones(30), "tol": 1e-11, "max_steps": 60}
+    solution, steps, residual = conjugate_gradients(lambda x: matrix @ x, right, lambda x: x, **settings)
+    np.testing.assert_allclose(solution, np.linalg.solve(matrix, right), atol=1e-8)
+    assert residual <= 1e-11
+    assert steps <= 40
+    solution, _, _ = conjugate_gradients(lambda x: matrix @ x, np.zeros(30), lambda x: x, **settings)
+    np.testing.assert_array_equal(solution, 0.0)
 
 
 def test_flexible_gmres_solves_an_unsymmetric_system():

@@ -1,28 +1,39 @@
-"""Inexact Newton for large networks: Krylov inner solves over the flows, preconditioned by multigrid when it pays."""
+"""Inexact Newton for large networks: conjugate gradients over the flows, preconditioned by multigrid when it pays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from balance_graph._types import Array
+from balance_graph.banded import Band
 from balance_graph.flows import Flows
-from balance_graph.krylov import Operator, flexible_gmres
+from balance_graph.krylov import Operator, conjugate_gradients
 from balance_graph.multigrid import Multigrid
 from balance_graph.progress import Report
 from balance_graph.solution import History, Status
 
-# Local sweeps at the start: they remove what is rough, so that the first Newton steps see a nearly balanced network.
-_SWEEPS = 2
-# Krylov steps allowed without and with multigrid.
-_PLAIN_STEPS, _MULTIGRID_STEPS = 30, 40
-# Multigrid costs about as much as this many plain steps, so it is set up when more seem to be missing.
-_PATIENCE = 12
+# Local sweeps at the start remove what is rough: until in- and out-costs are within a factor e, as far as that goes.
+_SWEEPS, _NEAR = 10, np.e
+# What is not balanced after so many iterations (3 to 15 are the rule) is not on its way to be.
+_MOST_ITERATIONS = 40
+# Conjugate gradient steps allowed in one direction.
+_MOST_STEPS = 100
+# Plain steps after which their number is predicted; and how many it takes for a factorization in a band, or multigrid,
+# to cost less.
+_TRIAL, _BAND_PAYS, _MULTIGRID_PAYS = 8, 25, 250
+# Multiplications per edge up to which a factorization in a band is cheap.
+_NARROW = 1000.0
+# A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
+# steps than this.
+_STALE, _STALE_STEPS = 3.0, 12
 _SUFFICIENT = 1e-4
 _SHORTEST = 1.0 / 64.0
+# Below this imbalance, the cost is too flat to tell progress by.
+_FLAT = 0.3
 
 
 @dataclass
@@ -36,101 +47,134 @@ class InexactNewton:
     history: History = field(default_factory=History)
     iterations: int = 0
     krylov_steps: int = 0
-    _multigrid: Multigrid | None = None
-    _weight: Array | None = None
+    _better: Operator | None = None
+    _set_up_at: float = np.inf
+    _last_steps: int = 0
+    _name: str = "diagonal preconditioner"
 
     def run(self, report: Report) -> Status:
         """Move the flows to balance; whatever the status, they are left at a valid point."""
         # Threads of the BLAS fight with one another over vectors this short.
         with threadpool_limits(1, "blas"):
             try:
-                for _ in range(_SWEEPS):
-                    self.flows.sweep()
+                self.flows.sweep(_SWEEPS, _NEAR)
                 return self._iterate(report)
             except KeyboardInterrupt:
                 return Status.INTERRUPTED
+            except ZeroDivisionError:  # a cost has left the range of floats
+                return Status.STALLED
 
     def _iterate(self, report: Report) -> Status:
         while True:
-            into, out_of, log_cost = self.flows.in_out()
-            imbalance = self._imbalance(into, out_of)
+            imbalance = self.flows.imbalance()
             largest = float(np.abs(imbalance).max(initial=0.0))
             if not np.isfinite(largest):
                 return Status.STALLED
-            self.history.add(np.logaddexp(log_cost, self.log_constant), float(np.tanh(0.5 * largest)))
+            self.history.add(np.logaddexp(self.flows.log_cost, self.log_constant), float(np.tanh(0.5 * largest)))
             report(self.iterations, self.history.log_cost[-1], self.history.imbalance[-1])
             if self.history.imbalance[-1] <= self.tol:
                 return Status.CONVERGED
             if self.iterations == self.max_iterations:
                 return Status.LIMIT
-            direction = self._direction(into, out_of, imbalance, largest)
-            if not self._step(direction, largest):
+            if self.iterations == _MOST_ITERATIONS:
+                return Status.STALLED
+            if not self._step(self._direction(imbalance, largest), largest):
                 return Status.STALLED
             self.iterations += 1
 
-    def _imbalance(self, into: Array, out_of: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            difference: Array = np.log(into) - np.log(self.flows.degree[:-1] * out_of)
-        return difference
+    def _direction(self, imbalance: Array, largest: float) -> Array:
+        """Newton's direction to the accuracy that this iteration can use.
 
-    def _direction(self, into: Array, out_of: Array, imbalance: Array, largest: float) -> Array:
-        """Newton's direction to the accuracy that this iteration can use."""
-        # Quadratic convergence squares the imbalance: solving to less than that, or than the tolerance, is wasted.
-        forcing = max(min(0.1, 0.3 * largest), 0.2 * self.tol / largest, 1e-6)
-        operator = self.flows.jacobian(into, out_of)
-        direction, missing = self._solve(operator, imbalance, forcing)
-        if self._multigrid is None and missing > _PATIENCE:
-            self._multigrid, self._weight = Multigrid(self.flows.laplacian(into, out_of)), into
-            correction, _ = self._solve(operator, imbalance + operator(direction), forcing)
+        The Jacobian of the log equations, its rows multiplied by the mean of in- and out-cost, differs from the
+        symmetric Hessian of the cost by terms of the size of the imbalance. So Newton's quadratic convergence is kept
+        if the Hessian takes its place, and conjugate gradients need no more than two passes over the edges a step.
+        """
+        flows = self.flows
+        weight = 0.5 * (flows.into + flows.degree * flows.out_of)[:-1]
+        right = -weight * imbalance
+        # Newton squares the imbalance: solving to less than that, or than the tolerance, is wasted.
+        goal = max(min(0.1, largest) * largest, 0.5 * self.tol)
+        if self._is_stale(largest):
+            self._set_up(largest)
+        direction, left = self._solve(right, weight, goal)
+        if left > goal and self._better is None:
+            self._set_up(largest)
+            rest = right - flows.product(flows.diagonal(), direction)
+            correction, _ = self._solve(rest, weight, goal)
             direction = direction + correction
-        return direction
+        return direction / flows.exponent
 
-    def _solve(self, operator: Operator, imbalance: Array, forcing: float) -> tuple[Array, float]:
-        """A direction, and how many more steps it seemed to need."""
-        limit = _PLAIN_STEPS if self._multigrid is None else _MULTIGRID_STEPS
-        direction, steps, residual = flexible_gmres(
-            operator, -imbalance, self._preconditioner(), tol=forcing, max_steps=limit, patience=self._is_slow
+    def _is_stale(self, largest: float) -> bool:
+        far = self._set_up_at > 0.1 and self._set_up_at > _STALE * largest
+        return self._better is not None and far and self._last_steps > _STALE_STEPS
+
+    def _solve(self, right: Array, weight: Array, goal: float) -> tuple[Array, float]:
+        """A solution with the Hessian, and the residual left."""
+        diagonal = self.flows.diagonal()
+        first = float(np.abs(right / weight).max())
+        pays = _BAND_PAYS if self._is_narrow else _MULTIGRID_PAYS
+
+        def is_slow(steps: int, reduction: float) -> bool:
+            if self._better is not None or steps < _TRIAL:
+                return False
+            rate = np.log(min(reduction, 0.999)) / steps
+            return bool(np.log(0.5 * self.tol / first) / rate > pays)
+
+        solution, self._last_steps, left = conjugate_gradients(
+            lambda step: self.flows.product(diagonal, step),
+            right,
+            self._better or (lambda residual: residual / diagonal),
+            weight=weight,
+            tol=goal,
+            max_steps=_MOST_STEPS,
+            patience=is_slow,
         )
-        self.krylov_steps += steps
-        rate = np.log(residual) / max(steps, 1) if 0.0 < residual < 1.0 else -1e-3
-        return direction, 0.0 if residual <= forcing else float(np.log(forcing / residual) / rate)
+        self.krylov_steps += self._last_steps
+        return solution, left
 
-    def _is_slow(self, steps: int, residual: float, tol: float) -> bool:
-        """Whether the steps so far predict too many more without multigrid."""
-        if self._multigrid is not None or steps < 8 or residual <= tol:
-            return False
-        rate = np.log(min(residual, 0.999)) / steps
-        return bool(np.log(tol / residual) / rate > 2 * _PATIENCE)
+    @cached_property
+    def _is_narrow(self) -> bool:
+        return self.flows.size * float(self.flows.width) ** 2 <= _NARROW * self.flows.n_edges
 
-    def _preconditioner(self) -> Callable[[Array], Array]:
-        diagonal = self.flows.exponent * (1.0 + self.flows.degree[:-1])
-        multigrid, weight = self._multigrid, self._weight
-        if multigrid is None or weight is None:
-            return lambda residual: residual / diagonal
-        # Each row of the Jacobian is a row of the symmetric matrix divided by the in-cost.
-        return lambda residual: multigrid(weight * residual) / self.flows.exponent
+    def _set_up(self, largest: float) -> None:
+        """Set up the preconditioner that suits the network."""
+        matrix = self.flows.laplacian()
+        band = Band.of(matrix, _NARROW * self.flows.n_edges)
+        solve = None if band is None else band.factorized(matrix)
+        if band is not None and solve is not None:
+            self._better, self._name = solve, f"Cholesky factorization in a band of {band.width}"
+        else:
+            multigrid = Multigrid(matrix)
+            levels = " > ".join(map(str, multigrid.sizes))
+            self._better, self._name = multigrid, f"multigrid over {levels} unknowns"
+        self._set_up_at = largest
 
     def _step(self, direction: Array, largest: float) -> bool:
-        """Move along the direction, halved until it lowers ``max|F|``; a local sweep in the end. False if stuck."""
-        length = 1.0
-        while length >= _SHORTEST:
+        """Move along the direction, halved until it makes progress; local sweeps in the end. False if stuck."""
+        log_cost = self.flows.log_cost
+        length = self.flows.longest(direction)
+        shortest = length * _SHORTEST
+        while length >= shortest:
             self.flows.move(length * direction)
-            if self._largest() <= (1.0 - _SUFFICIENT * length) * largest:
+            if self._progress(log_cost, largest, length):
                 return True
             self.flows.move(-length * direction)
             length *= 0.5
-        self.flows.sweep()  # lowers the cost for certain, though perhaps not the largest imbalance at once
+        self.flows.sweep(_SWEEPS, _NEAR)
         return self._largest() < 0.999 * largest
 
+    def _progress(self, log_cost: float, largest: float, length: float) -> bool:
+        """Whether the largest imbalance has fallen; or, far from balance, where that says little, the cost."""
+        now = self._largest()
+        return now <= (1.0 - _SUFFICIENT * length) * largest or (
+            largest > _FLAT and now < np.inf and self.flows.log_cost < log_cost
+        )
+
     def _largest(self) -> float:
-        into, out_of, _ = self.flows.in_out()
-        largest = float(np.abs(self._imbalance(into, out_of)).max(initial=0.0))
+        largest = float(np.abs(self.flows.imbalance()).max(initial=0.0))
         return largest if np.isfinite(largest) else np.inf
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way."""
-        if self._multigrid is None:
-            return (f"inexact Newton: {self.krylov_steps} Krylov steps, diagonal preconditioner",)
-        levels = " > ".join(map(str, self._multigrid.sizes))
-        return (f"inexact Newton: {self.krylov_steps} Krylov steps, multigrid over {levels} unknowns",)
+        return (f"inexact Newton: {self.krylov_steps} Krylov steps, {self._name}",)

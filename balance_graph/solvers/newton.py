@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from balance_graph.iterate import Iterate
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
 from balance_graph.solution import History, Outcome, Status
-
-# Rows from which inexact inner solves over the flows beat factorizations.
-_LARGE = 30_000
 
 
 @dataclass(frozen=True)
@@ -59,34 +56,8 @@ class NewtonSolver:
         check_count(self.max_iterations, "NewtonSolver: max_iterations")
 
     def run(self, reduction: Reduction, *, start: Array | None = None, report: Report = silent) -> Outcome:
-        """Solve a reduced problem from the displacement `start` (default zero)."""
-        if reduction.rows.edge.size < _LARGE:
-            return self._run_exact(reduction, np.zeros(reduction.size) if start is None else start, report)
-        outcome = self._run_inexact(reduction, start, report)
-        if outcome is None:
-            return self._run_exact(reduction, np.zeros(reduction.size) if start is None else start, report)
-        if outcome.status is not Status.STALLED:
-            return outcome
-        exact = self._run_exact(reduction, outcome.displacement, report)
-        return replace(exact, notes=(*outcome.notes, "inexact Newton stalled; exact Newton took over", *exact.notes))
-
-    def _run_inexact(self, reduction: Reduction, start: Array | None, report: Report) -> Outcome | None:
-        """Newton with Krylov inner solves, or None where the problem does not have the form that it needs."""
-        from balance_graph.flows import Flows
-        from balance_graph.solvers._inexact import InexactNewton
-
-        flows = Flows.of(reduction)
-        if flows is None:
-            return None
-        if start is not None:
-            flows.move(start - flows.log_scales)
-        run = InexactNewton(flows, self.tol, self.max_iterations, reduction.log_constant)
-        status = run.run(report)
-        return Outcome(flows.log_scales, status, run.iterations, run.history, run.notes)
-
-    def _run_exact(self, reduction: Reduction, start: Array, report: Report) -> Outcome:
-        """Newton with factorizations, in a basis that suits the clusters."""
-        state = Iterate.at(reduction, start)
+        """Solve a reduced problem from the displacement `start` (default zero), with factorizations."""
+        state = Iterate.at(reduction, np.zeros(reduction.size) if start is None else start)
         history = History()
         fallbacks = iterations = 0
         status = Status.LIMIT

@@ -1,0 +1,107 @@
+"""The conductor for large networks: attainment, solution and costs in a few passes over edge lists."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from balance_graph import _flow_kernels as kernels
+from balance_graph._types import Array, Index
+from balance_graph.flows import Flows
+from balance_graph.live_network import LiveNetwork, Numbering
+from balance_graph.log_domain import log_sum
+from balance_graph.problem import BalanceProblem
+from balance_graph.progress import Report
+from balance_graph.solution import Outcome, Status
+from balance_graph.solvers._inexact import InexactNewton
+
+
+@dataclass(frozen=True, eq=False)
+class LargeOutcome:
+    """What inexact Newton found, and the state it left, from the weights as given.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        Its displacement is over all nodes: log-scales.
+    dead : integer array
+        Dead edges.
+    held : integer array
+        One node of each part whose common scale is arbitrary.
+    log_cost, relative_imbalance : float
+        Of the live network.
+    """
+
+    outcome: Outcome
+    dead: Index
+    held: Index
+    log_cost: float
+    relative_imbalance: float
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is left that the exact method would do better."""
+        reached = self.outcome.history.imbalance[-1] if len(self.outcome.history) else 0.0
+        # A held unknown is balanced only up to the absolute errors of all others; 1e-14 is rounding.
+        return self.outcome.status is not Status.STALLED and self.relative_imbalance <= max(2.0 * reached, 1e-14)
+
+
+def solve_large(
+    problem: BalanceProblem, *, tol: float, max_iterations: int, start: Array | None, prune: bool, report: Report
+) -> LargeOutcome | None:
+    """Balance a network with one exponent by passes over its edges, without forming its incidence matrix.
+
+    None where the problem does not have the form that `LiveNetwork` needs, and where dead edges stand in the way of
+    attainment and `prune` is not asked for.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        network = LiveNetwork.of(problem, pool)
+        if network is None:
+            return None
+        dead = network.dead
+        if dead.size and not prune:
+            return None
+        constant = _log_constant(network)
+        flows = Flows(network, None if start is None else network.restrict(start), pool)
+        run = InexactNewton(flows, tol, max_iterations, constant)
+        status = run.run(report)
+        log_scales = network.expand(flows.log_scales)
+        log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)
+    outcome = Outcome(log_scales, status, run.iterations, run.history, run.notes)
+    return LargeOutcome(outcome, dead, network.numbering.held, float(np.logaddexp(log_cost, constant)), imbalance)
+
+
+def _log_constant(network: LiveNetwork) -> float:
+    """Logarithm of the cost of the live edges that no scale moves."""
+    if network.outward.column.size == network.problem.n_edges:
+        return -np.inf
+    problem, at, unknown = network.problem, network.problem.manifold, network.numbering.unknown
+    still = unknown[at.tail] == unknown[at.head]
+    still[network.dead] = False
+    edges = np.flatnonzero(still)
+    return log_sum(network.exponent * problem.log_weight[edges] + problem.log_coefficient[edges])
+
+
+def _state(network: LiveNetwork, log_scales: Array, log_unit: float, pool: Executor) -> tuple[float, float]:
+    """Logarithm of the cost that scales move, and largest relative imbalance: of the weights as given, at log-scales.
+
+    Held unknowns count like all others.
+    """
+    problem, at = network.problem, network.problem.manifold
+    every = Numbering.of(problem)
+    assert every is not None
+    degree = np.ones(every.size + 1)
+    degree[every.unknown] = at.degree
+    up = network.exponent * log_scales
+    down = -at.degree * up
+    edges = (at.tail, at.head, every.unknown, every.size, *network.costs, up, down, log_unit)
+    half = problem.n_edges // 2
+    later = pool.submit(kernels.end_sums, *edges, half, problem.n_edges)
+    first = kernels.end_sums(*edges, 0, half)
+    into, out_of = (one + other for one, other in zip(first, later.result(), strict=True))
+    out_of *= degree
+    alone = into + out_of == 0.0
+    imbalance = np.abs(into - out_of) / np.where(alone, 1.0, into + out_of)
+    return float(np.log(into.sum())) + log_unit, float(imbalance[:-1].max(initial=0.0))

@@ -1,0 +1,244 @@
+"""The live part of a large network as edge lists: by tail and by head, with logarithms of the edge costs.
+
+Unknowns are the free nodes, or groups of tied ones, 0 .. n-1. The *ground* n stands for all that is held: pinned nodes,
+and one unknown of every part that holds no pinned node. What is dead has no edges here.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from balance_graph import _flow_kernels as kernels
+from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph.problem import BalanceProblem
+from balance_graph.regularizers import Lp
+
+# Costs within a factor e^600 of each other: times numbers up to 2^256, they are still in the range of floats.
+_SPREAD = 600.0
+
+
+class EdgeList(NamedTuple):
+    """Edges by row: those of row i are ``start[i] : start[i + 1]``."""
+
+    start: Index
+    column: Index
+    value: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Numbering:
+    """Which unknown each node belongs to, and which part of the network.
+
+    Attributes
+    ----------
+    unknown : (n_nodes,) integer array
+        `size` for the ground.
+    size : int
+        Number of unknowns.
+    part : (n_nodes,) integer array, or None where all nodes are in one part
+        Edges between parts are dead.
+    held : integer array
+        One node of every unknown that is held though it is not pinned.
+    """
+
+    unknown: Index
+    size: int
+    part: Index | None
+    held: Index
+
+    @classmethod
+    def of(cls, problem: BalanceProblem) -> Numbering | None:
+        """All unknowns, or None where log-scales of nodes that move together are not equal."""
+        at = problem.manifold
+        if at.subspace is not None or np.any(at.ratio != 1.0):
+            return None
+        unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.int32)
+        return cls(unknown, at.n_coordinates, None, np.empty(0, dtype=np.intp))
+
+    def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
+        """The unknowns of some nodes held, others dropped: all of these become ground."""
+        still = drop.copy()
+        still[self.unknown[held]] = True
+        number = np.where(still, 0, np.cumsum(~still) - 1)
+        size = int((~still).sum())
+        number = np.where(still, size, number).astype(np.int32)
+        return Numbering(np.append(number, np.int32(size))[self.unknown], size, part, held)
+
+
+@dataclass(frozen=True, eq=False)
+class LiveNetwork:
+    """The live edges of a problem with one power per edge, all of one exponent.
+
+    Attributes
+    ----------
+    problem : BalanceProblem
+    numbering : Numbering
+    degree : (size + 1,) array
+        Degree of each unknown, 1 for the ground.
+    exponent : float
+    log_unit : float or None
+        Costs in the lists are in units of its exponential; None where they are too far apart, and kept as logarithms.
+    outward, inward : EdgeList
+        Edges by tail and by head, with their costs at log-scales zero.
+    from_ground, to_ground : (size + 1,) integer arrays
+        Distances along and against the edges, -1 where there is no way.
+    forward, backward : (size + 1,) arrays
+        Accumulated log costs along and against the edges, see `accumulated_costs`; with degrees 1 only.
+    """
+
+    problem: BalanceProblem
+    numbering: Numbering
+    degree: Array
+    exponent: float
+    log_unit: float | None
+    outward: EdgeList
+    inward: EdgeList
+    from_ground: Index
+    to_ground: Index
+    forward: Array
+    backward: Array
+
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return self.numbering.size
+
+    @property
+    def costs(self) -> tuple[Index, Array, Array, float]:
+        """What the compiled loops read the cost of an edge from: parts, log-weights, log coefficients, exponent."""
+        return _costs(self.problem, self.numbering)
+
+    @property
+    def dead(self) -> Index:
+        """The edges of nonzero weight that are dead."""
+        at, part = self.problem.manifold, self.numbering.part
+        if part is None:
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero((part[at.tail] != part[at.head]) & self.problem.active)
+
+    def expand(self, values: Array) -> Array:
+        """Log-scales of all nodes from those of the unknowns."""
+        return np.append(values, 0.0)[self.numbering.unknown]
+
+    def restrict(self, log_scales: Array) -> Array:
+        """Log-scales of the unknowns from those of all nodes."""
+        values = np.zeros(self.size + 1)
+        values[self.numbering.unknown] = log_scales
+        return values[:-1]
+
+    @classmethod
+    def of(cls, problem: BalanceProblem, pool: Executor) -> LiveNetwork | None:
+        """The live network, or None where the problem does not have this form.
+
+        None also for degrees other than 1 where a node is cut off from the pinned ones: attainment is then more than
+        a search.
+        """
+        if not isinstance(problem.regularizer, Lp) or problem.exponent is not None:
+            return None
+        numbering = Numbering.of(problem)
+        if numbering is None or _degrees(problem, numbering) is None:
+            return None
+        if not np.any(numbering.unknown == numbering.size):
+            numbering = numbering.holding(_busiest(problem), np.zeros(numbering.size, dtype=bool), None)
+        network = cls._compiled(problem, numbering, pool)
+        cut_off = (network.from_ground < 0) | (network.to_ground < 0)
+        if not cut_off.any():
+            return network
+        if np.any(network.degree != 1.0):
+            return None
+        return cls._compiled(problem, _in_parts(network, cut_off[:-1]), pool)
+
+    @classmethod
+    def _compiled(cls, problem: BalanceProblem, numbering: Numbering, pool: Executor) -> LiveNetwork:
+        at, costs = problem.manifold, _costs(problem, numbering)
+        inward = pool.submit(kernels.edge_list, at.head, at.tail, numbering.unknown, numbering.size, *costs)
+        *outward, least, largest = kernels.edge_list(at.tail, at.head, numbering.unknown, numbering.size, *costs)
+        one, other = EdgeList(*outward), EdgeList(*inward.result()[:3])
+        log_unit = _unit(least, largest)
+        degree = _degrees(problem, numbering)
+        assert degree is not None
+        back = pool.submit(_accumulate, other, one, log_unit, bool(np.all(degree == 1.0)))
+        forward, from_ground = _accumulate(one, other, log_unit, bool(np.all(degree == 1.0)))
+        backward, to_ground = back.result()
+        return cls(
+            problem, numbering, degree, costs[-1], log_unit, one, other, from_ground, to_ground, forward, backward
+        )
+
+
+def _in_parts(network: LiveNetwork, cut_off: Mask) -> Numbering:
+    """The numbering with one unknown held in every live part that the ground does not reach; the rest dropped."""
+    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
+    members = np.flatnonzero(cut_off)
+    start, column, value = network.outward
+    whole: Sparse = sparse.csr_array((value, column, start), shape=(network.size + 1, network.size + 1))
+    inner = whole[members][:, members]
+    count, label = csgraph.connected_components(inner, directed=True, connection="strong")
+    busy = (np.diff(start) + np.diff(network.inward.start))[members]
+    lone = np.bincount(label, minlength=count)[label] == 1
+    order = np.lexsort((busy, label))
+    last = np.append(label[order][1:] != label[order][:-1], True)
+    chosen = order[last & ~lone[order]]
+    part = np.zeros(network.size + 1, dtype=np.int32)
+    part[members] = label + 1
+    first_node = np.full(network.size + 1, -1)
+    first_node[network.numbering.unknown[::-1]] = np.arange(network.problem.n_nodes)[::-1]
+    drop = np.zeros(network.size, dtype=bool)
+    drop[members[lone]] = True
+    held = np.concatenate([network.numbering.held, first_node[members[chosen]]])
+    return network.numbering.holding(held, drop, part[network.numbering.unknown])
+
+
+def _degrees(problem: BalanceProblem, numbering: Numbering) -> Array | None:
+    """Degree of each unknown, 1 for the ground; None where nodes of one unknown differ or have self-loops that pay."""
+    at, unknown = problem.manifold, numbering.unknown
+    degree = np.ones(numbering.size + 1)
+    if np.all(at.degree[unknown < numbering.size] == 1.0):
+        return degree
+    degree[unknown] = at.degree
+    degree[-1] = 1.0
+    if np.any((degree[unknown] != at.degree) & (unknown < numbering.size)):
+        return None
+    within = (unknown[at.tail] == unknown[at.head]) & (unknown[at.tail] < numbering.size)
+    return None if np.any(at.degree[at.tail[within]] != 1.0) else degree
+
+
+def _costs(problem: BalanceProblem, numbering: Numbering) -> tuple[Index, Array, Array, float]:
+    part = np.zeros(1, dtype=np.int32) if numbering.part is None else numbering.part
+    coefficient = problem.log_coefficient if problem.log_coefficient.any() else np.empty(0)
+    return part, problem.log_weight, coefficient, float(problem.regularizer.p)  # type: ignore[attr-defined]
+
+
+def _busiest(problem: BalanceProblem) -> Index:
+    """The node with most edges."""
+    at = problem.manifold
+    ends = np.bincount(at.tail, minlength=at.n_nodes) + np.bincount(at.head, minlength=at.n_nodes)
+    return np.array([np.argmax(ends)])
+
+
+def _accumulate(along: EdgeList, against: EdgeList, log_unit: float | None, costs: bool) -> tuple[Array, Index]:
+    """Accumulated log costs from the ground along a list (with `costs`), and distances.
+
+    With a unit the logarithms of `against` become costs on the way: each call takes a list of its own.
+    """
+    order, distance = kernels.visits(along.start, along.column, against.start)
+    if log_unit is not None:
+        np.subtract(against.value, log_unit, out=against.value)
+        np.exp(against.value, out=against.value)
+    if not costs:
+        return np.zeros(along.start.size - 1), distance
+    accumulate = kernels.accumulated_log_costs if log_unit is None else kernels.accumulated_costs
+    total = accumulate(order, *against)
+    return total, distance
+
+
+def _unit(least: float, largest: float) -> float | None:
+    """Logarithm of a unit in which all costs are in range: 1 if possible; None if they are too far apart."""
+    if max(-least, largest) < 0.5 * _SPREAD:
+        return 0.0
+    return 0.5 * (least + largest) if largest - least < _SPREAD else None
