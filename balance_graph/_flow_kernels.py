@@ -39,7 +39,7 @@ def edge_list(  # type: ignore[no-untyped-def]
         r, c = row_node[e], column_node[e]
         if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and log_weight[e] > -np.inf:
             at = place[unknown[r]]
-            place[unknown[r]] += 1
+            place[unknown[r]] = at + 1
             column[at] = unknown[c]
             log_cost = exponent * log_weight[e]
             if log_coefficient.size > 0:
@@ -47,6 +47,23 @@ def edge_list(  # type: ignore[no-untyped-def]
             value[at] = log_cost
             least, largest = min(least, log_cost), max(largest, log_cost)
     return start, column, value, least, largest
+
+
+@compiled
+def without(start, column, value, number, size):  # type: ignore[no-untyped-def]
+    """Drop the rows and columns of negative new number from a list, in place; the list shortened."""
+    new_start = np.zeros(size + 2, np.int64)
+    end = 0
+    for i in range(start.size - 1):
+        if number[i] < 0:
+            continue
+        for e in range(start[i], start[i + 1]):
+            if number[column[e]] >= 0:
+                column[end] = number[column[e]]
+                value[end] = value[e]
+                end += 1
+        new_start[number[i] + 1] = end
+    return new_start, column[:end], value[:end]
 
 
 @compiled
@@ -188,6 +205,15 @@ def gather(start, column, value, x, result):  # type: ignore[no-untyped-def]
         for e in range(start[i], start[i + 1]):
             total += value[e] * x[column[e]]
         result[i] = total
+
+
+@compiled
+def hessian_product(diagonal, degree, from_tails, from_heads, step):  # type: ignore[no-untyped-def]
+    """``diagonal * step - from_tails - degree * from_heads``."""
+    result = np.empty(step.size)
+    for i in range(step.size):
+        result[i] = diagonal[i] * step[i] - from_tails[i] - degree[i] * from_heads[i]
+    return result
 
 
 @compiled

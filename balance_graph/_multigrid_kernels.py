@@ -53,9 +53,9 @@ def enter(j, amount, begin, end, seen, column, value):  # type: ignore[no-untype
 
 @compiled
 def match_pairs(start, column, value, threshold):  # type: ignore[no-untyped-def]
-    """Aggregates of at most two: each vertex with the unmatched neighbor of strongest coupling.
+    """Aggregates: each vertex with its most strongly coupled neighbor that is not matched yet.
 
-    A neighbor counts if its coupling reaches `threshold` times the vertex's strongest.
+    It joins a neighbor that is, if the coupling to all others is below `threshold` times that one's.
     """
     n = start.size - 1
     aggregate = np.full(n, -1, np.int32)
@@ -63,16 +63,22 @@ def match_pairs(start, column, value, threshold):  # type: ignore[no-untyped-def
     for i in range(n):
         if aggregate[i] >= 0:
             continue
-        partner, best, strongest = -1, 0.0, 0.0
+        free, taken = -1, -1
+        free_coupling = taken_coupling = 0.0
         for e in range(start[i], start[i + 1]):
             coupling = -value[e]
-            strongest = max(strongest, coupling)
-            if coupling > best and aggregate[column[e]] < 0:
-                partner, best = column[e], coupling
-        aggregate[i] = count
-        if partner >= 0 and best >= threshold * strongest:
-            aggregate[partner] = count
-        count += 1
+            if aggregate[column[e]] < 0:
+                if coupling > free_coupling:
+                    free, free_coupling = column[e], coupling
+            elif coupling > taken_coupling:
+                taken, taken_coupling = column[e], coupling
+        if taken >= 0 and free_coupling < threshold * taken_coupling:
+            aggregate[i] = aggregate[taken]
+        else:
+            aggregate[i] = count
+            if free >= 0:
+                aggregate[free] = count
+            count += 1
     return aggregate, count
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from balance_graph import _flow_kernels as kernels
 from balance_graph import _multigrid_kernels
-from balance_graph._types import Array
-from balance_graph.live_network import LiveNetwork
+from balance_graph._types import Array, Index
+from balance_graph.live_network import EdgeList, LiveNetwork
 from balance_graph.multigrid import Laplacian
 
 # Factors of a node beyond e^this in one move could take costs out of the range of floats.
@@ -33,10 +33,11 @@ class Flows:
 
     Parameters
     ----------
-    network : LiveNetwork
-        Its edge lists are taken over: their logarithms become costs.
-    start : (size,) array or None
-        Log-scales to start from; None for a start that does not depend on the scales that the weights come with.
+    outward, inward : EdgeList
+        The same edges by tail and by head, with their costs in units of ``exp(log_unit)``; changed in place.
+    degree : (size + 1,) array
+        Degree of each unknown, 1 for the ground.
+    exponent : float
     pool : Executor
         Runs one of two passes.
 
@@ -50,14 +51,46 @@ class Flows:
         In-cost and out-cost of each unknown and the ground, in units of ``exp(log_unit)``.
     """
 
-    def __init__(self, network: LiveNetwork, start: Array | None, pool: Executor) -> None:
-        self._pool = pool
-        self.size, self.degree, self.exponent = network.size, network.degree, network.exponent
-        self._out, self._in = network.outward, network.inward
-        self.log_scales = _scale_free_start(network) if start is None else start
+    def __init__(self, outward: EdgeList, inward: EdgeList, degree: Array, exponent: float, pool: Executor) -> None:
+        self._out, self._in, self._pool = outward, inward, pool
+        self.size, self.degree, self.exponent = degree.size - 1, degree, exponent
+        self._is_linear = bool(np.all(degree == 1.0))
+        self.log_scales, self.log_unit = np.zeros(self.size), 0.0
         self.into, self.out_of = np.empty(self.size + 1), np.empty(self.size + 1)
-        self.log_unit = self._enter(network.log_unit)
         self._from_tails, self._from_heads = np.empty(self.size + 1), np.empty(self.size + 1)
+        self._padded = np.zeros(self.size + 1)
+
+    @classmethod
+    def of(cls, network: LiveNetwork, start: Array | None, pool: Executor) -> Flows:
+        """The flows of a live network, whose edge lists are taken over.
+
+        Parameters
+        ----------
+        network : LiveNetwork
+        start : (size,) array or None
+            Log-scales to start from; None for a start that does not depend on the scales that the weights come with.
+        pool : Executor
+            Runs one of two passes.
+        """
+        flows = cls(network.outward, network.inward, network.degree, network.exponent, pool)
+        flows.log_scales = _scale_free_start(network) if start is None else start
+        flows.log_unit = flows._enter(network.log_unit)
+        return flows
+
+    def aggregated(self, aggregate: Index, n_aggregates: int) -> Flows:
+        """The flows between aggregates of unknowns of degree 1 that move together: again those of a network."""
+        to = np.append(aggregate, n_aggregates).astype(np.int32)
+        still = np.zeros(self.size + 1)
+
+        def coarse(edges: EdgeList) -> EdgeList:
+            start, _, column, value, _ = _multigrid_kernels.coarsen(*edges, still, to, n_aggregates + 1)
+            return EdgeList(start, column, value)
+
+        outward, inward = self._both(lambda: coarse(self._out), lambda: coarse(self._in))
+        flows = Flows(outward, inward, np.ones(n_aggregates + 1), self.exponent, self._pool)
+        flows.log_unit = self.log_unit
+        flows.move(flows.log_scales)
+        return flows
 
     def _enter(self, log_unit: float | None) -> float:
         """Bring the costs to the log-scales; the logarithm of their unit."""
@@ -137,15 +170,14 @@ class Flows:
 
     def product(self, diagonal: Array, step: Array) -> Array:
         """Product with the Hessian of the cost over p^2: ``diag(in + c^2 out) - Y c - (Y c)^T``."""
-        heads = np.append(step, 0.0)
-        tails = self.degree * heads
+        heads = self._padded
+        heads[:-1] = step
+        tails = heads if self._is_linear else self.degree * heads
         self._both(
             lambda: kernels.gather(*self._in, tails, self._from_tails),
             lambda: kernels.gather(*self._out, heads, self._from_heads),
         )
-        result: Array = diagonal * step
-        result -= self._from_tails[:-1]
-        result -= self.degree[:-1] * self._from_heads[:-1]
+        result: Array = kernels.hessian_product(diagonal, self.degree, self._from_tails, self._from_heads, step)
         return result
 
     def laplacian(self) -> Laplacian:

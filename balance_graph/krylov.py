@@ -88,9 +88,11 @@ def conjugate_gradients(
     residual : float
         In the weighted maximum norm.
     """
+    from balance_graph import _krylov_kernels as kernels  # compiled: slow to load
+
     x, residual = np.zeros_like(right), right.copy()
-    search = preconditioned = precondition(residual)
-    first = energy = residual @ preconditioned
+    search = precondition(residual).copy()  # it is changed in place
+    first = energy = residual @ search
     step, size = 0, float(np.abs(residual / weight).max(initial=0.0))
     for step in range(1, max_steps + 1):
         image = product(search)
@@ -98,17 +100,14 @@ def conjugate_gradients(
         if not curvature > 0.0:
             break
         length = energy / curvature
-        x += length * search
-        residual -= length * image
-        size = float(np.abs(residual / weight).max())
+        size = float(kernels.advance(x, search, residual, image, length, weight))
         if size <= tol:
             break
         preconditioned = precondition(residual)
         # Polak and Ribiere's form: what the preconditioner changes from step to step is taken out. The residual has
         # changed by -length * image.
-        change = -length * (image @ preconditioned)
-        search = preconditioned + (change / energy) * search
-        energy = residual @ preconditioned
+        before, (along, energy) = energy, kernels.dots(image, residual, preconditioned)
+        kernels.turn(search, preconditioned, -length * along / before)
         if not energy > 0.0 or patience(step, float(np.sqrt(energy / first))):
             break
     return x, step, size

@@ -64,7 +64,7 @@ def solve_large(
         if dead.size and not prune:
             return None
         constant = _log_constant(network)
-        flows = Flows(network, None if start is None else network.restrict(start), pool)
+        flows = Flows.of(network, None if start is None else network.restrict(start), pool)
         run = InexactNewton(flows, tol, max_iterations, constant)
         status = run.run(report)
         log_scales = network.expand(flows.log_scales)

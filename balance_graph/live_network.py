@@ -7,7 +7,7 @@ and one unknown of every part that holds no pinned node. What is dead has no edg
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -151,7 +151,26 @@ class LiveNetwork:
             return network
         if np.any(network.degree != 1.0):
             return None
-        return cls._compiled(problem, _in_parts(network, cut_off[:-1]), pool)
+        numbering = _in_parts(network, cut_off[:-1])
+        if numbering.held.size == network.numbering.held.size:
+            return network.without(cut_off, numbering)
+        return cls._compiled(problem, numbering, pool)
+
+    def without(self, drop: Mask, numbering: Numbering) -> LiveNetwork:
+        """The network without some unknowns that no path to or from the ground goes through, its lists taken over."""
+        number = np.where(drop, -1, np.cumsum(~drop) - 1).astype(np.int32)
+        keep = ~drop
+        return replace(
+            self,
+            numbering=numbering,
+            degree=self.degree[keep],
+            outward=EdgeList(*kernels.without(*self.outward, number, numbering.size)),
+            inward=EdgeList(*kernels.without(*self.inward, number, numbering.size)),
+            from_ground=self.from_ground[keep],
+            to_ground=self.to_ground[keep],
+            forward=self.forward[keep],
+            backward=self.backward[keep],
+        )
 
     @classmethod
     def _compiled(cls, problem: BalanceProblem, numbering: Numbering, pool: Executor) -> LiveNetwork:

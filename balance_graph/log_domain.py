@@ -48,5 +48,7 @@ def times_exp(values: NDArray[Any], log_factors: Array) -> NDArray[Any]:
 
 def log_abs(weights: NDArray[Any]) -> Array:
     """``log|w|``, ``-inf`` at zero."""
+    result: Array = np.abs(weights, dtype=np.float64)
     with np.errstate(divide="ignore"):
-        return np.log(np.abs(weights.astype(np.float64, copy=False)))
+        np.log(result, out=result)
+    return result

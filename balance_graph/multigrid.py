@@ -17,14 +17,14 @@ from balance_graph import _multigrid_kernels as kernels
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.laplacian import Solve, factorize
 
-# Pairs of coupling below this share of a vertex's strongest would tie together what relaxes apart.
+# A pair of coupling below this share of a vertex's strongest would tie together what relaxes apart.
 _COUPLING = 0.25
 # A level that keeps more than this share of its unknowns is not worth its cost: solve there directly.
 _STALL = 0.8
 # Unknowns that a direct solve handles in less time than a cycle over them, and those it handles at all.
 _DIRECT, _MOST_DIRECT = 400, 2500
 # An inner conjugate gradient step that leaves less than this is not followed by a second.
-_ENOUGH = 0.25
+_ENOUGH = 0.6
 
 
 class Laplacian(NamedTuple):
@@ -77,6 +77,11 @@ class Multigrid:
             matrix = coarse
         self.sizes = [*(level.matrix.size for level in self._levels), matrix.size]
         self._coarsest = _coarsest(matrix)
+
+    @property
+    def aggregates(self) -> list[Index]:
+        """Aggregate of each unknown, level by level."""
+        return [level.aggregate for level in self._levels]
 
     def __call__(self, right: Array) -> Array:
         """An approximate solution of ``H x = right`` (not exactly linear in `right`: use a flexible Krylov method)."""

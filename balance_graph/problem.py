@@ -22,6 +22,9 @@ from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.regularizers import Regularizer, as_regularizer
 from balance_graph.rows import Rows
 
+# Edges of which costs are computed at a time, where no more than their sum is wanted.
+_BLOCK = 1 << 16
+
 
 @dataclass(frozen=True, eq=False)
 class BalanceProblem:
@@ -99,8 +102,8 @@ class BalanceProblem:
         """
         matrix = _canonical(W)
         n = matrix.shape[0]
-        tail = np.repeat(np.arange(n), np.diff(matrix.indptr))
-        head = matrix.indices.astype(np.intp)
+        tail = np.repeat(np.arange(n, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
+        head = matrix.indices
         manifold = Manifold(
             tail=tail,
             head=head,
@@ -204,18 +207,30 @@ class BalanceProblem:
             return None
         weight = np.where(self.active, self.weight, 0.0).astype(float)
         parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
-        if parts is None or any(
-            np.any((part < 1e-250) | (part > 1e250)) for part in (part[self.active] for part in parts)
-        ):
+        if parts is None or not all(_in_range(part, weight) for part in parts):
             return None
         count = 1.0 if self._shares is None else np.round(np.exp(self._shares[1]))
         return parts[0] / count, parts[1] / count
 
     def cost(self, log_scales: Array) -> float:
         """The cost: the sum over every parameter of nonzero weight; inf where it exceeds the range of floats."""
-        if self._as_given is not None and not log_scales.any():
-            return float(self._as_given[0].sum())
+        if not log_scales.any() and (exact := self._cost_as_given()) is not None:
+            return exact
         return exp_or_inf(self.log_cost(log_scales))
+
+    def _cost_as_given(self) -> float | None:
+        """The cost at log-scales zero from the weights themselves, block by block; None where only logarithms do."""
+        if self._shares is not None or self.exponent is not None or self.weight is None:
+            return None if self._as_given is None else float(self._as_given[0].sum())
+        total = 0.0
+        for first in range(0, self.n_edges, _BLOCK):
+            part = slice(first, first + _BLOCK)
+            weight = self.weight[part].astype(np.float64)
+            costs = self.regularizer.linear(weight, np.exp(self.log_coefficient[part]), None)
+            if costs is None or not _in_range(costs[0], weight):
+                return None
+            total += float(costs[0].sum())
+        return total
 
     def log_flows(self, log_scales: Array) -> Array:
         """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""
@@ -268,6 +283,14 @@ class BalanceProblem:
     def relative_imbalance(self, log_scales: Array) -> float:
         """The largest relative imbalance; 0 for a network without free nodes."""
         return float(self.relative_imbalances(log_scales).max(initial=0.0))
+
+
+def _in_range(costs: Array, weight: Array) -> bool:
+    """Whether the costs of all nonzero weights are far from the ends of the range of floats."""
+    smallest = costs.min(initial=np.inf)
+    if smallest == 0.0:
+        smallest = costs.min(initial=np.inf, where=weight != 0.0)
+    return bool(smallest >= 1e-250 and costs.max(initial=0.0) <= 1e250)
 
 
 def check_groups(manifold: Manifold) -> None:
@@ -354,14 +377,14 @@ def _group_array(groups: ArrayLike | None, n: int) -> Index | None:
 
 def _log_coefficient(coefficient: Any, matrix: Any, tail: Index, head: Index) -> Array:
     if coefficient is None:
-        return np.zeros(tail.size)
+        return np.broadcast_to(0.0, tail.size)
     if _is_sparse(coefficient):
         if coefficient.shape != matrix.shape:
             message = f"coefficient must have the shape {matrix.shape} of W, got {coefficient.shape}"
             raise InvalidParameterError(message)
         values: Array = np.asarray(sparse.csr_array(coefficient)[tail, head], dtype=np.float64).reshape(-1)
     elif np.ndim(coefficient) == 0:
-        values = np.full(tail.size, float(coefficient))
+        values = np.broadcast_to(float(coefficient), tail.size)
     else:
         message = "coefficient must be a number or a scipy sparse array of the shape of W"
         raise InvalidParameterError(message)

@@ -80,7 +80,7 @@ def pool():
 
 
 def flows_of(problem, pool, start=None):
-    return Flows(LiveNetwork.of(problem, pool), start, pool)
+    return Flows.of(LiveNetwork.of(problem, pool), start, pool)
 
 
 @pytest.mark.parametrize("degree", [1.0, 2.0, "mixed"])

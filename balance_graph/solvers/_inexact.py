@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from balance_graph._types import Array
+from balance_graph._types import Array, Index
 from balance_graph.banded import Band
 from balance_graph.flows import Flows
 from balance_graph.krylov import Operator, conjugate_gradients
@@ -30,6 +30,8 @@ _NARROW = 1000.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
 # steps than this.
 _STALE, _STALE_STEPS = 3.0, 12
+# Local sweeps on each level of aggregates, and on the coarsest.
+_LEVEL_SWEEPS, _COARSEST_SWEEPS = 2, 30
 _SUFFICIENT = 1e-4
 _SHORTEST = 1.0 / 64.0
 # Below this imbalance, the cost is too flat to tell progress by.
@@ -78,12 +80,13 @@ class InexactNewton:
                 return Status.LIMIT
             if self.iterations == _MOST_ITERATIONS:
                 return Status.STALLED
-            if not self._step(self._direction(imbalance, largest), largest):
+            direction = self._direction(imbalance, largest)
+            if direction is not None and not self._step(direction, largest):
                 return Status.STALLED
             self.iterations += 1
 
-    def _direction(self, imbalance: Array, largest: float) -> Array:
-        """Newton's direction to the accuracy that this iteration can use.
+    def _direction(self, imbalance: Array, largest: float) -> Array | None:
+        """Newton's direction to the accuracy that this iteration can use; None if the flows were moved instead.
 
         The Jacobian of the log equations, its rows multiplied by the mean of in- and out-cost, differs from the
         symmetric Hessian of the cost by terms of the size of the imbalance. So Newton's quadratic convergence is kept
@@ -94,11 +97,12 @@ class InexactNewton:
         right = -weight * imbalance
         # Newton squares the imbalance: solving to less than that, or than the tolerance, is wasted.
         goal = max(min(0.1, largest) * largest, 0.5 * self.tol)
-        if self._is_stale(largest):
-            self._set_up(largest)
+        if self._is_stale(largest) and self._set_up(largest):
+            return None
         direction, left = self._solve(right, weight, goal)
         if left > goal and self._better is None:
-            self._set_up(largest)
+            if self._set_up(largest):
+                return None
             rest = right - flows.product(flows.diagonal(), direction)
             correction, _ = self._solve(rest, weight, goal)
             direction = direction + correction
@@ -136,18 +140,22 @@ class InexactNewton:
     def _is_narrow(self) -> bool:
         return self.flows.size * float(self.flows.width) ** 2 <= _NARROW * self.flows.n_edges
 
-    def _set_up(self, largest: float) -> None:
-        """Set up the preconditioner that suits the network."""
-        matrix = self.flows.laplacian()
+    def _set_up(self, largest: float) -> bool:
+        """Set up the preconditioner that suits the network; whether the flows were moved meanwhile."""
+        self._set_up_at, matrix = largest, self.flows.laplacian()
         band = Band.of(matrix, _NARROW * self.flows.n_edges)
         solve = None if band is None else band.factorized(matrix)
         if band is not None and solve is not None:
             self._better, self._name = solve, f"Cholesky factorization in a band of {band.width}"
-        else:
-            multigrid = Multigrid(matrix)
-            levels = " > ".join(map(str, multigrid.sizes))
-            self._better, self._name = multigrid, f"multigrid over {levels} unknowns"
-        self._set_up_at = largest
+            return False
+        multigrid = Multigrid(matrix)
+        moved = largest > _FLAT and bool(np.all(self.flows.degree == 1.0))
+        if moved:
+            _balance_aggregates(self.flows, multigrid.aggregates)
+            multigrid, self._set_up_at = Multigrid(self.flows.laplacian()), self._largest()
+        levels = " > ".join(map(str, multigrid.sizes))
+        self._better, self._name = multigrid, f"multigrid over {levels} unknowns"
+        return moved
 
     def _step(self, direction: Array, largest: float) -> bool:
         """Move along the direction, halved until it makes progress; local sweeps in the end. False if stuck."""
@@ -178,3 +186,19 @@ class InexactNewton:
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way."""
         return (f"inexact Newton: {self.krylov_steps} Krylov steps, {self._name}",)
+
+
+def _balance_aggregates(flows: Flows, aggregates: list[Index]) -> None:
+    """Local sweeps over aggregates of unknowns, from the coarsest level to the finest: each step lowers the cost.
+
+    A cluster that is weakly attached must move by far more than the imbalances of its unknowns show, which Newton's
+    method on the unknowns finds out only by and by. As one unknown of the network of aggregates it moves at once.
+    """
+    if not aggregates:
+        flows.sweep(_COARSEST_SWEEPS, 1.01)
+        return
+    flows.sweep(_LEVEL_SWEEPS, 1.01)
+    coarse = flows.aggregated(aggregates[0], int(aggregates[0].max()) + 1)
+    _balance_aggregates(coarse, aggregates[1:])
+    flows.move(coarse.log_scales[aggregates[0]])
+    flows.sweep(_LEVEL_SWEEPS, 1.01)
