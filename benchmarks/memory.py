@@ -10,6 +10,7 @@ import ctypes
 import gc
 import sys
 from pathlib import Path
+from typing import Self
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -17,7 +18,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 class PeakMemory:
     """``with PeakMemory() as peak: ...``, then ``peak.bytes`` (None if nothing can be known) and ``peak.method``."""
 
-    def __enter__(self) -> PeakMemory:
+    def __enter__(self) -> Self:
         gc.collect()
         _give_back()
         self.method = "peak resident set, reset before" if _forget_peak() else "growth of ru_maxrss"
