@@ -34,6 +34,16 @@ class Network:
     def problem(self) -> bg.BalanceProblem:
         return bg.BalanceProblem.from_sparse(self.W, pinned=self.pinned, degree=self.degree, groups=self.groups)
 
+    def without(self, pairs: Any) -> Network:
+        """The network with the weights of some edges, given as pairs of nodes, set to zero."""
+        if not len(pairs):
+            return self
+        W = self.W
+        rows = ((W.indptr[u], W.indices[W.indptr[u] : W.indptr[u + 1]], v) for u, v in pairs)
+        data = W.data.copy()
+        data[[start + np.searchsorted(heads, v) for start, heads, v in rows]] = 0.0
+        return replace(self, W=_csr(data, W.indices, W.indptr))
+
     @property
     def degrees(self) -> np.ndarray:
         return np.broadcast_to(np.asarray(self.degree, dtype=float), self.pinned.shape)

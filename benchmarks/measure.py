@@ -45,9 +45,9 @@ def _small(spec: Spec) -> list[Network]:
 def newton(spec: Spec) -> Iterator[Part]:
     """Balance with Newton: time from matrix to log-scales, in products; peak memory; quality; certificate."""
 
-    def balance(network: Network) -> tuple[float, bg.BalanceProblem, bg.Solution]:
+    def balance(network: Network) -> tuple[float, bg.Solution]:
         seconds, problem = timed(network.problem)
-        return seconds, problem, bg.solve(problem, bg.NewtonSolver(tol=spec["tol"]), on_unattained="prune")
+        return seconds, bg.solve(problem, bg.NewtonSolver(tol=spec["tol"]), on_unattained="prune")
 
     for small in _small(spec):
         balance(small)
@@ -55,7 +55,7 @@ def newton(spec: Spec) -> Iterator[Part]:
     unit = Unit(network.W)
     with PeakMemory() as peak:
         first = timed(lambda: balance(network))
-    runs, (building, problem, solution) = _repeat(lambda: balance(network), first)
+    runs, (building, solution) = _repeat(lambda: balance(network), first)
     yield {
         "seconds_problem": building,
         **_costs(runs, unit),
@@ -64,7 +64,8 @@ def newton(spec: Spec) -> Iterator[Part]:
         **_peak(peak, network),
     }
     if spec.get("certify"):
-        seconds, certificate = timed(lambda: bg.certify(problem, solution.log_scales))
+        live = network.without(solution.pruned_edges).problem()  # dead edges would count towards the gap
+        seconds, certificate = timed(lambda: bg.certify(live, solution.log_scales))
         yield {"relative_gap": certificate.relative_gap, "seconds_certificate": seconds}
 
 
@@ -88,7 +89,7 @@ def _sizes(network: Network) -> Part:
 
 
 def _reached(network: Network, solution: bg.Solution) -> Part:
-    quality = judge(network, solution.log_scales, solution.pruned_edges)
+    quality = judge(network.without(solution.pruned_edges), solution.log_scales)
     return {
         "status": str(solution.status),
         "iterations": solution.iterations,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from families import Network
-from scipy import optimize
+from scipy import optimize, sparse
 
 import balance_graph as bg
 
@@ -24,6 +24,22 @@ def _library(solver: Any) -> Callable[[Network], Answer]:
         return solution.log_scales, f"{solution.status}, {solution.iterations} iterations"
 
     return run
+
+
+def plain_cvxpy(network: Network) -> Answer:
+    """The problem as one writes it in cvxpy, without the library: the mean cost of an edge over the log-scales."""
+    import cvxpy as cp
+
+    edges = LogCost(network)
+    m, n = edges.tail.size, network.pinned.size
+    edge, one = np.arange(m), np.ones(m)
+    gains = sparse.coo_array((one, (edge, edges.head)), shape=(m, n))
+    gains = (gains - sparse.coo_array((edges.degree[edges.tail], (edge, edges.tail)), shape=(m, n))).tocsc()
+    log_scales = cp.Variable(edges.free.size)
+    mean = cp.sum(cp.exp(edges.log_cost + 2.0 * (sparse.csr_matrix(gains[:, edges.free]) @ log_scales))) / m
+    problem = cp.Problem(cp.Minimize(mean))
+    problem.solve(solver=cp.CLARABEL)
+    return edges.spread(log_scales.value), f"{problem.status}, {problem.solver_stats.num_iters} iterations"
 
 
 class LogCost:
@@ -126,12 +142,13 @@ def layer_loop(network: Network) -> Answer:
     return np.log(scales).ravel(), f"stopped after {_MOST_SWEEPS} sweeps"
 
 
-NEWTON, CLARABEL = "Newton", "cvxpy, CLARABEL"
+NEWTON, CLARABEL = "Newton", ("CvxpySolver, CLARABEL", "plain cvxpy, CLARABEL")
 PEERS: dict[str, Callable[[Network], Answer]] = {
     NEWTON: _library(bg.NewtonSolver()),
     "local, cyclic": _library(bg.StochasticSolver(order="cyclic", max_sweeps=_MOST_SWEEPS)),
-    CLARABEL: _library(bg.CvxpySolver(backend="CLARABEL", polish=False)),
-    "cvxpy, SCS": _library(bg.CvxpySolver(backend="SCS", polish=False)),
+    CLARABEL[0]: _library(bg.CvxpySolver(backend="CLARABEL", polish=False)),
+    CLARABEL[1]: plain_cvxpy,
+    "CvxpySolver, SCS": _library(bg.CvxpySolver(backend="SCS", polish=False)),
     "SciPy L-BFGS-B": _minimize("L-BFGS-B", 200, False, {"ftol": 0.0, "gtol": 1e-13, "maxiter": 5000, "maxfun": 10**5}),
     "SciPy trust-ncg": _minimize("trust-ncg", 10, True, {"gtol": 1e-13, "maxiter": 1000}),
     "NumPy layer loop": layer_loop,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from families import Network
@@ -24,10 +23,10 @@ class Quality:
     log_cost: float
 
 
-def judge(network: Network, log_scales: np.ndarray, pruned: Any = ()) -> Quality:
-    """The quality of log-scales; pruned edges (pairs of nodes) do not exist."""
+def judge(network: Network, log_scales: np.ndarray) -> Quality:
+    """The quality of log-scales; edges of weight zero do not exist."""
     unknown = _unknowns(network)
-    edges = _Edges(network, log_scales, _positions(network, pruned))
+    edges = _Edges(network, log_scales)
     degree = np.log(network.degrees)
     into, out_of = _LogSums(unknown.size), _LogSums(unknown.size)
     for step in (_LogSums.raise_shift, _LogSums.add):
@@ -52,19 +51,11 @@ def _unknowns(network: Network) -> np.ndarray:
     return number
 
 
-def _positions(network: Network, pairs: Any) -> np.ndarray:
-    """Where pairs of nodes stand among the edges."""
-    pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    W = network.W
-    rows = [W.indptr[u] + np.searchsorted(W.indices[W.indptr[u] : W.indptr[u + 1]], v) for u, v in pairs.tolist()]
-    return np.sort(np.array(rows, dtype=np.int64))
-
-
 class _Edges:
     """Slices of edges of nonzero weight: tails, heads, logarithms of costs."""
 
-    def __init__(self, network: Network, log_scales: np.ndarray, pruned: np.ndarray) -> None:
-        self.W, self.log_scales, self.pruned = network.W, log_scales, pruned
+    def __init__(self, network: Network, log_scales: np.ndarray) -> None:
+        self.W, self.log_scales = network.W, log_scales
         self.sent = network.degrees * log_scales
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -72,7 +63,6 @@ class _Edges:
             stop = min(start + _SLICE, self.W.nnz)
             tail = np.searchsorted(self.W.indptr, np.arange(start, stop), side="right") - 1
             head, weight = self.W.indices[start:stop], np.abs(self.W.data[start:stop]).astype(float)
-            weight[self.pruned[np.searchsorted(self.pruned, start) : np.searchsorted(self.pruned, stop)] - start] = 0.0
             there = weight > 0
             tail, head = tail[there], head[there]
             yield tail, head, _P * (np.log(weight[there]) + self.log_scales[head] - self.sent[tail])

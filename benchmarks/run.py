@@ -58,7 +58,7 @@ def brief(measure: dict[str, Any]) -> str:
             ("seconds", ".3g", "s"),
             ("products", ".0f", "products"),
             ("relative_imbalance", ".0e", "imbalance"),
-            ("peak_bytes_per_edge", ".0f", "bytes an edge"),
+            ("peak_bytes_per_edge", ".0f", "bytes per edge"),
         )
         if measure.get(key) is not None
     ]
