@@ -18,7 +18,7 @@ from results import write_json
 from suites import SUITES, Suite, label
 
 RESULTS = Path(__file__).parent / "results"
-UNIT = "one SciPy CSR matrix-vector product in float64 over the same edges, one thread"
+UNIT = "one product of the matrix, in SciPy's CSR format and float64, with a vector, in one thread"
 
 
 def record(suite: Suite, measures: list[dict[str, Any]], quick: bool, complete: bool) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def label(measure: Measure) -> str:
     """A measure in words, within its suite."""
     if measure["task"] == "matrix":
         return f"{measure['kind']}, n = {measure['n']}"
-    words = [measure["family"], f"{measure['size']:.0e} edges"]
+    words = [measure["family"], f"{measure['size']:,} edges".replace(",", " ")]
     words += [measure[key] for key in ("order", "peer") if key in measure]
     return ", ".join(words + (["rescaled"] if measure.get("rescaled") else []))
 
