@@ -63,7 +63,7 @@ it.""",
 problem as one writes it in cvxpy. SciPy's minimizers get the logarithm of the cost with its gradient and Hessian
 products, in vectorized NumPy. The *layer loop* balances dense layers one after the other, as training scripts do.""",
     "matrices": """Matrices behind random scales, without diagonal, balanced by `balance_matrix` and by LAPACK's `gebal`
-through `scipy.linalg.matrix_balance`, which gets sparse matrices as dense copies while those are of reasonable size.""",
+through `scipy.linalg.matrix_balance`, which gets sparse matrices as dense copies up to a reasonable size.""",
 }
 
 

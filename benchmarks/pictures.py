@@ -58,6 +58,10 @@ def present(measures: list[Measure], *keys: str) -> list[Measure]:
     return [one for one in measures if all(one.get(key) is not None for key in keys)]
 
 
+def grouped(count: int) -> str:
+    return f"{count:,}".replace(",", " ")
+
+
 def names(measures: list[Measure], key: str) -> list[str]:
     return list(dict.fromkeys(one[key] for one in measures))
 
@@ -111,7 +115,7 @@ def _slope(ax: Axes, measures: list[Measure]) -> None:
 def growth(measures: list[Measure]) -> Figure:
     """Seconds, products and memory over the number of edges."""
     figure = new_figure(11.5, 4.6)
-    panels = figure.subplots(1, 3)
+    panels = figure.subplots(1, 3, sharex=True)
     _slope(panels[0], measures)
     for ax, key, title, y in zip(
         panels,
@@ -157,7 +161,7 @@ def local(measures: list[Measure]) -> Figure:
         for one in present(measures, "products"):
             if one["size"] == size:
                 _order(ax, one, order)
-        dress(ax, f"{size:,} edges".replace(",", " "), "products")
+        dress(ax, f"{grouped(size)} edges", "products")
         logarithmic(ax, "x")
         ax.set_yticks(range(len(order)), order)
         ax.set_ylim(-0.6, len(order) - 0.4)
@@ -195,7 +199,7 @@ def peers(measures: list[Measure]) -> Figure:
             if (one["family"], one["size"]) == (name, size):
                 height = max(one["relative_imbalance"], _FLOOR)
                 ax.scatter(one["seconds"], height, s=64, **style(everyone.index(one["peer"])))
-        dress(ax, f"{name}, {size:,} edges".replace(",", " "), "seconds", "relative imbalance")
+        dress(ax, f"{name}, {grouped(size)} edges", "seconds", "relative imbalance")
         logarithmic(ax, "x")
         logarithmic(ax, "y")
         ax.margins(0.12)

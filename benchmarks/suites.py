@@ -115,7 +115,7 @@ def _same_cost(measures: list[Measure]) -> Verdicts:
 
 def _same_effort(measures: list[Measure]) -> Verdicts:
     for one, two in in_pairs(measures):
-        yield label(two), two.get("products", np.inf) <= 3 * one.get("products", np.inf)
+        yield label(two), two.get("products", np.inf) <= 3 * one.get("products", 0.0)
 
 
 def _certified(measures: list[Measure]) -> Verdicts:
