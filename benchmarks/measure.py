@@ -7,6 +7,7 @@ Writes JSON, a line for each part that is done, so that what came before a limit
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,6 +28,8 @@ Part = dict[str, Any]
 # Loops are compiled, and modules imported, on networks of these sizes: below and above where methods change.
 _WARM = (1000, 60_000)
 _BUDGET = 10.0  # seconds for repetitions
+# Threads of BLAS help none of the methods, and on a busy machine wait for one another. The unit has one thread, too.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _SMALLEST_PEAK = 10**5  # edges below which what Python itself takes decides the peak
 
 
@@ -193,7 +196,8 @@ TASKS: dict[str, Callable[[Spec], Iterator[Part]]] = {"newton": newton, "local":
 def measured(spec: Spec) -> Part:
     """The parts that a process of its own gets done within the limit; `failed` says why some are missing."""
     command = [sys.executable, __file__, json.dumps(spec)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe, surroundings = subprocess.PIPE, {**os.environ, **_ONE_THREAD}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=surroundings) as process:
         try:
             out, err = process.communicate(timeout=spec["limit_seconds"])
             late = False

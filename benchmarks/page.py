@@ -38,7 +38,7 @@ _TAIL = """
   Short ones are repeated; times are medians of at most five runs.
 - The time of a solve is that from the SciPy matrix to the log-scales: building the problem, the test for existence, and
   the solve. Newton is asked for a relative imbalance of 1e-10, under *Other methods* for its default of 1e-12.
-- The unit is the median of products before and after; SciPy runs them in one thread.
+- The unit is the median of products before and after; SciPy runs them in one thread. BLAS has one thread, too.
 - The relative imbalance and the cost are recomputed from the weights by NumPy code that shares nothing with the
   library. Where the minimum is not attained, dead edges are pruned first.
 - Peak memory is the highest resident memory during the first solve, above that with the matrix in place

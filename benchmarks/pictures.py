@@ -156,7 +156,7 @@ def local(measures: list[Measure]) -> Figure:
     sizes = names(measures, "size")
     order = names(measures, "family")[::-1]
     figure = new_figure(3.2 + 3.6 * len(sizes), 1.9 + 0.42 * len(order))
-    panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False)[0]
     for ax, size in zip(panels, sizes, strict=True):
         for one in present(measures, "products"):
             if one["size"] == size:
