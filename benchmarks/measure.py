@@ -64,7 +64,7 @@ def newton(spec: Spec) -> Iterator[Part]:
         **_costs(runs, unit),
         **_sizes(network),
         **_reached(network, solution),
-        **_peak(peak, network),
+        **_peak(peak, network, spec),
     }
     if spec.get("certify"):
         live = network.without(solution.pruned_edges).problem()  # dead edges would count towards the gap
@@ -104,8 +104,8 @@ def _reached(network: Network, solution: bg.Solution) -> Part:
     }
 
 
-def _peak(peak: PeakMemory, network: Network) -> Part:
-    if peak.bytes is None or network.W.nnz < _SMALLEST_PEAK:
+def _peak(peak: PeakMemory, network: Network, spec: Spec) -> Part:
+    if peak.bytes is None or spec["edges"] < _SMALLEST_PEAK:
         return {"peak_bytes": None, "peak_bytes_per_edge": None, "peak_method": peak.method}
     return {
         "peak_bytes": peak.bytes,

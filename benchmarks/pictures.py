@@ -90,7 +90,7 @@ def _series(ax: Axes, measures: list[Measure], y: str) -> None:
     order = names(measures, "family")
     for name in order:
         done = [one for one in present(measures, y) if one["family"] == name and one.get("dtype") != "float32"]
-        look = style(order.index(name))
+        look = {**style(order.index(name)), "linestyle": "-" if order.index(name) < len(COLORS) else "--"}
         ax.plot(
             [one["edges"] for one in done], [one[y] for one in done], label=name, linewidth=1.2, markersize=5, **look
         )
@@ -101,12 +101,12 @@ def _series(ax: Axes, measures: list[Measure], y: str) -> None:
 
 
 def _slope(ax: Axes, measures: list[Measure]) -> None:
-    """The line of proportionality, through the cheapest of the largest."""
+    """The line of proportionality over three decades, below the cheapest of the largest."""
     done = present(measures, "seconds")
     if len(done) < 2:
         return
     anchor = max(done, key=lambda one: (one["size"], -one["seconds"]))
-    low = min(one["edges"] for one in done)
+    low = max(min(one["edges"] for one in done), anchor["edges"] / 1000)
     ends = [low, anchor["edges"]]
     values = [0.4 * anchor["seconds"] * x / anchor["edges"] for x in ends]
     ax.plot(ends, values, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label="proportional to edges")
@@ -130,6 +130,7 @@ def growth(measures: list[Measure]) -> Figure:
         if key != "peak_bytes_per_edge":
             logarithmic(ax, "y")
         else:
+            ax.margins(y=0.1)
             ax.set_ylim(bottom=0)
     handles, words = panels[0].get_legend_handles_labels()
     figure.legend(handles, words, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5, labelcolor=DARK)

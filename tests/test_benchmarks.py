@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,8 @@ def strict(path):
 
 def run(script, *arguments):
     command = [sys.executable, str(FOLDER / script), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}  # the library beside the benchmarks, whichever is installed
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=here).stdout
 
 
 @pytest.mark.parametrize("rescaled", [False, True])
