@@ -69,7 +69,7 @@ def names(measures: list[Measure], key: str) -> list[str]:
 def families(measures: list[Measure]) -> Figure:
     """Cost per family, as given and behind random scales."""
     order = names(measures, "family")[::-1]
-    figure = new_figure(7.2, 1.2 + 0.32 * len(order))
+    figure = new_figure(7.2, 1.5 + 0.32 * len(order))
     ax = figure.add_subplot()
     for rescaled, word, k in ((False, "weights as drawn", 0), (True, "behind random scales", 1)):
         done = [one for one in present(measures, "products") if bool(one.get("rescaled")) is rescaled]
@@ -81,7 +81,8 @@ def families(measures: list[Measure]) -> Figure:
     dress(ax, "Cost of a solve (hollow: not converged)", "products of the matrix with a vector")
     logarithmic(ax, "x")
     ax.set_yticks(range(len(order)), order)
-    ax.legend(frameon=False, fontsize=9, labelcolor=DARK, loc="best")
+    ax.set_ylim(-0.6, len(order) - 0.4)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, labelcolor=DARK)
     return figure
 
 
@@ -193,6 +194,7 @@ def peers(measures: list[Measure]) -> Figure:
     columns = min(2, len(kinds))
     rows = -(-len(kinds) // columns)
     figure = new_figure(0.6 + 4.6 * columns, 1.4 + 3.0 * rows)
+    in_legend = 2 if columns == 1 else 3
     everyone = names(measures, "peer")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for ax, (name, size) in zip(panels, kinds, strict=False):
@@ -207,7 +209,9 @@ def peers(measures: list[Measure]) -> Figure:
     for k, word in enumerate(everyone):
         panels[0].scatter([], [], s=64, label=word, **style(k))
     handles, words = panels[0].get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=DARK)
+    figure.legend(
+        handles, words, loc="outside lower center", ncols=in_legend, frameon=False, fontsize=9, labelcolor=DARK
+    )
     return figure
 
 
