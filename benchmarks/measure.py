@@ -1,0 +1,236 @@
+"""One measurement in a process of its own: ``python benchmarks/measure.py '{"task": "newton", ...}'``.
+
+Writes JSON, a line for each part that is done, so that what came before a limit of time or memory is not lost.
+`measured` starts such a process and joins the lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from clock import Unit, repeated, timed
+from families import Network, family
+from memory import PeakMemory, first_to_go
+from quality import judge
+from results import plain
+
+import balance_graph as bg
+
+Spec = dict[str, Any]
+Part = dict[str, Any]
+# Loops are compiled, and modules imported, on networks of these sizes: below and above where methods change.
+_WARM = (1000, 60_000)
+_BUDGET = 10.0  # seconds for repetitions
+# Threads of BLAS help none of the methods, and on a busy machine wait for one another. The unit has one thread, too.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_SMALLEST_PEAK = 10**5  # edges below which what Python itself takes decides the peak
+
+
+def network_of(spec: Spec, edges: int | None = None) -> Network:
+    return family(spec["family"]).network(
+        edges or spec["edges"], dtype=spec.get("dtype", "float64"), rescaled=spec.get("rescaled", False)
+    )
+
+
+def _small(spec: Spec) -> list[Network]:
+    """Small networks of the same family."""
+    least = family(spec["family"]).least
+    return [network_of(spec, max(size, least)) for size in _WARM if size <= spec["edges"]]
+
+
+def newton(spec: Spec) -> Iterator[Part]:
+    """Balance with Newton: time from matrix to log-scales, in products; peak memory; quality; certificate."""
+
+    def balance(network: Network) -> tuple[float, bg.Solution]:
+        seconds, problem = timed(network.problem)
+        return seconds, bg.solve(problem, bg.NewtonSolver(tol=spec["tol"]), on_unattained="prune")
+
+    for small in _small(spec):
+        balance(small)
+    network = network_of(spec)
+    unit = Unit(network.W)
+    with PeakMemory() as peak:
+        first = timed(lambda: balance(network))
+    runs, (building, solution) = _repeat(lambda: balance(network), first)
+    yield {
+        "seconds_problem": building,
+        **_costs(runs, unit),
+        **_sizes(network),
+        **_reached(network, solution),
+        **_peak(peak, network, spec),
+    }
+    if spec.get("certify"):
+        live = network.without(solution.pruned_edges).problem()  # dead edges would count towards the gap
+        seconds, certificate = timed(lambda: bg.certify(live, solution.log_scales))
+        yield {"relative_gap": certificate.relative_gap, "seconds_certificate": seconds}
+
+
+def _repeat(function: Callable[[], Any], first: tuple[float, Any]) -> tuple[list[float], Any]:
+    """The first run and others, as many as fit the budget; what a long first run returned is kept."""
+    seconds, result = first
+    if 2 * seconds > _BUDGET:
+        return [seconds], result
+    runs, result = repeated(function, _BUDGET - seconds, most=4)
+    return [seconds, *runs], result
+
+
+def _costs(runs: list[float], unit: Unit) -> Part:
+    seconds, product = statistics.median(runs), unit.seconds()
+    return {"seconds": seconds, "runs": len(runs), "unit_seconds": product, "products": seconds / product}
+
+
+def _sizes(network: Network) -> Part:
+    nodes = network.pinned.size
+    return {"edges": int(network.W.nnz), "nodes": nodes, "free_nodes": nodes - int(network.pinned.sum())}
+
+
+def _reached(network: Network, solution: bg.Solution) -> Part:
+    quality = judge(network.without(solution.pruned_edges), solution.log_scales)
+    return {
+        "status": str(solution.status),
+        "iterations": solution.iterations,
+        "relative_imbalance": quality.relative_imbalance,
+        "relative_imbalance_reported": solution.relative_imbalance,
+        "log_cost": quality.log_cost,
+        "pruned_edges": len(solution.pruned_edges),
+        "notes": list(solution.notes),
+    }
+
+
+def _peak(peak: PeakMemory, network: Network, spec: Spec) -> Part:
+    if peak.bytes is None or spec["edges"] < _SMALLEST_PEAK:
+        return {"peak_bytes": None, "peak_bytes_per_edge": None, "peak_method": peak.method}
+    return {
+        "peak_bytes": peak.bytes,
+        "peak_bytes_per_edge": peak.bytes / network.W.nnz,
+        "peak_method": peak.method,
+    }
+
+
+def local(spec: Spec) -> Iterator[Part]:
+    """Balance locally in one order: sweeps to the tolerance or the cap, and what one sweep costs."""
+
+    def balance(network: Network, max_sweeps: int) -> bg.Solution:
+        solver = bg.StochasticSolver(order=spec["order"], tol=spec["tol"], max_sweeps=max_sweeps, rng=0)
+        return bg.solve(network.problem(), solver, on_unattained="prune")
+
+    balance(network_of(spec, max(1000, family(spec["family"]).least)), 2)
+    network = network_of(spec)
+    unit = Unit(network.W)
+    once, _ = timed(lambda: balance(network, 1))
+    seconds, solution = timed(lambda: balance(network, spec["max_sweeps"]))
+    costs = _costs([seconds], unit)
+    sweep = max(0.0, seconds - once) / max(1, solution.iterations - 1)
+    yield {
+        **costs,
+        **_sizes(network),
+        **_reached(network, solution),
+        "products_per_sweep": sweep / costs["unit_seconds"] if solution.iterations > 1 else None,
+        "imbalance_after": _thinned(solution.history.imbalance),
+    }
+
+
+def _thinned(values: list[float], most: int = 40) -> list[list[float]]:
+    """Pairs of sweep and imbalance, evenly spaced in the logarithm of the sweep."""
+    places = np.unique(np.geomspace(1, len(values), min(most, len(values))).round().astype(int)) - 1
+    return [[int(k), float(values[k])] for k in places]
+
+
+def peer(spec: Spec) -> Iterator[Part]:
+    """Balance in another way: time from matrix to log-scales, and what the judge says."""
+    from peers import PEERS
+
+    run = PEERS[spec["peer"]]
+    for small in _small(spec) if spec["peer"] == "Newton" else [network_of(spec, 1000)]:
+        run(small)
+    network = network_of(spec)
+    unit = Unit(network.W)
+    runs, (log_scales, ended) = repeated(lambda: run(network), _BUDGET)
+    quality = judge(network, log_scales)
+    yield {
+        **_costs(runs, unit),
+        **_sizes(network),
+        "relative_imbalance": quality.relative_imbalance,
+        "log_cost": quality.log_cost,
+        "ended": ended,
+    }
+
+
+def matrix(spec: Spec) -> Iterator[Part]:
+    """Balance a matrix exactly and with LAPACK, in turn; times are medians, the ratio that of the pairs."""
+    import matrices
+
+    make = matrices.sparse_random if spec["kind"] == "sparse" else matrices.dense
+    for n in (50, 300):  # both methods of ours, by the number of entries
+        matrices.exact(make(n))
+    A = make(spec["n"])
+    dense_too = spec["kind"] == "dense" or spec["n"] <= matrices.MOST_DENSE
+    pairs: list[tuple[float, float]] = []
+    while not pairs or (len(pairs) < 5 and sum(map(sum, pairs)) < _BUDGET):
+        ours, B = timed(lambda: matrices.exact(A))
+        theirs, C = timed(lambda: matrices.gebal(A)) if dense_too else (0.0, None)
+        pairs.append((ours, theirs))
+    seconds = statistics.median(ours for ours, _ in pairs)
+    yield {
+        "entries": int(A.nnz) if spec["kind"] == "sparse" else A.size,
+        "runs": len(pairs),
+        "seconds": seconds,
+        "relative_imbalance": matrices.imbalance(B),
+        "seconds_gebal": statistics.median(theirs for _, theirs in pairs) if dense_too else None,
+        "relative_imbalance_gebal": matrices.imbalance(C) if dense_too else None,
+        "ratio_to_gebal": statistics.median(ours / theirs for ours, theirs in pairs) if dense_too else None,
+        "products": seconds / Unit(A).seconds() if spec["kind"] == "sparse" else None,
+    }
+
+
+TASKS: dict[str, Callable[[Spec], Iterator[Part]]] = {"newton": newton, "local": local, "peer": peer, "matrix": matrix}
+
+
+def measured(spec: Spec) -> Part:
+    """The parts that a process of its own gets done within the limit; `failed` says why some are missing."""
+    command = [sys.executable, __file__, json.dumps(spec)]
+    pipe, surroundings = subprocess.PIPE, {**os.environ, **_ONE_THREAD}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=surroundings) as process:
+        try:
+            out, err = process.communicate(timeout=spec["limit_seconds"])
+            late = False
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            late = True
+        except BaseException:
+            process.kill()
+            raise
+    parts: Part = {}
+    for line in out.splitlines():
+        parts.update(json.loads(line))
+    if late:
+        parts["failed"] = f"not done after {spec['limit_seconds']} s"
+    elif process.returncode:
+        parts["failed"] = _reason(process.returncode, err)
+    return parts
+
+
+def _reason(code: int, err: str) -> str:
+    if code < 0:
+        return f"ended by signal {-code}" + (", out of memory" if code == -9 else "")
+    lines = err.strip().splitlines()
+    return lines[-1] if lines else f"exit code {code}"
+
+
+def main() -> None:
+    first_to_go()
+    spec = json.loads(sys.argv[1])
+    for part in TASKS[spec["task"]](spec):
+        print(json.dumps(plain(part), allow_nan=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
