@@ -217,17 +217,6 @@ def hessian_product(diagonal, degree, from_tails, from_heads, step):  # type: ig
 
 
 @compiled
-def width(start, column):  # type: ignore[no-untyped-def]
-    """Largest difference of the numbers of a row and a column, the ground (last) left out."""
-    n, largest = start.size - 2, 0
-    for i in range(n):
-        for e in range(start[i], start[i + 1]):
-            if column[e] < n:
-                largest = max(largest, abs(i - column[e]))
-    return largest
-
-
-@compiled
 def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, degree, up, down):  # type: ignore[no-untyped-def]
     """Balance every unknown once, in order: ``up = exp(p l)``, ``down = exp(-p c l)``, in place.
 

@@ -172,20 +172,25 @@ def ascend(start, middle, column, value, diagonal, right, x, aggregate, correcti
 
 @compiled
 def band_width(start, column, place):  # type: ignore[no-untyped-def]
-    """Largest distance of an entry from the diagonal, with the rows in new places."""
-    width = 0
-    for i in range(start.size - 1):
+    """Largest distance of a row and a column in their new places; those without a place (the ground) do not count."""
+    width, n = 0, place.size
+    for i in range(n):
         for e in range(start[i], start[i + 1]):
-            width = max(width, abs(place[i] - place[column[e]]))
+            if column[e] < n:
+                width = max(width, abs(place[i] - place[column[e]]))
     return width
 
 
 @compiled
-def fill_band(start, column, value, diagonal, place, rows):  # type: ignore[no-untyped-def]
-    """The lower triangle in band form, ``rows[i - j, j]``, in new places."""
-    for i in range(diagonal.size):
+def fill_band(  # type: ignore[no-untyped-def]
+    out_start, out_head, out_value, degree, diagonal, place, rows
+):
+    """The lower triangle of the matrix of `symmetric_rows` in band form, ``rows[i - j, j]``, in new places."""
+    n = diagonal.size
+    for i in range(n):
         rows[0, place[i]] = diagonal[i]
-        for e in range(start[i], start[i + 1]):
-            below = place[i] - place[column[e]]
-            if below > 0:
-                rows[below, place[column[e]]] = value[e]
+        for e in range(out_start[i], out_start[i + 1]):
+            j = out_head[e]
+            if j < n:
+                one, two = place[i], place[j]
+                rows[abs(one - two), min(one, two)] -= degree[i] * out_value[e]

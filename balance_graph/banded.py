@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,40 +9,56 @@ from scipy import sparse
 
 from balance_graph import _multigrid_kernels as kernels
 from balance_graph._types import Array, Index
-from balance_graph.multigrid import Laplacian
+from balance_graph.laplacian import Solve
+from balance_graph.live_network import EdgeList
 
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """An order of the rows of a matrix that keeps its entries near the diagonal.
+    """An order of the unknowns of a network that keeps neighbors near each other.
 
     Attributes
     ----------
     place : (n,) integer array
-        New position of each row.
+        New position of each unknown.
     width : int
-        Largest distance of an entry from the diagonal, in the new positions.
+        Largest distance of two neighbors in their new positions.
     """
 
     place: Index
     width: int
 
-    @classmethod
-    def of(cls, matrix: Laplacian, most_operations: float) -> Band | None:
-        """The order as given, or else that of Cuthill and McKee; None if neither factorizes in `most_operations`."""
-        given = np.arange(matrix.size, dtype=np.int32)
-        for order in (lambda: given, lambda: _cuthill_mckee(matrix)):
-            band = cls(place := order(), int(kernels.band_width(matrix.start, matrix.column, place)))
-            if matrix.size * float(band.width) ** 2 <= most_operations:
-                return band
-        return None
+    @property
+    def operations(self) -> float:
+        """Multiplications of a factorization."""
+        return self.place.size * float(self.width) ** 2
 
-    def factorized(self, matrix: Laplacian) -> Callable[[Array], Array] | None:
-        """The solution by Cholesky factorization; None where the matrix is singular to rounding."""
+    @classmethod
+    def as_given(cls, edges: EdgeList) -> Band:
+        """The order as given; the last row of the list is the ground, and has no place."""
+        return cls._of(edges, np.arange(edges.start.size - 2, dtype=np.int32))
+
+    @classmethod
+    def by_levels(cls, edges: EdgeList) -> Band:
+        """The order of Cuthill and McKee: level by level from an end of the network."""
+        from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
+
+        n = edges.start.size - 2
+        pattern = sparse.csr_array((edges.value, edges.column, edges.start), shape=(n + 1, n + 1))[:n, :n]
+        place = np.empty(n, dtype=np.int32)
+        place[csgraph.reverse_cuthill_mckee(pattern, symmetric_mode=False)] = np.arange(n, dtype=np.int32)
+        return cls._of(edges, place)
+
+    @classmethod
+    def _of(cls, edges: EdgeList, place: Index) -> Band:
+        return cls(place, int(kernels.band_width(edges.start, edges.column, place)))
+
+    def factorized(self, edges: EdgeList, degree: Array, diagonal: Array) -> Solve | None:
+        """The solution with the matrix of `Flows.laplacian`; None where it is singular to rounding."""
         from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 
-        rows = np.zeros((self.width + 1, matrix.size), order="F")
-        kernels.fill_band(matrix.start, matrix.column, matrix.value, matrix.diagonal, self.place, rows)
+        rows = np.zeros((self.width + 1, diagonal.size), order="F")
+        kernels.fill_band(*edges, degree, diagonal, self.place, rows)
         try:
             factor = cholesky_banded(rows, overwrite_ab=True, lower=True, check_finite=False)
         except LinAlgError:
@@ -56,13 +71,3 @@ class Band:
             return solution[self.place]
 
         return solve
-
-
-def _cuthill_mckee(matrix: Laplacian) -> Index:
-    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
-
-    shape = (matrix.size, matrix.size)
-    pattern = sparse.csr_array((matrix.value, matrix.column, matrix.start.astype(np.int32)), shape=shape)
-    place = np.empty(matrix.size, dtype=np.int32)
-    place[csgraph.reverse_cuthill_mckee(pattern, symmetric_mode=True)] = np.arange(matrix.size, dtype=np.int32)
-    return place

@@ -45,6 +45,8 @@ class Flows:
     ----------
     size : int
         Number of unknowns.
+    outward : EdgeList
+        The edges by tail, with their costs at the present point.
     log_scales : (size,) array
         Of the unknowns, at the present point.
     into, out_of : (size + 1,) arrays
@@ -52,7 +54,7 @@ class Flows:
     """
 
     def __init__(self, outward: EdgeList, inward: EdgeList, degree: Array, exponent: float, pool: Executor) -> None:
-        self._out, self._in, self._pool = outward, inward, pool
+        self.outward, self._in, self._pool = outward, inward, pool
         self.size, self.degree, self.exponent = degree.size - 1, degree, exponent
         self._is_linear = bool(np.all(degree == 1.0))
         self.log_scales, self.log_unit = np.zeros(self.size), 0.0
@@ -86,7 +88,7 @@ class Flows:
             start, _, column, value, _ = _multigrid_kernels.coarsen(*edges, still, to, n_aggregates + 1)
             return EdgeList(start, column, value)
 
-        outward, inward = self._both(lambda: coarse(self._out), lambda: coarse(self._in))
+        outward, inward = self._both(lambda: coarse(self.outward), lambda: coarse(self._in))
         flows = Flows(outward, inward, np.ones(n_aggregates + 1), self.exponent, self._pool)
         flows.log_unit = self.log_unit
         flows.move(flows.log_scales)
@@ -100,12 +102,12 @@ class Flows:
             self._advance(np.exp(up), np.exp(down))
             return log_unit
         if log_unit is not None:
-            for edges in (self._in, self._out):
+            for edges in (self._in, self.outward):
                 np.log(edges.value, out=edges.value)
         unit = float(kernels.largest_log_value(*self._in, up, down))
         self._both(
             lambda: kernels.exponentiate(*self._in, up, down, unit),
-            lambda: kernels.exponentiate(*self._out, down, up, unit),
+            lambda: kernels.exponentiate(*self.outward, down, up, unit),
         )
         self._advance(np.ones(self.size + 1), np.ones(self.size + 1))
         return unit + (log_unit or 0.0)
@@ -122,11 +124,6 @@ class Flows:
         return self._in.column.size
 
     @property
-    def width(self) -> int:
-        """Largest difference of the numbers of two unknowns that an edge joins."""
-        return int(kernels.width(self._out.start, self._out.column))
-
-    @property
     def log_cost(self) -> float:
         """Logarithm of the cost of all live edges that scales move."""
         return float(np.log(self.into.sum())) + self.log_unit
@@ -140,7 +137,7 @@ class Flows:
     def _advance(self, up: Array, down: Array) -> None:
         self._both(
             lambda: kernels.advance(*self._in, up, down, self.into),
-            lambda: kernels.advance(*self._out, down, up, self.out_of),
+            lambda: kernels.advance(*self.outward, down, up, self.out_of),
         )
 
     def longest(self, step: Array) -> float:
@@ -152,7 +149,7 @@ class Flows:
         """Balance every unknown once, in order; again until no ratio met exceeds `enough`, at most `most` times."""
         up, down = np.ones(self.size + 1), np.ones(self.size + 1)
         for _ in range(most):
-            worst = kernels.local_sweep(*self._out, *self._in, self.degree, up, down)
+            worst = kernels.local_sweep(*self.outward, *self._in, self.degree, up, down)
             if worst <= enough:
                 break
         self._advance(up, down)
@@ -175,14 +172,14 @@ class Flows:
         tails = heads if self._is_linear else self.degree * heads
         self._both(
             lambda: kernels.gather(*self._in, tails, self._from_tails),
-            lambda: kernels.gather(*self._out, heads, self._from_heads),
+            lambda: kernels.gather(*self.outward, heads, self._from_heads),
         )
         result: Array = kernels.hessian_product(diagonal, self.degree, self._from_tails, self._from_heads, step)
         return result
 
     def laplacian(self) -> Laplacian:
         """The Hessian of the cost over p^2 as a matrix."""
-        start, middle, column, value = _multigrid_kernels.symmetric_rows(*self._out, *self._in, self.degree)
+        start, middle, column, value = _multigrid_kernels.symmetric_rows(*self.outward, *self._in, self.degree)
         return Laplacian(start, middle, column, value, self.diagonal())
 
 

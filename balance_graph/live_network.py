@@ -135,23 +135,27 @@ class LiveNetwork:
     def of(cls, problem: BalanceProblem, pool: Executor) -> LiveNetwork | None:
         """The live network, or None where the problem does not have this form.
 
-        None also for degrees other than 1 where a node is cut off from the pinned ones: attainment is then more than
-        a search.
+        None also for degrees other than 1 where a cycle is cut off from the pinned nodes: whether it can be balanced
+        is then more than a search.
         """
         if not isinstance(problem.regularizer, Lp) or problem.exponent is not None:
             return None
         numbering = Numbering.of(problem)
-        if numbering is None or _degrees(problem, numbering) is None:
+        degree = None if numbering is None else _degrees(problem, numbering)
+        if numbering is None or degree is None:
             return None
+        is_linear = bool(np.all(degree == 1.0))
         if not np.any(numbering.unknown == numbering.size):
+            if not is_linear:
+                return None
             numbering = numbering.holding(_busiest(problem), np.zeros(numbering.size, dtype=bool), None)
         network = cls._compiled(problem, numbering, pool)
         cut_off = (network.from_ground < 0) | (network.to_ground < 0)
         if not cut_off.any():
             return network
-        if np.any(network.degree != 1.0):
-            return None
         numbering = _in_parts(network, cut_off[:-1])
+        if numbering.held.size and not is_linear:
+            return None
         if numbering.held.size == network.numbering.held.size:
             return network.without(cut_off, numbering)
         return cls._compiled(problem, numbering, pool)

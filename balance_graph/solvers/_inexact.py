@@ -22,9 +22,10 @@ _SWEEPS, _NEAR = 10, np.e
 _MOST_ITERATIONS = 40
 # Conjugate gradient steps allowed in one direction.
 _MOST_STEPS = 100
-# Plain steps after which their number is predicted; and how many it takes for a factorization in a band, or multigrid,
-# to cost less.
-_TRIAL, _BAND_PAYS, _MULTIGRID_PAYS = 8, 25, 250
+# Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
+# the number from which those cost less.
+_BAND_TRIAL, _BAND_PAYS = 8, 25
+_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 40, 200
 # Multiplications per edge up to which a factorization in a band is cheap.
 _NARROW = 1000.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
@@ -116,12 +117,16 @@ class InexactNewton:
         """A solution with the Hessian, and the residual left."""
         diagonal = self.flows.diagonal()
         first = float(np.abs(right / weight).max())
-        pays = _BAND_PAYS if self._is_narrow else _MULTIGRID_PAYS
+        is_narrow = self._is_cheap(self._band)
+        trial, pays = (_BAND_TRIAL, _BAND_PAYS) if is_narrow else (_MULTIGRID_TRIAL, _MULTIGRID_PAYS)
+        reductions = [1.0]
 
         def is_slow(steps: int, reduction: float) -> bool:
-            if self._better is not None or steps < _TRIAL:
+            reductions.append(reduction)
+            if self._better is not None or steps < trial:
                 return False
-            rate = np.log(min(reduction, 0.999)) / steps
+            # The first steps settle what few modes are slow; the rate is that of the later half.
+            rate = np.log(min(reduction / reductions[steps // 2], 0.999)) / (steps - steps // 2)
             return bool(np.log(0.5 * self.tol / first) / rate > pays)
 
         solution, self._last_steps, left = conjugate_gradients(
@@ -137,22 +142,27 @@ class InexactNewton:
         return solution, left
 
     @cached_property
-    def _is_narrow(self) -> bool:
-        return self.flows.size * float(self.flows.width) ** 2 <= _NARROW * self.flows.n_edges
+    def _band(self) -> Band:
+        return Band.as_given(self.flows.outward)
+
+    def _is_cheap(self, band: Band) -> bool:
+        return band.operations <= _NARROW * self.flows.n_edges
 
     def _set_up(self, largest: float) -> bool:
         """Set up the preconditioner that suits the network; whether the flows were moved meanwhile."""
-        self._set_up_at, matrix = largest, self.flows.laplacian()
-        band = Band.of(matrix, _NARROW * self.flows.n_edges)
-        solve = None if band is None else band.factorized(matrix)
-        if band is not None and solve is not None:
-            self._better, self._name = solve, f"Cholesky factorization in a band of {band.width}"
-            return False
-        multigrid = Multigrid(matrix)
-        moved = largest > _FLAT and bool(np.all(self.flows.degree == 1.0))
+        self._set_up_at, flows = largest, self.flows
+        if not self._is_cheap(self._band):
+            self._band = Band.by_levels(flows.outward)
+        if self._is_cheap(self._band):
+            solve = self._band.factorized(flows.outward, flows.degree, flows.diagonal())
+            if solve is not None:
+                self._better, self._name = solve, f"Cholesky factorization in a band of {self._band.width}"
+                return False
+        multigrid = Multigrid(flows.laplacian())
+        moved = largest > _FLAT and bool(np.all(flows.degree == 1.0))
         if moved:
-            _balance_aggregates(self.flows, multigrid.aggregates)
-            multigrid, self._set_up_at = Multigrid(self.flows.laplacian()), self._largest()
+            _balance_aggregates(flows, multigrid.aggregates)
+            multigrid, self._set_up_at = Multigrid(flows.laplacian()), self._largest()
         levels = " > ".join(map(str, multigrid.sizes))
         self._better, self._name = multigrid, f"multigrid over {levels} unknowns"
         return moved
