@@ -167,6 +167,41 @@ def accumulated_log_costs(order, start, column, log_value):  # type: ignore[no-u
 
 
 @compiled
+def one_sided_log_scales(  # type: ignore[no-untyped-def]
+    order, start, column, log_value, gain, answer, offset, target
+):
+    """``u_i = answer_i (log of the sum of exp(log_value + gain_j u_j) - target) + offset_i`` over columns before i.
+
+    With any degrees. Also, for the ground, which comes first with u = 0 and last with what is left for it: the
+    logarithm of that sum, and its derivative by the target.
+    """
+    u, slope = np.zeros(start.size - 1), np.zeros(start.size - 1)
+    visited = np.zeros(start.size - 1, np.bool_)
+    visited[order[0]] = True
+    log_sum = log_slope = 0.0
+    for k in range(1, order.size + 1):
+        i = order[k % order.size]
+        largest = -math.inf
+        for e in range(start[i], start[i + 1]):
+            j = column[e]
+            if visited[j]:
+                largest = max(largest, log_value[e] + gain[j] * u[j])
+        total = moment = 0.0
+        for e in range(start[i], start[i + 1]):
+            j = column[e]
+            if visited[j]:
+                share = math.exp(log_value[e] + gain[j] * u[j] - largest)
+                total += share
+                moment += share * gain[j] * slope[j]
+        log_sum, log_slope = largest + math.log(total), moment / total
+        if k < order.size:
+            u[i] = answer[i] * (log_sum - target) + offset[i]
+            slope[i] = answer[i] * (log_slope - 1.0)
+            visited[i] = True
+    return u, log_sum, log_slope
+
+
+@compiled
 def largest_log_value(start, column, log_value, by_row, by_column):  # type: ignore[no-untyped-def]
     """The largest ``log_value + by_row + by_column`` over the edges."""
     largest = -math.inf

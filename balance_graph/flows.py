@@ -18,6 +18,7 @@ from balance_graph import _multigrid_kernels
 from balance_graph._types import Array, Index
 from balance_graph.live_network import EdgeList, LiveNetwork
 from balance_graph.multigrid import Laplacian
+from balance_graph.start import scale_free_start
 
 # Factors of a node beyond e^this in one move could take costs out of the range of floats.
 _RANGE = 300.0
@@ -75,7 +76,7 @@ class Flows:
             Runs one of two passes.
         """
         flows = cls(network.outward, network.inward, network.degree, network.exponent, pool)
-        flows.log_scales = _scale_free_start(network) if start is None else start
+        flows.log_scales = scale_free_start(network) if start is None else start
         flows.log_unit = flows._enter(network.log_unit)
         return flows
 
@@ -181,18 +182,3 @@ class Flows:
         """The Hessian of the cost over p^2 as a matrix."""
         start, middle, column, value = _multigrid_kernels.symmetric_rows(*self.outward, *self._in, self.degree)
         return Laplacian(start, middle, column, value, self.diagonal())
-
-
-def _scale_free_start(network: LiveNetwork) -> Array:
-    """A start that does not depend on the scales that the weights come with, and has no drift along the depth.
-
-    From the ground on, log-scales can make every in-cost 1; against the edges, every out-cost. Either lets all
-    that remains pile up at the far end. Each unknown takes the mean of the two, weighted by its distances to the
-    ends: exact on a chain of equal layers. Degrees other than 1 would multiply along the depth beyond all bounds;
-    with them the start is the scales as they are.
-    """
-    if np.any(network.degree != 1.0):
-        return np.zeros(network.size)
-    share = network.from_ground / np.maximum(network.from_ground + network.to_ground, 1)
-    mean: Array = (share * network.backward - (1.0 - share) * network.forward)[:-1] / network.exponent
-    return mean
