@@ -72,14 +72,14 @@ def conjugate_gradients(
     weight: Array,
     tol: float,
     max_steps: int,
-    patience: Callable[[int, float], bool] = lambda *_: False,
+    patience: Callable[[float], bool] = lambda _: False,
 ) -> tuple[Array, int, float]:
     """Approximate solution of ``product(x) = right`` for a symmetric positive definite product.
 
     The flexible method of Notay, SIAM J. Sci. Comput. 22, 2000: the preconditioner need not be linear. Stops when
-    ``max |residual| / weight`` is at most `tol`, or when ``patience(steps, reduction)``, told how far the residual
-    has come down in the norm of the preconditioner, says that going on is not worth it, or where rounding has used up
-    what the product can tell.
+    ``max |residual| / weight`` is at most `tol`, or when ``patience(reduction)``, told each step how far
+    the residual has come down in the norm of the preconditioner, says that going on is not worth it, or where rounding
+    has used up what the product can tell.
 
     Returns
     -------
@@ -94,7 +94,8 @@ def conjugate_gradients(
     search = precondition(residual).copy()  # it is changed in place
     first = energy = residual @ search
     step, size = 0, float(np.abs(residual / weight).max(initial=0.0))
-    for step in range(1, max_steps + 1):
+    while step < max_steps:
+        step += 1
         image = product(search)
         curvature = search @ image
         if not curvature > 0.0:
@@ -108,6 +109,6 @@ def conjugate_gradients(
         # changed by -length * image.
         before, (along, energy) = energy, kernels.dots(image, residual, preconditioned)
         kernels.turn(search, preconditioned, -length * along / before)
-        if not energy > 0.0 or patience(step, float(np.sqrt(energy / first))):
+        if not energy > 0.0 or patience(float(np.sqrt(energy / first))):
             break
     return x, step, size

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from balance_graph import _flow_kernels as kernels
+from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Index
 from balance_graph.flows import Flows
 from balance_graph.live_network import LiveNetwork, Numbering
 from balance_graph.log_domain import log_sum
+from balance_graph.preconditioner import Preconditioner
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
 from balance_graph.solution import Outcome, Status
@@ -56,7 +58,7 @@ def solve_large(
     None where the problem does not have the form that `LiveNetwork` needs, and where dead edges stand in the way of
     attainment and `prune` is not asked for.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, one_blas_thread():
         network = LiveNetwork.of(problem, pool)
         if network is None:
             return None
@@ -65,7 +67,7 @@ def solve_large(
             return None
         constant = _log_constant(network)
         flows = Flows.of(network, None if start is None else network.restrict(start), pool)
-        run = InexactNewton(flows, tol, max_iterations, constant)
+        run = InexactNewton(flows, tol, max_iterations, constant, Preconditioner(flows))
         status = run.run(report)
         log_scales = network.expand(flows.log_scales)
         log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)

@@ -81,6 +81,8 @@ class LiveNetwork:
     degree : (size + 1,) array
         Degree of each unknown, 1 for the ground.
     exponent : float
+    spread : float
+        Logarithm of the ratio of the largest cost to the least.
     log_unit : float or None
         Costs in the lists are in units of its exponential; None where they are too far apart, and kept as logarithms.
     outward, inward : EdgeList
@@ -95,6 +97,7 @@ class LiveNetwork:
     numbering: Numbering
     degree: Array
     exponent: float
+    spread: float
     log_unit: float | None
     outward: EdgeList
     inward: EdgeList
@@ -189,7 +192,18 @@ class LiveNetwork:
         forward, from_ground = _accumulate(one, other, log_unit, bool(np.all(degree == 1.0)))
         backward, to_ground = back.result()
         return cls(
-            problem, numbering, degree, costs[-1], log_unit, one, other, from_ground, to_ground, forward, backward
+            problem,
+            numbering,
+            degree,
+            costs[-1],
+            largest - least,
+            log_unit,
+            one,
+            other,
+            from_ground,
+            to_ground,
+            forward,
+            backward,
         )
 
 

@@ -12,6 +12,9 @@ from balance_graph import _flow_kernels as kernels
 from balance_graph._types import Array
 from balance_graph.live_network import EdgeList, LiveNetwork
 
+# Costs that differ by more than e^this come from scales, not from the weights that a network would have by itself.
+_FAR = 100.0
+
 
 def scale_free_start(network: LiveNetwork) -> Array:
     """Log-scales of the unknowns, without drift along the depth.
@@ -24,7 +27,7 @@ def scale_free_start(network: LiveNetwork) -> Array:
         share = network.from_ground / np.maximum(network.from_ground + network.to_ground, 1)
         mean: Array = (share * network.backward - (1.0 - share) * network.forward)[:-1]
         return mean / network.exponent
-    if network.log_unit is not None:
+    if network.spread < _FAR:
         return np.zeros(network.size)
     grows = float(np.log(network.degree).sum()) > 0.0
     return _against(network) if grows else _along(network)
@@ -47,9 +50,10 @@ def _one_sided(
 ) -> Array:
     """One pass, with the t for which what is left over for the ground is as large as the cost of any unknown."""
     order, distance = kernels.visits(along.start, along.column, against.start)
-    equations = (order, *against, gain, answer, offset)
+    logs = against if network.log_unit is None else against._replace(value=np.log(against.value))
+    equations = (order, *logs, gain, answer, offset)
     _, left_over, by_target = kernels.one_sided_log_scales(*equations, 0.0)
-    last = max(1, np.count_nonzero(distance == 1))
+    last = int(np.count_nonzero(distance == 1))
     target = (left_over - np.log(last)) / (1.0 - by_target)
     u, _, _ = kernels.one_sided_log_scales(*equations, target)
     scales: Array = u[:-1] / network.exponent

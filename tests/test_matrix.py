@@ -30,7 +30,7 @@ def assert_balanced_matrix(B, p, tol=1e-12):
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0, 2.0, 4.0])
-@pytest.mark.parametrize("n", [2, 5, 60])
+@pytest.mark.parametrize("n", [2, 5, 60, 100])
 def test_rows_and_columns_have_equal_norms_and_the_matrix_stays_similar(n, p):
     A = badly_scaled(n, np.random.default_rng(n))
     before = A.copy()
@@ -158,3 +158,37 @@ def test_gauge_held_at_a_weak_node_does_not_spoil_its_balance(seed):
     assert solution.converged
     assert solution.relative_imbalance <= 1e-12
     assert len(solution.history) == solution.iterations + 1
+
+
+@pytest.mark.parametrize(
+    "case", ["as drawn", "behind scales", "far behind scales", "with zeros", "reducible", "complex"]
+)
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_dense_matrices_are_balanced_as_sparse_ones_are(case, p):
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(90, 90))
+    if "behind" in case:
+        d = np.exp((100 if "far" in case else 5) * rng.normal(size=90))
+        A = d[:, None] * A / d
+    elif case == "with zeros":
+        A[rng.random((90, 90)) < 0.9] = 0.0
+    elif case == "reducible":
+        A[:40, 40:] = 0.0
+    elif case == "complex":
+        A = A + 1j * rng.normal(size=(90, 90))
+    B, scales = bg.balance_matrix(A, p)
+    C, expected = bg.balance_matrix(sparse.csr_array(A), p)
+    np.testing.assert_allclose(np.log(scales), np.log(expected), atol=1e-11)
+    np.testing.assert_allclose(B, C.toarray(), rtol=1e-11)
+    np.testing.assert_array_equal(np.diag(B), np.diag(A))
+
+
+def test_a_dense_matrix_that_products_cannot_balance_is_left_to_the_exact_method():
+    """Two blocks, held together by entries of 1e-40: a common factor of a block drowns in rounding."""
+    rng = np.random.default_rng(1)
+    A = rng.uniform(0.5, 1.0, (80, 80))
+    A[:40, 40:] *= 1e-40
+    A[40:, :40] *= 3e-40
+    B, _ = bg.balance_matrix(A)
+    between = (B[:40, 40:] ** 2).sum(), (B[40:, :40] ** 2).sum()
+    assert between[0] == pytest.approx(between[1], rel=1e-10)

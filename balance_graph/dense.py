@@ -1,0 +1,78 @@
+"""The flows of a dense matrix: products with it take the place of passes over edge lists."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from balance_graph._types import Array
+
+# Factors of a row beyond e^this in one move could take entries out of the range of floats.
+_RANGE = 300.0
+
+
+class DenseFlows:
+    """In-costs, out-costs and derivatives of the network whose edge i -> j costs ``costs[i, j]``; see `Flows`.
+
+    The last node is held: it is the ground.
+
+    Parameters
+    ----------
+    costs : (n, n) array
+        Nonnegative, with a zero diagonal, and no zero row or column.
+    exponent : float
+    """
+
+    def __init__(self, costs: Array, exponent: float) -> None:
+        self._costs = costs
+        self.size, self.exponent, self.log_unit = costs.shape[0] - 1, exponent, 0.0
+        self.degree = np.ones(self.size + 1)
+        self.log_scales = np.zeros(self.size)
+        self._place(np.ones(self.size + 1))
+        # One step of all nodes at once undoes scales of rows and columns, all but what the entries themselves say.
+        self._place(np.sqrt(self.out_of / self.into))
+
+    def _place(self, up: Array) -> None:
+        """Set the factors ``exp(p l)``, those of the held node included: only ratios count."""
+        self._up, self._down = up / up[-1], up[-1] / up
+        self.log_scales = np.log(self._up[:-1]) / self.exponent
+        self.into, self.out_of = self._up * (self._down @ self._costs), self._down * (self._costs @ self._up)
+
+    @property
+    def log_cost(self) -> float:
+        """Logarithm of the cost."""
+        return float(np.log(self.into.sum()))
+
+    def longest(self, step: Array) -> float:
+        """The longest multiple of a step, up to 1, that keeps the factors in range."""
+        largest = float(np.abs(self.log_scales).max() + np.abs(step).max()) * self.exponent
+        return min(1.0, _RANGE / largest)
+
+    def move(self, step: Array) -> None:
+        """Add a step to the log-scales."""
+        self._place(np.exp(self.exponent * np.append(self.log_scales + step, 0.0)))
+
+    def sweep(self, most: int, enough: float) -> None:
+        """Move all nodes at once, by half of what would balance each alone."""
+        for _ in range(most):
+            ratio = self.out_of / self.into
+            if max(ratio.max(), 1.0 / ratio.min()) <= enough:
+                break
+            self._place(self._up * ratio**0.25)
+
+    def imbalance(self) -> Array:
+        """``log in - log out`` of each unknown."""
+        difference: Array = np.log(self.into[:-1] / self.out_of[:-1])
+        return difference
+
+    def diagonal(self) -> Array:
+        """Diagonal of the Hessian of the cost over p^2."""
+        total: Array = (self.into + self.out_of)[:-1]
+        return total
+
+    def product(self, diagonal: Array, step: Array) -> Array:
+        """Product with the Hessian of the cost over p^2."""
+        padded = np.append(step, 0.0)
+        from_tails = self._up * ((self._down * padded) @ self._costs)
+        from_heads = self._down * (self._costs @ (self._up * padded))
+        result: Array = diagonal * step - (from_tails + from_heads)[:-1]
+        return result

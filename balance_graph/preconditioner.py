@@ -1,0 +1,111 @@
+"""The preconditioner that suits a network: its diagonal, a factorization in a band, or multigrid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from balance_graph._types import Array, Index
+from balance_graph.banded import Band
+from balance_graph.flows import Flows
+from balance_graph.krylov import Operator
+from balance_graph.multigrid import Multigrid
+
+# Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
+# the number from which those cost less.
+_BAND_TRIAL, _BAND_PAYS = 8, 25
+_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 40, 200
+# Multiplications per edge up to which a factorization in a band is cheap.
+_NARROW = 1000.0
+# A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
+# steps than this.
+_STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 12
+# Multigrid set up at a larger imbalance is preceded by local sweeps of aggregates.
+_UNBALANCED = 0.3
+# Local sweeps on each level of aggregates, and on the coarsest.
+_LEVEL_SWEEPS, _COARSEST_SWEEPS = 2, 30
+
+
+class Preconditioner:
+    """An approximate inverse of the Hessian of flows: the diagonal, until something better is set up.
+
+    Parameters
+    ----------
+    flows : Flows
+
+    Attributes
+    ----------
+    name : str
+        What is in use, in words.
+    """
+
+    def __init__(self, flows: Flows) -> None:
+        self._flows = flows
+        self._band = Band.as_given(flows.outward)
+        self._better: Operator | None = None
+        self._set_up_at = np.inf
+        self.name = "diagonal preconditioner"
+
+    def operator(self, diagonal: Array) -> Operator:
+        """The approximate inverse, for a Hessian of the given diagonal."""
+        return self._better or (lambda residual: residual / diagonal)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the diagonal still."""
+        return self._better is None
+
+    def is_slow(self, reductions: list[float], remaining: float) -> bool:
+        """Whether something better would pay, for what plain steps have reached and have yet to reach, as factors."""
+        narrow = self._is_cheap(self._band)
+        trial, pays = (_BAND_TRIAL, _BAND_PAYS) if narrow else (_MULTIGRID_TRIAL, _MULTIGRID_PAYS)
+        steps = len(reductions) - 1
+        if self._better is not None or steps < trial:
+            return False
+        # The first steps settle what few modes are slow; the rate is that of the later half.
+        half = steps // 2
+        rate = np.log(min(reductions[-1] / reductions[half], 0.999)) / (steps - half)
+        return bool(np.log(remaining) / rate > pays)
+
+    def is_stale(self, imbalance: float, last_steps: int) -> bool:
+        """Whether it was set up far from the present point, and shows it."""
+        far = self._set_up_at > max(_FAR, _STALE * imbalance)
+        return self._better is not None and far and last_steps > _STALE_STEPS
+
+    def set_up(self, imbalance: float) -> bool:
+        """Set up what suits the network, at the present imbalance; whether the flows were moved meanwhile."""
+        self._set_up_at, flows = imbalance, self._flows
+        if not self._is_cheap(self._band):
+            self._band = Band.by_levels(flows.outward)
+        if self._is_cheap(self._band):
+            self._better = self._band.factorized(flows.outward, flows.degree, flows.diagonal())
+            self.name = f"Cholesky factorization in a band of {self._band.width}"
+            if self._better is not None:
+                return False
+        multigrid = Multigrid(flows.laplacian())
+        unbalanced = imbalance > _UNBALANCED and bool(np.all(flows.degree == 1.0))
+        if unbalanced:
+            _balance_aggregates(flows, multigrid.aggregates)
+            multigrid = Multigrid(flows.laplacian())
+            self._set_up_at = float(np.abs(flows.imbalance()).max(initial=0.0))
+        self._better = multigrid
+        self.name = f"multigrid over {' > '.join(map(str, multigrid.sizes))} unknowns"
+        return unbalanced
+
+    def _is_cheap(self, band: Band) -> bool:
+        return band.operations <= _NARROW * self._flows.n_edges
+
+
+def _balance_aggregates(flows: Flows, aggregates: list[Index]) -> None:
+    """Local sweeps over aggregates of unknowns, from the finest level to the coarsest and back: all lower the cost.
+
+    A cluster that is weakly attached must move by far more than the imbalances of its unknowns show, which Newton's
+    method on the unknowns finds out only by and by. As one unknown of the network of aggregates it moves at once.
+    """
+    if not aggregates:
+        flows.sweep(_COARSEST_SWEEPS, 1.01)
+        return
+    flows.sweep(_LEVEL_SWEEPS, 1.01)
+    coarse = flows.aggregated(aggregates[0], int(aggregates[0].max()) + 1)
+    _balance_aggregates(coarse, aggregates[1:])
+    flows.move(coarse.log_scales[aggregates[0]])
+    flows.sweep(_LEVEL_SWEEPS, 1.01)
