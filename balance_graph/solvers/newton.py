@@ -16,7 +16,7 @@ from balance_graph.solution import History, Outcome, Status
 
 @dataclass(frozen=True)
 class NewtonSolver:
-    """Newton on ``F_k = log in_k - log out_k = 0``: factorizations for small networks, Krylov methods for large ones.
+    """Newton on ``F_k = log in_k - log out_k = 0``: factorizations for small networks, edge passes for large ones.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ class NewtonSolver:
     so the method does. Equations of weakly attached clusters are written in a basis of their own
     (`balance_graph.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
-    From 30 000 edges on, networks with one exponent are solved by inexact Newton: a start that does not depend on the
-    scales given, two local sweeps, and flexible GMRES with products that pass twice over the edges and need no
-    exponential, preconditioned by the diagonal or, where that is slow, by aggregation multigrid. If it stalls, the
-    exact method takes over. Which of these was used stands in the notes of the solution's ``summary()``.
+    From 10 000 edges on, `solve` takes networks with one exponent by inexact Newton, in passes over their edges: a
+    start that does not depend on the scales given, local sweeps, and directions by conjugate gradients on the Hessian
+    of the cost, preconditioned by its diagonal, a Cholesky factorization in a band, or aggregation multigrid, whichever
+    pays. If it stalls, the method with factorizations takes over. What was chosen stands in ``summary()``.
 
     Examples
     --------
