@@ -13,7 +13,7 @@ from balance_graph.multigrid import Multigrid
 # Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
 # the number from which those cost less.
 _BAND_TRIAL, _BAND_PAYS = 8, 25
-_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 40, 200
+_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 20, 200
 # Multiplications per edge up to which a factorization in a band is cheap.
 _NARROW = 1000.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
@@ -21,6 +21,8 @@ _NARROW = 1000.0
 _STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 12
 # Multigrid set up at a larger imbalance is preceded by local sweeps of aggregates.
 _UNBALANCED = 0.3
+# Share of all flows that the ground exchanges, below which it hardly holds the common scale of all unknowns.
+_LOOSE = 0.01
 # Local sweeps on each level of aggregates, and on the coarsest.
 _LEVEL_SWEEPS, _COARSEST_SWEEPS = 2, 30
 
@@ -47,7 +49,15 @@ class Preconditioner:
 
     def operator(self, diagonal: Array) -> Operator:
         """The approximate inverse, for a Hessian of the given diagonal."""
-        return self._better or (lambda residual: residual / diagonal)
+        if self._better is not None:
+            return self._better
+        flows = self._flows
+        held = float(flows.into[-1] + flows.out_of[-1])
+        if held > _LOOSE * diagonal.sum() or np.any(flows.degree != 1.0):
+            return lambda residual: residual / diagonal
+        # Little holds the common scale of all unknowns: it is solved for by itself. All ones times the Hessian is what
+        # the ground exchanges.
+        return lambda residual: residual / diagonal + residual.sum() / held
 
     @property
     def is_plain(self) -> bool:
