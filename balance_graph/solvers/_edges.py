@@ -75,7 +75,7 @@ class Edges:
     def _between(cls, order: Index, tail: Index, head: Index, degree: Array, reduction: Reduction) -> Edges:
         rows, n = reduction.rows, order.size
         assert isinstance(rows, PowerRows)
-        place = np.append(np.argsort(order), n)
+        place = np.append(np.argsort(order), n).astype(np.int32)
         tail, head, log_cost = place[tail], place[head], rows.log_costs(reduction.base)
         into, out_of = tail == n, head == n
         return cls(
@@ -92,18 +92,11 @@ class Edges:
 def _ends(reduction: Reduction) -> tuple[Index, Index, Array] | None:
     """Tail and head of each row, `size` for the ground, and the degree of each unknown; None for other rows.
 
-    The row of edge j -> i has 1 at i and -c_j at j. Ratios between nodes and most self-loops show as other numbers;
-    a self-loop that shows as the only degree of its node costs what an edge to the ground would.
+    Ratios between nodes and most self-loops show as other coefficients than those of edges; a self-loop that shows as
+    the only degree of its node costs what an edge to the ground would.
     """
-    rows, matrix, n = reduction.rows, reduction.matrix, reduction.size
+    rows, matrix = reduction.rows, reduction.matrix
     if not isinstance(rows, PowerRows) or rows.exponent.size == 0 or np.ptp(rows.exponent) > 0:
         return None
-    row, positive = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.data > 0
-    head, tail = np.full(matrix.shape[0], n), np.full(matrix.shape[0], n)
-    head[row[positive]], tail[row[~positive]] = matrix.indices[positive], matrix.indices[~positive]
-    degree = np.zeros(n + 1)
-    degree[tail[row[~positive]]] = -matrix.data[~positive]
-    one_of_each = np.count_nonzero(head < n) + np.count_nonzero(tail < n) == matrix.nnz
-    regular = np.all(matrix.data[positive] == 1.0) and np.all(-matrix.data[~positive] == degree[tail[row[~positive]]])
-    has_both_sides = np.all(degree[:n] > 0) and np.bincount(head, minlength=n)[:n].all()
-    return (tail, head, degree) if one_of_each and regular and has_both_sides else None
+    tail, head, degree, are_edges = kernels.ends(matrix.indptr, matrix.indices, matrix.data, reduction.size)
+    return (tail, head, degree) if are_edges else None
