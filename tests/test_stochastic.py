@@ -180,6 +180,14 @@ def test_networks_of_another_form_have_no_edge_lists():
     assert edges_of(cycle, pinned=[True, True, True]) is None
 
 
+@pytest.mark.parametrize("order", LOCAL_ORDERS)
+def test_large_networks_are_swept_without_logarithms(order, monkeypatch):
+    monkeypatch.setattr(stochastic, "LogSweeps", None)
+    monkeypatch.setattr(stochastic.LogSweep, "__call__", None)
+    problem = problem_of(digraph(300, 2000, np.random.default_rng(0)))
+    assert bg.solve(problem, bg.StochasticSolver(order, rng=0)).converged
+
+
 def test_colors_are_in_the_order_of_the_entries():
     matrix = FAMILIES["digraph"](np.random.default_rng(3))
     problem = problem_of(matrix)
