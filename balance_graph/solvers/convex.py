@@ -22,8 +22,8 @@ from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
 from balance_graph.rows import FunctionRows, PowerRows, Rows
 from balance_graph.solution import History, Outcome, Status
+from balance_graph.solvers._log_sweeps import local_sweeps
 from balance_graph.solvers.newton import NewtonSolver
-from balance_graph.solvers.stochastic import local_sweeps
 
 # cvxpy's words for how a backend ended. What is missing has no values to return.
 _STATUSES = {

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from balance_graph._arguments import check_count, check_positive
-from balance_graph._types import Array, Index, Sparse
-from balance_graph.equations import BalanceEquations
+from balance_graph._types import Index
 from balance_graph.errors import InvalidParameterError, UnsupportedError
-from balance_graph.iterate import rounding_of
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
-from balance_graph.rows import PowerRows
 from balance_graph.solution import History, Outcome, Status
-from balance_graph.solvers._blocks import Block
+from balance_graph.solvers._log_sweeps import LogMeasure, LogSweep, LogSweeps
+
+if TYPE_CHECKING:
+    from balance_graph.solvers._edge_sweeps import EdgeSweeps
 
 ORDERS = ("random", "shuffled", "cyclic", "greedy", "colored")
+# From here on, sweeps over edge lists repay setting the lists up and loading the compiled loops.
+_EDGES = 1000
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class StochasticSolver:
     -----
     Converges linearly, from everywhere, to the unique optimum (Baldi et al., arXiv 2405.09688). An interrupt
     (Ctrl-C) ends the run between sweeps with the state reached: any state computes the same function.
+
+    ``history`` has the cost and the largest relative imbalance of the state after every sweep; both are of that state,
+    not of what the steps met on their way. Large networks with one exponent are swept without logarithms, from costs
+    that are multiplied by one factor per unit; no state is called balanced before it has been measured with costs made
+    afresh from the weights as given.
 
     Examples
     --------
@@ -92,57 +98,43 @@ class StochasticSolver:
                 "others and there is nothing to balance locally; use solver='newton' or 'cvxpy'"
             )
             raise UnsupportedError(message)
-        generator = np.random.default_rng(self.rng)
-        displacement = np.zeros(reduction.size)
+        sweeps = _sweeps(reduction, self.order, np.random.default_rng(self.rng), self.tol)
         history = History()
-        state = _Monitor(reduction, history, record=self.record)
-        sweeps = 0
-        converged = state.add(displacement, self.tol)
+        count = 0
+        converged = self._note(sweeps, history)
         try:
             report(0, history.log_cost[-1], history.imbalance[-1])
-            sweeper = _sweeper(self.order, reduction, displacement, generator, self.tol)
-            while not converged and sweeps < self.max_sweeps:
-                displacement = next(sweeper)
-                sweeps += 1
-                converged = state.add(displacement, self.tol)
-                report(sweeps, history.log_cost[-1], history.imbalance[-1])
+            while not converged and count < self.max_sweeps:
+                sweeps.advance()
+                count += 1
+                converged = self._note(sweeps, history)
+                report(count, history.log_cost[-1], history.imbalance[-1])
+            status = Status.CONVERGED if converged else Status.LIMIT
         except KeyboardInterrupt:
-            return Outcome(displacement, Status.INTERRUPTED, sweeps, history, (f"order: {self.order}",))
-        status = Status.CONVERGED if converged else Status.LIMIT
-        return Outcome(displacement, status, sweeps, history, (f"order: {self.order}",))
+            status = Status.INTERRUPTED
+        return Outcome(sweeps.displacement, status, count, history, (f"order: {self.order}",))
 
-
-class _Monitor:
-    """Cost and imbalance after each sweep, computed afresh from the displacement: nothing drifts."""
-
-    def __init__(self, reduction: Reduction, history: History, *, record: bool) -> None:
-        self.reduction, self.history, self.record = reduction, history, record
-        self.equations = BalanceEquations(reduction.matrix)
-
-    def add(self, displacement: Array, tol: float) -> bool:
-        """Record a state; whether it is balanced to the tolerance or to rounding."""
-        log_slopes, _ = self.reduction.log_slopes(displacement)
-        largest = float(np.abs(self.equations.imbalance(log_slopes)).max(initial=0.0))
-        imbalance = float(np.tanh(0.5 * largest))
-        self.history.add(self.reduction.log_cost(displacement), imbalance)
+    def _note(self, sweeps: EdgeSweeps | LogSweeps, history: History) -> bool:
+        """Add a state to the history; whether it is balanced to the tolerance or to rounding."""
+        state = sweeps.state
+        history.add(state.log_cost, state.imbalance)
         if self.record:
-            self.history.log_scales.append(displacement.copy())
-        return imbalance <= max(tol, rounding_of(log_slopes))
+            history.log_scales.append(sweeps.displacement.copy())
+        return state.imbalance <= max(self.tol, state.rounding)
 
 
-def _sweeper(
-    order: str, reduction: Reduction, displacement: Array, generator: np.random.Generator, tol: float
-) -> Iterator[Array]:
-    """Displacements after each sweep, for ever."""
-    if order == "colored":
-        return _block_sweeps(reduction, displacement, _color_classes(reduction.matrix))
-    compiled = isinstance(reduction.rows, PowerRows)
-    if order == "greedy":
-        return _greedy(reduction, displacement, tol) if compiled else _greedy_blocks(reduction, displacement)
+def _sweeps(reduction: Reduction, order: str, generator: np.random.Generator, tol: float) -> EdgeSweeps | LogSweeps:
+    """Sweeps over edge lists where the network has this form and is not small, else in logarithms."""
     orders = _orders(order, reduction.size, generator)
-    return (
-        _kernel_sweeps(reduction, displacement, orders) if compiled else _single_sweeps(reduction, displacement, orders)
-    )
+    if reduction.matrix.shape[0] >= _EDGES:
+        from balance_graph.solvers._edge_sweeps import EdgeSweeps  # compiled loops
+        from balance_graph.solvers._edges import Edges
+
+        edges = Edges.of(reduction, by_color=order == "colored")
+        if edges is not None:
+            orders = repeat(edges.order) if order == "colored" else orders
+            return EdgeSweeps(edges, order, orders, tol, LogSweep(reduction, order, tol), LogMeasure(reduction))
+    return LogSweeps(reduction, order, orders, tol)
 
 
 def _orders(order: str, size: int, generator: np.random.Generator) -> Iterator[Index]:
@@ -154,152 +146,3 @@ def _orders(order: str, size: int, generator: np.random.Generator) -> Iterator[I
             yield generator.permutation(size)
         else:
             yield cyclic
-
-
-@dataclass(frozen=True, eq=False)
-class _Entries:
-    """A by columns, as the compiled loops want it."""
-
-    start: Index
-    row: Index
-    rate: Array
-    log_size: Array
-
-    @classmethod
-    def of(cls, reduction: Reduction) -> _Entries:
-        columns = sparse.csc_array(reduction.matrix)
-        rows = reduction.rows
-        assert isinstance(rows, PowerRows)
-        row = columns.indices.astype(np.intp)
-        return cls(
-            start=columns.indptr.astype(np.intp),
-            row=row,
-            rate=columns.data * rows.exponent[row],
-            log_size=np.log(np.abs(columns.data)),
-        )
-
-    @property
-    def arrays(self) -> tuple[Index, Index, Array, Array]:
-        return self.start, self.row, self.rate, self.log_size
-
-
-def _kernel_sweeps(reduction: Reduction, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
-    from balance_graph.solvers import _kernels
-
-    entries = _Entries.of(reduction)
-    for order in orders:
-        # Flows are computed afresh every sweep, so rounding does not build up in them.
-        log_flow = reduction.log_slopes(displacement)[0]
-        displacement = displacement.copy()
-        _kernels.sweep(order, *entries.arrays, log_flow, displacement)
-        yield displacement
-
-
-def _greedy(reduction: Reduction, displacement: Array, tol: float) -> Iterator[Array]:
-    from balance_graph.solvers import _kernels
-
-    entries = _Entries.of(reduction)
-    other = _other_entries(entries, reduction.matrix.shape[0])
-    n = reduction.size
-    top, total, peak, key = np.zeros(2 * n), np.zeros(2 * n), np.zeros(2 * n), np.zeros(n)
-    while True:
-        log_flow = reduction.log_slopes(displacement)[0]
-        displacement = displacement.copy()
-        _kernels.start_greedy(*entries.arrays, log_flow, key, top, total, peak)
-        heap = np.argsort(-key, kind="stable")
-        place = np.argsort(heap)
-        _kernels.greedy_steps(
-            n, tol, *entries.arrays, other, log_flow, displacement, heap, place, key, top, total, peak
-        )
-        yield displacement
-
-
-def _other_entries(entries: _Entries, n_rows: int) -> Index:
-    """For each entry the other entry of its row, -1 where there is none."""
-    other = np.full(entries.row.size, -1, dtype=np.intp)
-    order = np.argsort(entries.row, kind="stable")
-    first = np.searchsorted(entries.row[order], np.arange(n_rows))
-    both = np.flatnonzero(np.bincount(entries.row, minlength=n_rows) == 2)
-    one, two = order[first[both]], order[first[both] + 1]
-    other[one], other[two] = two, one
-    return other
-
-
-def _color_classes(matrix: Sparse) -> list[Index]:
-    from balance_graph.solvers import _kernels
-
-    if matrix.shape[1] == 0:
-        return []
-    pattern = sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
-    adjacency = sparse.csr_array(pattern.T @ pattern)
-    adjacency.setdiag(0.0)
-    adjacency.eliminate_zeros()
-    color = _kernels.first_fit_colors(adjacency.indptr, adjacency.indices)
-    return [np.flatnonzero(color == c) for c in range(int(color.max()) + 1)]
-
-
-def _block_sweeps(reduction: Reduction, displacement: Array, classes: list[Index]) -> Iterator[Array]:
-    columns = sparse.csc_array(reduction.matrix)
-    blocks = [Block.of(reduction, columns, unknowns) for unknowns in classes]
-    while True:
-        displacement = displacement.copy()
-        log_gains = reduction.log_gains(displacement)
-        for block in blocks:
-            _apply(block, log_gains, displacement)
-        yield displacement
-
-
-def local_sweeps(reduction: Reduction, span: float, max_sweeps: int) -> Array:
-    """Displacement after vectorized local sweeps that bring the logarithms of flows within `span` of each other.
-
-    None are made if they are; they end as soon as a sweep narrows the spread no further.
-    """
-    displacement = np.zeros(reduction.size)
-    sweeps = _block_sweeps(reduction, displacement, _color_classes(reduction.matrix))
-    spread = np.inf
-    for _ in range(max_sweeps):
-        new = float(np.ptp(reduction.log_slopes(displacement)[0]))
-        if new <= span or new >= spread - 1e-3:
-            break
-        spread, displacement = new, next(sweeps)
-    return displacement
-
-
-def _apply(block: Block, log_gains: Array, displacement: Array) -> None:
-    shift = block.shifts(log_gains)
-    displacement[block.unknowns] += shift
-    log_gains[block.row] += block.value * shift[block.owner]
-
-
-def _single_sweeps(reduction: Reduction, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
-    """One unknown at a time for regularizers that only Python can evaluate."""
-    columns = sparse.csc_array(reduction.matrix)
-    blocks = [Block.of(reduction, columns, np.array([k])) for k in range(reduction.size)]
-    for order in orders:
-        displacement = displacement.copy()
-        log_gains = reduction.log_gains(displacement)
-        for k in order.tolist():
-            _apply(blocks[k], log_gains, displacement)
-        yield displacement
-
-
-def _greedy_blocks(reduction: Reduction, displacement: Array) -> Iterator[Array]:
-    """Greedy order with a lazy heap: stale entries are skipped when they surface."""
-    columns = sparse.csc_array(reduction.matrix)
-    blocks = [Block.of(reduction, columns, np.array([k])) for k in range(reduction.size)]
-    touching = [np.unique(reduction.matrix[block.row].indices) for block in blocks]
-    while True:
-        displacement = displacement.copy()
-        log_gains = reduction.log_gains(displacement)
-        key = [block.log_imbalance(log_gains) for block in blocks]
-        heap = [(-value, k) for k, value in enumerate(key)]
-        heapq.heapify(heap)
-        for _ in range(reduction.size):
-            while -heap[0][0] != key[heap[0][1]]:
-                heapq.heappop(heap)
-            k = heap[0][1]
-            _apply(blocks[k], log_gains, displacement)
-            for neighbor in touching[k].tolist():
-                key[neighbor] = blocks[neighbor].log_imbalance(log_gains)
-                heapq.heappush(heap, (-key[neighbor], neighbor))
-        yield displacement
