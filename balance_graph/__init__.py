@@ -40,6 +40,7 @@ from balance_graph.result import BalanceResult
 from balance_graph.solution import History, Solution, Status
 from balance_graph.solve import solve
 from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
+from balance_graph.solvers.flow import FlowSolver
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import StochasticSolver
 
@@ -55,6 +56,7 @@ __all__ = [
     "ConvexProblem",
     "CvxpySolver",
     "ElasticNet",
+    "FlowSolver",
     "History",
     "InvalidNetworkError",
     "InvalidParameterError",
