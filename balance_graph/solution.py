@@ -29,7 +29,7 @@ _ADVICE = {
     Status.CONVERGED: "the relative imbalance is within the tolerance",
     Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, or solver='newton'",
     Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
-    Status.LIMIT: "the limit on iterations came first; raise max_iterations, max_sweeps or max_steps, or use solver='newton'",
+    Status.LIMIT: "the limit came first; raise max_iterations, max_sweeps or max_steps, or use solver='newton'",
     Status.INTERRUPTED: "interrupted by the user; any state reached computes the same function",
 }
 
