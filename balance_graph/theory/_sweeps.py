@@ -124,8 +124,9 @@ def _shuffled_adjoint(matrix: Array, rng: np.random.Generator) -> Callable[[Arra
 
         def step(k: int, stack: Array) -> Array:
             """``Q_k^T W Q_k`` for every W of a stack."""
-            left = stack - matrix[k][:, None] * stack[:, k, None, :]
-            return left - left[:, :, k, None] * matrix[k]
+            left: Array = stack - matrix[k][:, None] * stack[:, k, None, :]
+            right: Array = left[:, :, k, None] * matrix[k]
+            return left - right
 
         return partial(_over_permutations, step=step)
     sweeps = np.stack(list(_sampled_sweeps(matrix, rng)))
@@ -141,7 +142,8 @@ def _shuffled_adjoint(matrix: Array, rng: np.random.Generator) -> Callable[[Arra
 def _mean_sweep(matrix: Array, rng: np.random.Generator) -> Array:
     n = matrix.shape[0]
     if n > _ALL_PERMUTATIONS:
-        return np.mean(list(_sampled_sweeps(matrix, rng)), axis=0)
+        average: Array = np.mean(list(_sampled_sweeps(matrix, rng)), axis=0)
+        return average
 
     def step(k: int, stack: Array) -> Array:
         """``Q_k X`` for every X of a stack."""
@@ -163,7 +165,8 @@ def _over_permutations(start: Array, step: Callable[[int, Array], Array]) -> Arr
         for k in range(n):
             chosen = sets[(size == count) & (sets >> k & 1 == 1)]
             reached[chosen] += step(k, reached[chosen - (1 << k)]) / count
-    return np.asarray(reached[-1])
+    last: Array = reached[-1]
+    return last
 
 
 def _sampled_sweeps(matrix: Array, rng: np.random.Generator) -> Iterator[Array]:

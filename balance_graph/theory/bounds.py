@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
-from balance_graph._types import Array
+from balance_graph._types import Array, Sparse
 from balance_graph.attainment import find_attainment
 from balance_graph.log_domain import log_sum
 from balance_graph.problem import BalanceProblem
@@ -17,11 +18,11 @@ _SMALL = 1e-12
 
 
 def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[Array, Array]:
-    """An interval for each log-scale that no balancing from the start can leave, computed from the cost at the start.
+    """An interval for each log-scale that no balancing can leave, computed from the cost at the start.
 
-    The cost never rises, so no edge may ever cost more than the whole network at the start: that is an upper bound on each
-    log-gain ``l_head - c l_tail``. Such bounds add up along paths (Fig. 2 of the paper): one from a pinned node bounds the
-    log-scales on it from above, one to a pinned node bounds them from below.
+    The cost never rises, so no edge may ever cost more than the whole network did at the start: that is an upper bound
+    on each log-gain ``l_head - c l_tail``. Such bounds add up along paths (Fig. 2 of the paper): a path from a pinned
+    node bounds the log-scales on it from above, a path to a pinned node bounds them from below.
 
     Parameters
     ----------
@@ -32,8 +33,7 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
     Returns
     -------
     lower, upper : (n_nodes,) arrays
-        Finite where the minimum is attained. Where only differences of log-scales matter (a gauge), one of them is held at
-        its start, as the solvers do.
+        Where only differences of log-scales matter (a gauge), one of them is held at its start, as the solvers do.
 
     Raises
     ------
@@ -42,13 +42,13 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
 
     Notes
     -----
-    With ``A u <= U`` the bounds on the log-gains of the rows of the cost, intervals are propagated: from the least
-    values of all other terms of a row follows a bound on each. All intervals on the way are valid, so stopping early only
-    loosens the answer. Baldi et al. (arXiv 2405.09688) use such bounds, without their values, to prove convergence.
+    Intervals are propagated through ``A u <= U``, the bounds on the log-gains: the least values of all other terms of a
+    row bound each of its terms. Every interval on the way is valid, so stopping early only loosens the answer. Baldi et
+    al. (arXiv 2405.09688) use the same argument, without numbers, to prove convergence.
 
     Examples
     --------
-    >>> import balance_graph as bg
+    >>> import balance_graph as bg, numpy as np
     >>> from balance_graph.theory.bounds import scale_bounds
     >>> problem = bg.compile_graph(bg.networks.chain(weights=[1.0, 4.0]))
     >>> lower, upper = scale_bounds(problem)
@@ -62,8 +62,8 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     reduction = reduce_problem(problem, problem.active, center)
     low, high = _propagate(reduction, _largest_log_gains(reduction))
-    basis = reduction.problem.manifold.basis.tocsc()[:, reduction.unknowns]
-    return _least(basis, low, high) + center, -_least(-basis, low, high) + center
+    basis = sparse.csr_array(problem.manifold.basis[:, reduction.unknowns])
+    return center + _least(basis, low, high), center - _least(-basis, low, high)
 
 
 def _largest_log_gains(reduction: Reduction) -> Array:
@@ -87,8 +87,8 @@ def _propagate(reduction: Reduction, limit: Array) -> tuple[Array, Array]:
     entries = reduction.matrix.tocoo()
     row, column, value = entries.row, entries.col, entries.data
     low, high = np.full(reduction.size, -np.inf), np.full(reduction.size, np.inf)
-    # Bounds travel along one edge a round, so after as many rounds as unknowns all have what paths can give; on cycles of
-    # degrees other than 1 they may go on to shrink.
+    # Bounds travel along one edge a round, so after as many rounds as unknowns all have what paths can give; on cycles
+    # of degrees other than 1 they may go on to shrink.
     for _ in range(reduction.size + 1):
         least = np.where(value > 0, value * low[column], value * high[column])
         unbounded = np.bincount(row, np.isinf(least), limit.size)
@@ -110,11 +110,8 @@ def _change(old: Array, new: Array) -> float:
         return float(np.where(same, 0.0, np.abs(old - new)).max(initial=0.0))
 
 
-def _least(basis: object, low: Array, high: Array) -> Array:
-    """Least value of each log-scale over the box."""
-    from scipy import sparse
-
-    matrix = sparse.csr_array(basis)
-    data = np.where(matrix.data > 0, matrix.data * low[matrix.indices], matrix.data * high[matrix.indices])
+def _least(matrix: Sparse, low: Array, high: Array) -> Array:
+    """Least value of each row of the matrix over the box."""
+    least = np.where(matrix.data > 0, matrix.data * low[matrix.indices], matrix.data * high[matrix.indices])
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return np.bincount(row, data, matrix.shape[0])
+    return np.bincount(row, least, matrix.shape[0]).astype(float)
