@@ -15,6 +15,7 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.equations import BalanceEquations
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.iterate import rounding_of
+from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
 from balance_graph.rows import PowerRows
@@ -86,12 +87,7 @@ class StochasticSolver:
 
     def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
         """Balance a reduced problem from its center."""
-        if not reduction.problem.manifold.is_tied:
-            message = (
-                "the shared weights of this network do not reduce to tied nodes, so no node can be scaled without "
-                "others and there is nothing to balance locally; use solver='newton' or 'cvxpy'"
-            )
-            raise UnsupportedError(message)
+        check_tied(reduction.problem)
         generator = np.random.default_rng(self.rng)
         displacement = np.zeros(reduction.size)
         history = History()
@@ -110,6 +106,16 @@ class StochasticSolver:
             return Outcome(displacement, Status.INTERRUPTED, sweeps, history, (f"order: {self.order}",))
         status = Status.CONVERGED if converged else Status.LIMIT
         return Outcome(displacement, status, sweeps, history, (f"order: {self.order}",))
+
+
+def check_tied(problem: BalanceProblem) -> None:
+    """Refuse a problem in which no unknown is a node, or a group of tied nodes, of its own."""
+    if not problem.manifold.is_tied:
+        message = (
+            "the shared weights of this network do not reduce to tied nodes, so no node can be scaled without "
+            "others and there is nothing to balance locally; use solver='newton' or 'cvxpy'"
+        )
+        raise UnsupportedError(message)
 
 
 class _Monitor:
@@ -135,7 +141,7 @@ def _sweeper(
 ) -> Iterator[Array]:
     """Displacements after each sweep, for ever."""
     if order == "colored":
-        return _block_sweeps(reduction, displacement, _color_classes(reduction.matrix))
+        return _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
     compiled = isinstance(reduction.rows, PowerRows)
     if order == "greedy":
         return _greedy(reduction, displacement, tol) if compiled else _greedy_blocks(reduction, displacement)
@@ -225,7 +231,8 @@ def _other_entries(entries: _Entries, n_rows: int) -> Index:
     return other
 
 
-def _color_classes(matrix: Sparse) -> list[Index]:
+def color_classes(matrix: Sparse) -> list[Index]:
+    """Classes of mutually non-adjacent unknowns of the rows with matrix A, in the order in which they are balanced."""
     from balance_graph.solvers import _kernels
 
     if matrix.shape[1] == 0:
@@ -255,7 +262,7 @@ def local_sweeps(reduction: Reduction, span: float, max_sweeps: int) -> Array:
     None are made if they are; they end as soon as a sweep narrows the spread no further.
     """
     displacement = np.zeros(reduction.size)
-    sweeps = _block_sweeps(reduction, displacement, _color_classes(reduction.matrix))
+    sweeps = _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
     spread = np.inf
     for _ in range(max_sweeps):
         new = float(np.ptp(reduction.log_slopes(displacement)[0]))
