@@ -41,7 +41,7 @@ def the_max_norm_depends_on_order(trial: Trial) -> None:
     one, two = (_max_balanced(start, order) for order in (("h1", "h2"), ("h2", "h1")))
     orders.add(max(0.0, np.log(2.0) - difference(one, two)), "h1 first against h2 first")
     trial.counterexample(
-        "the cost |w|^2 on the same network instead: agreement of both orders, digits of the weights",
+        "the cost |w|^0.5 on the same network instead: agreement of both orders, digits of the weights",
         -np.log10(max(difference(*(_balanced_in(start, order) for order in ("cyclic", "greedy"))), 1e-16)),
         8.0,
     )
@@ -71,5 +71,5 @@ def _max_balanced(network: nx.DiGraph[Any], order: Sequence[str]) -> nx.DiGraph[
 
 
 def _balanced_in(network: nx.DiGraph[Any], order: str) -> nx.DiGraph[Any]:
-    solver = bg.StochasticSolver(order=order, max_sweeps=200_000)
-    return bg.balance(network, 2, solver=solver).graph
+    # A small exponent keeps the strong cycle from slowing the local steps down.
+    return bg.balance(network, 0.5, solver=bg.StochasticSolver(order=order)).graph
