@@ -38,7 +38,9 @@ def reporter(progress: bool | Report) -> Iterator[Report]:
 
 
 @contextmanager
-def stages(progress: bool | Callable[[int, int, str], None], total: int, what: str) -> Iterator[Callable[[int, str], None]]:
+def stages(
+    progress: bool | Callable[[int, int, str], None], total: int, what: str
+) -> Iterator[Callable[[int, str], None]]:
     """A callback for work in stages: called with the number of stages done and the name of the next."""
     if callable(progress):
         yield lambda done, name: progress(done, total, name)
@@ -56,4 +58,4 @@ def stages(progress: bool | Callable[[int, int, str], None], total: int, what: s
 
             yield report
     else:
-        yield lambda done, name: None
+        yield lambda *_: None

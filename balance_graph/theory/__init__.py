@@ -7,6 +7,6 @@ measured, a `Report` holds them all.
 from balance_graph.theory.finding import Check, Counterexample, Finding
 from balance_graph.theory.report import Report
 from balance_graph.theory.statement import Statement
-from balance_graph.theory.verify import STATEMENTS, verify
+from balance_graph.theory.verification import STATEMENTS, verify
 
 __all__ = ["STATEMENTS", "Check", "Counterexample", "Finding", "Report", "Statement", "verify"]

@@ -38,14 +38,13 @@ def default_gallery(regularizer: Regularizer, rng: np.random.Generator) -> list[
     exponents = networks.layered([3, 4, 3, 2], rng=seed())
     _draw_exponents(exponents, rng)
     kernel = seed()
-    convolution = {"size": 5, "channels": (1, 2), "kernel": 3, "outputs": 2}
     return [
         Subject("layered, biases", networks.layered([3, 4, 3, 2], rng=seed()), regularizer),
         Subject("random DAG, p = 1", networks.random_dag(hidden=6, activation="abs", rng=seed()), Lp(1)),
         Subject("recurrent, self-loops", _damped(networks.random_recurrent(self_loops=True, rng=seed())), regularizer),
         Subject("residual, fixed edges", networks.residual(blocks=1, width=3, rng=seed()), regularizer),
-        Subject("convolution, tied", networks.convolutional(**convolution, sharing="group", rng=kernel), Lp(2)),
-        Subject("convolution, shared", networks.convolutional(**convolution, sharing="shared", rng=kernel), Lp(2)),
+        Subject("convolution, tied", networks.convolutional(5, (1, 2), sharing="group", rng=kernel), Lp(2)),
+        Subject("convolution, shared", networks.convolutional(5, (1, 2), sharing="shared", rng=kernel), Lp(2)),
         Subject("powers, p = 0.5", networks.layered([2, 3, 3, 3, 1], list(_POWERS[:3]), rng=seed()), Lp(0.5)),
         Subject("mixed degrees, p = 3", mixed, Lp(3)),
         Subject("smooth powers", networks.layered([2, 3, 2, 1], ["bipu(2,1,-1)", "linear"], rng=seed()), regularizer),

@@ -117,7 +117,7 @@ class NetworkError:
 
     @cached_property
     def _present(self) -> Mask:
-        return np.array([w != 0 for _, _, w in self.graph.edges(data="weight")], dtype=bool)
+        return np.array([data["weight"] != 0 for _, _, data in self.graph.edges(data=True)], dtype=np.bool_)
 
     @cached_property
     def _delayed(self) -> Mask:
@@ -191,9 +191,7 @@ class NetworkError:
             sums.append(total)
         return states, sums
 
-    def _backward(
-        self, now: Any, before: Any, sums: list[Array], states: list[Array], slopes: Array
-    ) -> list[Array]:
+    def _backward(self, now: Any, before: Any, sums: list[Array], states: list[Array], slopes: Array) -> list[Array]:
         """``dE/dz`` of every node at every step."""
         later = np.zeros_like(sums[0])
         deltas = []
@@ -269,4 +267,4 @@ class Parameters:
     def slopes(self, edge_slopes: Array) -> Array:
         """Slopes in the parameters: sums over their copies."""
         changing = self.of_edge >= 0
-        return np.bincount(self.of_edge[changing], edge_slopes[changing], minlength=self.size)
+        return np.bincount(self.of_edge[changing], edge_slopes[changing], minlength=self.size).astype(float)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 import balance_graph as bg
@@ -11,7 +13,7 @@ from balance_graph.theory.statement import Trial, statement
 
 _SHIPPED = ("linear", "relu", "leaky_relu(0.2)", "abs", "bilu(-0.5,2)", "relu2", "bipu(0.5,1,-2)", "bipu(3,0.7,1.3)")
 # Homogeneous functions that are not written as BiPU: the statement says that they are all the same.
-_WRITTEN_OTHERWISE = {
+_WRITTEN_OTHERWISE: dict[str, tuple[Callable[[Array], Array], float]] = {
     "max(z, 2 z)": (lambda z: np.maximum(z, 2.0 * z), 1.0),
     "z + |z| / 2": (lambda z: z + 0.5 * np.abs(z), 1.0),
     "z |z| - z^2 / 2": (lambda z: z * np.abs(z) - 0.5 * z**2, 2.0),
@@ -30,11 +32,11 @@ def homogeneous_activations_are_bipu(trial: Trial) -> None:
     """Compare homogeneous functions with the BiPU through their values at 1 and -1, and linear ones with z f(1)."""
     rng = trial.rng
     scaled = trial.tally("f(s z) - s^c f(z), relative", 1e-12, "a few powers and products, each rounded once")
-    form = trial.tally(
-        "f(z) against the BiPU with f(1), f(-1)", 1e-12, "a few powers and products, each rounded once"
-    )
+    form = trial.tally("f(z) against the BiPU with f(1), f(-1)", 1e-12, "a few powers and products, each rounded once")
     linear = trial.tally(
-        "of BiLU: additive defect f(1) + f(-1) - f(0) against b - a", 1e-15, "sums of two numbers, exact but for one rounding"
+        "of BiLU: additive defect f(1) + f(-1) - f(0) against b - a",
+        1e-15,
+        "sums of two numbers, exact but for one rounding",
     )
     for activation in _homogeneous(trial):
         z = np.concatenate([-(10.0 ** rng.uniform(-2, 2, 20)), 10.0 ** rng.uniform(-2, 2, 20)])

@@ -81,13 +81,16 @@ def _against_differences(
         direction = subject.weights * parameters.weights(rng.standard_normal(parameters.size), np.zeros(slopes.size))
         ends = [
             network_error.error(
-                bg.evaluate(subject.with_weights(subject.weights + sign * step * direction).graph, network_error.inputs),
+                bg.evaluate(
+                    subject.with_weights(subject.weights + sign * step * direction).graph, network_error.inputs
+                ),
                 network_error.targets,
             )[0]
             for sign in (1.0, -1.0)
         ]
         size = float(np.abs(slopes) @ np.abs(direction))
-        found.append(abs((ends[0] - ends[1]) / (2 * step) - slopes @ direction) / size if size > 0 else 0.0)
+        gap = abs(float((ends[0] - ends[1]) / (2 * step) - slopes @ direction))
+        found.append(gap / size if size > 0 else 0.0)
     return float(np.median(found))
 
 
@@ -222,12 +225,12 @@ def _left_by_steps(rng: np.random.Generator) -> float:
 
 @statement(
     9,
-    "gradient descent on E + R drives the imbalance to zero: the imbalance is the slope of E + R along the scaling, and so "
-    "tracks the progress of learning",
+    "gradient descent on E + R drives the imbalance to zero: the imbalance is the slope of E + R along the scaling, "
+    "and so tracks the progress of learning",
     "Baldi et al., abstract: balance can be used to assess learning progress",
 )
 def descent_with_cost_balances(trial: Trial) -> None:
-    """Follow gradient descent on error plus cost: compare imbalance and slopes on the way, and imbalance at the ends."""
+    """Follow gradient descent on error plus cost: imbalance against slopes on the way, and at the end."""
     tracks = trial.tally("imbalance against the slope of E + R along each scaling, relative", 1e-9, _SUM)
     ends = trial.tally(
         "largest imbalance at the end of descent, relative to that at the start",
@@ -244,7 +247,9 @@ def descent_with_cost_balances(trial: Trial) -> None:
         if ratio <= _DRIVEN or slopes <= _ENDED:
             ends.add(ratio, smooth.subject.name)
         else:
-            trial.skip(subject, f"descent had not ended after {_MOST_STEPS} steps: imbalance at {ratio:.2g} of its start")
+            trial.skip(
+                subject, f"descent had not ended after {_MOST_STEPS} steps: imbalance at {ratio:.2g} of its start"
+            )
     subject = Subject("without cost", _unbalanced(), bg.Lp(2))
     trial.counterexample(
         "E alone, from an unbalanced start, 600 steps: largest imbalance relative to that at the start",
@@ -268,7 +273,7 @@ def _slope_along_scalings(training: Training, weights: Array) -> float:
 
 
 def _ratios_after(training: Training, steps: int) -> tuple[float, float]:
-    """Largest imbalance, and largest slope, over those at the start, when one is small enough or the steps are used up."""
+    """Largest imbalance and slope over those at the start, when one is small enough or the steps are used up."""
     first = _imbalance_and_slope(training, training.start)
     last = first
     for k, values in enumerate(training.descent(steps)):

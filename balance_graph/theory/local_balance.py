@@ -65,11 +65,9 @@ def _plain_nodes(subject: Subject) -> list[Hashable]:
     found = []
     for k in at.free_nodes.tolist():
         node = at.nodes[k]
-        sides = [abs(w) for _, _, w in subject.graph.in_edges(node, data="weight")], [
-            abs(w) for _, _, w in subject.graph.out_edges(node, data="weight")
-        ]
+        sides = [edges(node, data=True) for edges in (subject.graph.in_edges, subject.graph.out_edges)]
         plain = at.coordinate[k] >= 0 and alone[at.coordinate[k]] and not subject.graph.has_edge(node, node)
-        if plain and all(any(side) for side in sides):
+        if plain and all(any(data["weight"] != 0 for *_, data in side) for side in sides):
             found.append(node)
     return found
 
@@ -120,7 +118,9 @@ def local_balance_of_general_costs(trial: Trial) -> None:
         "five-point differences of the cost, known to about 1e-10, of a balance known to 1e-12",
     )
     unique = trial.tally(
-        "log-weights balanced from other scales of the unit", 1e-9, "each balancing stops at a relative imbalance of 1e-12"
+        "log-weights balanced from other scales of the unit",
+        1e-9,
+        "each balancing stops at a relative imbalance of 1e-12",
     )
     for subject in trial.networks(_without_local_balance):
         for node in sample(_single_nodes(subject), trial.rng, _NODES):

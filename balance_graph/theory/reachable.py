@@ -113,7 +113,9 @@ def the_manifold_is_linear(trial: Trial) -> None:
         "they are integers",
     )
     linear = trial.tally(
-        "equations at sums and multiples of reached log-gains, relative", 1e-11, "rounding of logarithms and of short sums"
+        "equations at sums and multiples of reached log-gains, relative",
+        1e-11,
+        "rounding of logarithms and of short sums",
     )
     architecture = trial.tally("equations of the same architecture with other weights", 0.0, "nothing is computed")
     for subject in trial.networks(_without_counts):
@@ -129,7 +131,7 @@ def the_manifold_is_linear(trial: Trial) -> None:
         other = graph.with_weights(-3.0 * graph.weights).problem.manifold.equations("cycles")
         architecture.add(float(abs(other - matrix).max()) if matrix.nnz else 0.0, subject.name)
     trial.counterexample(
-        "linear in the log-gains, not in the factors: the mean of the factors of two scalings, distance from the manifold",
+        "linear in log-gains, not in factors: distance of the mean of the factors of two scalings from the manifold",
         _distance_of_mean_factors(),
         0.05,
     )

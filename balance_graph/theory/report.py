@@ -102,7 +102,9 @@ class Report:
 
     def _last_line(self) -> str:
         counts = [sum(1 for one in self.findings if one.verdict == verdict) for verdict in _VERDICTS]
-        parts = [f"{count} {verdict}" for count, verdict in zip(counts, _VERDICTS, strict=True) if count]
+        parts = [
+            f"{count} {words[count != 1]}" for count, words in zip(counts, _VERDICTS.values(), strict=True) if count
+        ]
         networks = f"{len(self.networks)} network{'' if len(self.networks) == 1 else 's'}"
         return f"{len(self.findings)} statements on {networks} in {self.seconds:.1f} s: {', '.join(parts)}"
 
@@ -111,7 +113,12 @@ class Report:
         return f"Report(holds={self.holds}, {len(self.findings)} findings{failing}, {self.seconds:.1f} s)"
 
 
-_VERDICTS = ("holds", "fails", "does not apply")
+# Each verdict as said of one statement, and of several.
+_VERDICTS = {
+    "holds": ("holds", "hold"),
+    "fails": ("fails", "fail"),
+    "does not apply": ("does not apply", "do not apply"),
+}
 
 
 def _verdict_cells(finding: Finding) -> str:

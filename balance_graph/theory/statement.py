@@ -58,9 +58,9 @@ class Trial:
         return self.tallies[-1]
 
     def networks(self, refuse: Callable[[Subject], str] = lambda _: "") -> Iterable[Subject]:
-        """The networks to measure, less those that `refuse` gives a reason to skip."""
+        """The networks to measure, less extreme ones, and those that `refuse` gives a reason to skip."""
         for subject in self.subjects:
-            reason = refuse(subject)
+            reason = subject.extreme or refuse(subject)
             if reason:
                 self.skip(subject, reason)
             else:
@@ -113,7 +113,9 @@ class Statement:
         """Examine the statement on a network, a dict of networks by name, or subjects that bring their own cost."""
         trial = Trial(subjects_of(networks, regularizer), generator_of(rng))
         started = time.perf_counter()
-        self.examine(trial)
+        # What overflows on the way is measured as infinite, not warned about.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self.examine(trial)
         return Finding(
             number=self.number,
             name=self.name,
@@ -146,7 +148,7 @@ def statement(
 def subjects_of(networks: Networks, regularizer: float | Regularizer) -> list[Subject]:
     """Networks with their cost; a subject brings its own."""
     cost = as_regularizer(regularizer)
-    if isinstance(networks, nx.Graph):
+    if isinstance(networks, nx.DiGraph):
         return [Subject("your network", networks, cost)]
     if isinstance(networks, Mapping):
         return [Subject(name, graph, cost) for name, graph in networks.items()]

@@ -17,6 +17,8 @@ from balance_graph.graph import roles_of
 # Steps of a recurrent network: enough for a value to pass around its cycles, few enough not to grow beyond bounds.
 STEPS = 4
 _BATCH = 5
+# Logarithm of 1e50: squares and products of such numbers stay within the range of floats.
+_LARGEST_LOG = 115.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,19 @@ class Subject:
         return bg.attainment(self.graph, self.regularizer)
 
     @cached_property
+    def extreme(self) -> str:
+        """Why residuals measured in plain floats would say nothing about this network, or nothing."""
+        problem = self.problem
+        log_costs = problem.rows.log_costs(np.zeros(problem.rows.edge.size))
+        if np.abs(log_costs).max(initial=0.0) > _LARGEST_LOG:
+            return "some of its costs are beyond 1e50 or 1e-50: residuals in plain floats would say nothing"
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = bg.evaluate(self.graph, self.inputs(np.random.default_rng(0)))
+        if not np.all(np.abs(outputs) < np.exp(_LARGEST_LOG)):
+            return "its outputs grow beyond 1e50: residuals in plain floats would say nothing"
+        return ""
+
+    @cached_property
     def roles(self) -> dict[Hashable, str]:
         """Role of every node."""
         return roles_of(self.graph)
@@ -62,7 +77,7 @@ class Subject:
     @cached_property
     def is_recurrent(self) -> bool:
         """Whether some edge of nonzero weight lies on a cycle."""
-        nonzero = [(u, v) for u, v, w in self.graph.edges(data="weight") if w != 0]
+        nonzero = [(u, v) for u, v, data in self.graph.edges(data=True) if data["weight"] != 0]
         return not nx.is_directed_acyclic_graph(nx.DiGraph(nonzero))
 
     def count(self, role: str) -> int:
@@ -96,17 +111,21 @@ class Subject:
     @cached_property
     def weights(self) -> Array:
         """The weights, in the order of the edges."""
-        return np.array([w for _, _, w in self.graph.edges(data="weight")], dtype=float)
+        return weights_of(self.graph)
 
     def at(self, thing: Hashable) -> str:
         """The name of the network with that of a node or edge in it."""
         return f"{self.name}, {thing!r}"
 
 
+def weights_of(graph: nx.DiGraph[Any]) -> Array:
+    """The weights of a network, in the order of its edges."""
+    return np.array([data["weight"] for _, _, data in graph.edges(data=True)], dtype=np.float64)
+
+
 def log_ratios(one: nx.DiGraph[Any], other: nx.DiGraph[Any]) -> Array:
     """Logarithm of each weight of the second network over that of the first; inf where signs or zeros differ."""
-    first = np.array([w for _, _, w in one.edges(data="weight")], dtype=float)
-    second = np.array([w for _, _, w in other.edges(data="weight")], dtype=float)
+    first, second = weights_of(one), weights_of(other)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.log(np.abs(second)) - np.log(np.abs(first))
     return np.where(np.sign(first) != np.sign(second), np.inf, np.where(first == 0.0, 0.0, ratios))

@@ -85,7 +85,9 @@ class Training:
         """Parameters at which the slopes of error plus cost vanish, by BFGS and Newton; and the largest slope left."""
         from scipy import optimize
 
-        found = optimize.minimize(self.total, self.start, jac=True, method="BFGS", options={"gtol": 1e-7, "maxiter": 300})
+        found = optimize.minimize(
+            self.total, self.start, jac=True, method="BFGS", options={"gtol": 1e-7, "maxiter": 300}
+        )
         values, slopes = found.x, self.total(found.x)[1]
         for _ in range(8):
             step = np.linalg.lstsq(self._hessian(values), -slopes, rcond=1e-12)[0]
@@ -139,6 +141,8 @@ def why_not_trained(subject: Subject) -> str:
         return "no outputs, so there is no error to train on"
     if Parameters(subject.graph).size > MOST_PARAMETERS:
         return f"training is measured on networks of at most {MOST_PARAMETERS} parameters"
+    if not subject.weights.any():
+        return "all weights are zero"
     if np.any(subject.problem.manifold.degree[subject.problem.manifold.free_nodes] < 1.0):
         return "a unit of degree below 1 has infinite slope at zero, where training ends"
     return ""

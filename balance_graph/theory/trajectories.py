@@ -24,10 +24,16 @@ _SWEEPS = 5000
 )
 def stochastic_balancing_converges(trial: Trial) -> None:
     """Record runs of the stochastic balancer from random scalings: cost, scales against their bounds, and the limit."""
-    cost = trial.tally("rise of the log-cost in a sweep", 1e-12, "rounding of a logarithm of a sum of a few dozen costs")
-    scales = trial.tally("log-scale beyond the interval computed from the cost at the start", 1e-9, "rounding of the bounds")
+    cost = trial.tally(
+        "rise of the log-cost in a sweep", 1e-12, "rounding of a logarithm of a sum of a few dozen costs"
+    )
+    scales = trial.tally(
+        "log-scale beyond the interval computed from the cost at the start", 1e-9, "rounding of the bounds"
+    )
     limit = trial.tally(
-        "log-weights at the end against Newton's", 1e-7, "runs stop at a relative imbalance of 1e-12, magnified by slow modes"
+        "log-weights at the end against Newton's",
+        1e-7,
+        "runs stop at a relative imbalance of 1e-12, magnified by slow modes",
     )
     for subject in trial.networks(_without_local_steps):
         start = subject.scaled(subject.log_scales(trial.rng))
@@ -96,9 +102,9 @@ def local_balancing_has_the_spectral_rate(trial: Trial) -> None:
         cyclic.add(measured.rate - predicted_rate(subject.problem), subject.name)
         measured = measure_rate(subject.problem, "random", sweeps=300, rng=trial.rng)
         expected = predicted_rate(subject.problem, order="random")
-        random.add((measured.rate - expected) / max(measured.standard_error, 1e-3 * expected), subject.name)
+        random.add((measured.rate - expected) / max(measured.standard_error, 1e-3 * expected, 1e-6), subject.name)
     trial.counterexample(
-        "far from the optimum the rate is another: factor of the first sweep from a start 1e6 away, less the predicted one",
+        "far from the optimum the rate is another: factor of the first sweep from 1e6 away, less the predicted one",
         _first_factor_less_rate(),
         0.05,
     )
