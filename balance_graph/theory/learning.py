@@ -111,7 +111,8 @@ def critical_points_are_balanced(trial: Trial) -> None:
             training = Training.of(one, trial.rng)
             values, slope = training.critical_point()
             if slope <= _NO_SLOPE * max(1.0, float(np.abs(training.start).max(initial=0.0))):
-                _add_imbalance(training, training.weights(values), tally)
+                if not _add_imbalance(training, training.weights(values), tally):
+                    trial.skip(subject, "all weights vanish at the critical point found: zero balances zero")
                 break
         else:
             trial.skip(subject, "training found no critical point, with its own units or with smooth ones")
@@ -124,12 +125,14 @@ def critical_points_are_balanced(trial: Trial) -> None:
     )
 
 
-def _add_imbalance(training: Training, weights: Array, tally: Tally) -> None:
-    """The relative imbalance of every scale, but those whose weights have all but vanished: zero balances zero."""
+def _add_imbalance(training: Training, weights: Array, tally: Tally) -> int:
+    """Measure the relative imbalance of every scale but those whose weights have all but vanished; how many."""
     imbalance, size = training.imbalance(weights)
+    _, before = training.imbalance(training.weights(training.start))
     for value, whole in zip(imbalance.tolist(), size.tolist(), strict=True):
-        if whole > 1e-4 * size.max():
+        if whole > 1e-4 * before.max():
             tally.add(value / whole, training.subject.name)
+    return int(np.count_nonzero(size > 1e-4 * before.max()))
 
 
 @statement(
