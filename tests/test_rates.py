@@ -60,6 +60,8 @@ NETWORKS = {
     "log-convex": (gallery.layered([2, 4, 3, 1], rng=3), SOFTPLUS),
     "gauge": (isolated_ring(), 2.0),
     "residual": (gallery.residual(blocks=3, rng=0), 2.0),
+    # Here the order of the colors is really another one: its rate differs by two percent.
+    "random DAG": (gallery.random_dag(hidden=10, rng=2), 2.0),
 }
 
 
