@@ -94,8 +94,8 @@ class TestPaths:
     def test_degrees_weight_the_sum(self):
         G = network([("x", "a"), ("a", "b"), ("b", "y")], a="relu2", b="bipu(3)")
         # Any scales at all: the equation is that of the manifold.
-        ax = plots.plot_paths(G, {"a": 0.5, "b": -0.25}, [["x", "a", "b", "y"]])
-        assert ax.get_title(loc="left") == "log-gains: 6·0.5 − 3·1.25 + 0.75 = 0"
+        ax = plots.plot_paths(G, {"a": 0.5, "b": 0.5}, [["x", "a", "b", "y"]])
+        assert ax.get_title(loc="left") == "log-gains: 6·0.5 − 3·0.5 − 1.5 = 0"
 
     def test_two_paths_with_the_same_ends(self):
         G = network([("1", "2"), ("2", "4"), ("1", "3"), ("3", "4"), ("x", "1"), ("4", "y")])
