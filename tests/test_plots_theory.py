@@ -74,13 +74,14 @@ class TestPaths:
         left, right = evaluated(ax.get_title(loc="left").removeprefix("log-gains: "))
         assert right == 0.0
         assert left == pytest.approx(0.0, abs=5e-3)  # five numbers of three decimals
-        gains = [text.get_text() for text in ax.texts if text.get_text().startswith("L")]
+        labels = [text.get_text().splitlines() for text in ax.texts if text.get_text().startswith("M")]
         expected = [
             np.log(abs(result.graph.edges[edge]["weight"] / G.edges[edge]["weight"]))
             for edge in zip(list(G), list(G)[1:], strict=False)
         ]
-        found = [float(text.removeprefix("L = ").replace("−", "-")) for text in gains]
+        found = [float(text.removeprefix("L = ").replace("−", "-")) for _, text in labels]
         np.testing.assert_allclose(found, expected, atol=5.1e-4)
+        assert [text for text, _ in labels] == [f"M = {np.exp(gain):.3g}" for gain in expected]
         drawn(ax)
 
     def test_scales_are_written(self):
