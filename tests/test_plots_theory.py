@@ -74,13 +74,14 @@ class TestPaths:
         left, right = evaluated(ax.get_title(loc="left").removeprefix("log-gains: "))
         assert right == 0.0
         assert left == pytest.approx(0.0, abs=5e-3)  # five numbers of three decimals
-        gains = [text.get_text() for text in ax.texts if text.get_text().startswith("L")]
+        labels = [text.get_text().splitlines() for text in ax.texts if text.get_text().startswith("M")]
         expected = [
             np.log(abs(result.graph.edges[edge]["weight"] / G.edges[edge]["weight"]))
             for edge in zip(list(G), list(G)[1:], strict=False)
         ]
-        found = [float(text.removeprefix("L = ").replace("−", "-")) for text in gains]
+        found = [float(text.removeprefix("L = ").replace("−", "-")) for _, text in labels]
         np.testing.assert_allclose(found, expected, atol=5.1e-4)
+        assert [text for text, _ in labels] == [f"M = {np.exp(gain):.3g}" for gain in expected]
         drawn(ax)
 
     def test_scales_are_written(self):
@@ -94,8 +95,8 @@ class TestPaths:
     def test_degrees_weight_the_sum(self):
         G = network([("x", "a"), ("a", "b"), ("b", "y")], a="relu2", b="bipu(3)")
         # Any scales at all: the equation is that of the manifold.
-        ax = plots.plot_paths(G, {"a": 0.5, "b": -0.25}, [["x", "a", "b", "y"]])
-        assert ax.get_title(loc="left") == "log-gains: 6·0.5 − 3·1.25 + 0.75 = 0"
+        ax = plots.plot_paths(G, {"a": 0.5, "b": 0.5}, [["x", "a", "b", "y"]])
+        assert ax.get_title(loc="left") == "log-gains: 6·0.5 − 3·0.5 − 1.5 = 0"
 
     def test_two_paths_with_the_same_ends(self):
         G = network([("1", "2"), ("2", "4"), ("1", "3"), ("3", "4"), ("x", "1"), ("4", "y")])

@@ -1,4 +1,4 @@
-"""Paths through a network, with the scale of every unit and the log-gain of every edge on them."""
+"""Paths through a network, with the scale of every unit, and multiplier and log-gain of every edge, on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plot_paths(
     *,
     ax: Axes | None = None,
 ) -> Axes:
-    """Paths with the scale of each unit, the log-gain of each edge, and their sums (the paper's Fig. 2 to 5).
+    """Paths with the scale of each unit, multiplier and log-gain of each edge, and sums (the paper's Fig. 2 to 5).
 
     The sum weights each log-gain by the product of the degrees after it; with all degrees 1 it is the plain sum. From
     pinned node to pinned node it is zero, and along all paths with the same ends it is the same.
@@ -72,7 +72,7 @@ def plot_paths(
     _draw_units(ax, place, log_scales)
     ax.set_aspect("equal")
     ax.set_xlim(-0.6, max(x for x, _ in place.values()) + 0.6)
-    ax.set_ylim(min(heights) - 0.75, max(heights) + 0.5)
+    ax.set_ylim(min(heights) - 0.75, max(heights) + 0.55)
     ax.set_axis_off()
     if lines:
         _write_sums(ax, ways, sums)
@@ -204,9 +204,9 @@ def _draw_gains(
         middle = 0.5 * (start + end) - 0.5 * bent * np.hypot(*along) * normal
         # Outside the bend, or above: away by the reach of the text in that direction.
         side = 1.0 if bent else np.sign(normal[1] or 1.0)
-        away = side * (0.28 * abs(normal[0]) + 0.09 * abs(normal[1]) + 0.04) * normal
+        away = side * (0.3 * abs(normal[0]) + 0.17 * abs(normal[1]) + 0.03) * normal
         ax.annotate(
-            f"L = {_number(gain)}",
+            f"M = {np.exp(gain):.3g}\nL = {_number(gain)}",
             tuple(middle + away),
             ha="center",
             va="center",

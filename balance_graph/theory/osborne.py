@@ -146,8 +146,9 @@ def count_steps(
 ) -> Array:
     """Steps after which Osborne's iteration first reaches each accuracy; NaN where `max_steps` were not enough.
 
-    The plain iteration on a dense matrix, one index at a time. (`StochasticSolver` is the fast one; its greedy order
-    goes by the relative imbalance, not by the decrease that the bounds are about, and it stops between sweeps only.)
+    The plain iteration on a dense matrix, one index at a time. (`balance_graph.StochasticSolver` is the fast one; its
+    greedy order goes by the relative imbalance, not by the decrease that the bounds are about, and it stops between
+    sweeps only.)
 
     Parameters
     ----------

@@ -53,8 +53,9 @@ def predicted_rate(
     log_scales : (n_nodes,) array, optional
         Those of the optimum; by default they are computed.
     order : {"cyclic", "colored", "random", "shuffled", "greedy"}
-        As for `StochasticSolver`. ``"cyclic"``: the spectral radius of the Gauss-Seidel iteration in the order of
-        the unknowns; ``"colored"``: in the order of the color classes. ``"random"``, ``"shuffled"``: see `average`.
+        As for `balance_graph.StochasticSolver`. ``"cyclic"``: the spectral radius of the Gauss-Seidel iteration in the
+        order of the unknowns; ``"colored"``: in the order of the color classes. ``"random"``, ``"shuffled"``: see
+        `average`.
         ``"greedy"``: no rate, but a bound on it: the root of the excess ``R - R*`` shrinks at least by this factor.
     average : {"square", "typical", "mean"}
         What shrinks, in random orders. ``"square"``: the root of the mean square error, by the spectral radius of the
@@ -146,13 +147,13 @@ def measured_rate(
     sweeps: int = 1000,
     rng: Any = 0,
 ) -> float:
-    """Factor by which the error of the log-scales shrank in a sweep of `StochasticSolver`: `measure_rate`'s rate.
+    """Factor by which the error of the log-scales shrank in a sweep of the local balancer: `measure_rate`'s rate.
 
     Parameters
     ----------
     problem : BalanceProblem
     order : str
-        As for `StochasticSolver`.
+        As for `balance_graph.StochasticSolver`.
     average : {"square", "typical", "mean"}
         As for `predicted_rate`.
     sweeps : int
