@@ -111,7 +111,7 @@ def critical_points_are_balanced(trial: Trial) -> None:
             training = Training.of(one, trial.rng)
             values, slope = training.critical_point()
             if slope <= _NO_SLOPE * max(1.0, float(np.abs(training.start).max(initial=0.0))):
-                if not _add_imbalance(training, training.weights(values), tally):
+                if not _add_imbalance(training, training.weights(values), slope, tally):
                     trial.skip(subject, "all weights vanish at the critical point found: zero balances zero")
                 break
         else:
@@ -125,14 +125,19 @@ def critical_points_are_balanced(trial: Trial) -> None:
     )
 
 
-def _add_imbalance(training: Training, weights: Array, tally: Tally) -> int:
-    """Measure the relative imbalance of every scale but those whose weights have all but vanished; how many."""
+def _add_imbalance(training: Training, weights: Array, slope: float, tally: Tally) -> int:
+    """Measure the relative imbalance of every scale but those whose weights have all but vanished; how many.
+
+    Their flows are so small that the slopes left by training, times the weights, could hide any imbalance.
+    """
     imbalance, size = training.imbalance(weights)
     _, before = training.imbalance(training.weights(training.start))
+    hidden = weights.size * slope * float(np.abs(weights).max(initial=0.0)) / training.strength
+    least = max(1e-4 * float(before.max()), 1e7 * hidden)
     for value, whole in zip(imbalance.tolist(), size.tolist(), strict=True):
-        if whole > 1e-4 * before.max():
+        if whole > least:
             tally.add(value / whole, training.subject.name)
-    return int(np.count_nonzero(size > 1e-4 * before.max()))
+    return int(np.count_nonzero(size > least))
 
 
 @statement(

@@ -64,8 +64,16 @@ def _without_manifold(subject: Subject) -> str:
 
 
 def _with_all_weights(subject: Subject) -> Subject:
-    """The network with ones for zero weights, so that every log-gain can be read off."""
-    return subject.with_weights(np.where(subject.weights == 0.0, 1.0, subject.weights))
+    """The network with ones for zero weights, so that every log-gain can be read off.
+
+    Zero weights constrain nothing, whatever their attributes say; the ones in their place must not either.
+    """
+    filled = subject.with_weights(np.where(subject.weights == 0.0, 1.0, subject.weights))
+    for (_, _, data), weight in zip(filled.graph.edges(data=True), subject.weights.tolist(), strict=True):
+        if weight == 0.0:
+            data.pop("shared", None)
+            data.pop("fixed", None)
+    return filled
 
 
 def _disagreement(subject: Subject, log_gains: Array, rng: np.random.Generator) -> float:

@@ -13,10 +13,12 @@ import numpy as np
 import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.graph import roles_of
+from balance_graph.theory._local_model import LocalModel, local_model
 
 # Steps of a recurrent network: enough for a value to pass around its cycles, few enough not to grow beyond bounds.
 STEPS = 4
 _BATCH = 5
+_MOST_EIGENVALUES = 300
 # Logarithm of 1e50: squares and products of such numbers stay within the range of floats.
 _LARGEST_LOG = 115.0
 
@@ -83,6 +85,24 @@ class Subject:
     def count(self, role: str) -> int:
         """Number of nodes of a role."""
         return sum(1 for one in self.roles.values() if one == role)
+
+    @cached_property
+    def slowness(self) -> float:
+        """How much more than 1e4 times an imbalance can be magnified to an error of the log-scales at the optimum.
+
+        That is one over the least eigenvalue of the Hessian scaled to unit diagonal; for more than a few hundred
+        scales it is not computed, and taken as 1.
+        """
+        if not self.problem.manifold.is_tied or self.n_unknowns > _MOST_EIGENVALUES:
+            return 1.0
+        if self.local_model.size == 0:
+            return 1.0
+        return max(1.0, 1e-4 / max(float(np.linalg.eigvalsh(self.local_model.dense)[0]), 1e-300))
+
+    @cached_property
+    def local_model(self) -> LocalModel:
+        """The quadratic model of the cost at the optimum."""
+        return local_model(self.problem)
 
     def inputs(self, rng: np.random.Generator) -> Array:
         """A random batch of inputs, at every step for a recurrent network."""
