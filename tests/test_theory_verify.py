@@ -358,6 +358,6 @@ def test_statements_are_numbered_and_described():
     assert STATEMENTS[1]([subject]).networks == ("net",)
 
 
-@pytest.mark.parametrize("name", ["deep_narrow", "pinned_layer", "zeros_with_attributes", "strong_cycle_1e3"])
+@pytest.mark.parametrize("name", ["deep_narrow", "pinned_layer", "zeros_with_attributes", "strong_cycle_1e8"])
 def test_networks_that_are_hard_to_measure_are_not_called_failures(name):
     assert bg.verify(CASES[name].make(), regularizer=regularizer_of(name)).failures == ()

@@ -119,7 +119,7 @@ def _schedules(subject: Subject, rng: np.random.Generator) -> Iterator[tuple[Any
     yield bg.NewtonSolver(), subject.scaled(subject.log_scales(rng, 2.0))
     if subject.graph.number_of_edges() > _MOST_EDGES:
         return
-    yield bg.FlowSolver(), subject
+    yield bg.FlowSolver(max_steps=2000), subject
     if subject.problem.manifold.is_tied:
         for order in _ORDERS:
             seed = int(rng.integers(2**31))
@@ -264,8 +264,11 @@ def the_theory_extends(trial: Trial) -> None:
     )
     for subject in trial.networks(lambda one: _without_optimum(one) or _without_features(one)):
         result = bg.balance(subject.graph, subject.regularizer, solver="newton")
-        least = _plain_minimum(subject)
-        cost.add((result.cost - least) / least, subject.name)
+        if subject.slowness > 1.0:
+            trial.skip(subject, "too ill-conditioned for a plain minimization, for the cost of statement 16")
+        else:
+            least = _plain_minimum(subject)
+            cost.add((result.cost - least) / least, subject.name)
         if subject.count("output"):
             x = subject.inputs(trial.rng)
             function.add(output_change(bg.evaluate(subject.graph, x), bg.evaluate(result.graph, x)), subject.name)

@@ -118,6 +118,8 @@ def _without_rate(subject: Subject) -> str:
         return reason
     if not np.any(np.abs(subject.local_model.dense - np.eye(subject.local_model.size)) > 1e-12):
         return "no two scales depend on each other: each is balanced exactly in one step"
+    if subject.slowness > 1.0:
+        return "rates too near to one: a run ends in rounding before its error has shrunk"
     return ""
 
 
