@@ -19,6 +19,8 @@ from balance_graph.theory._local_model import LocalModel, local_model
 STEPS = 4
 _BATCH = 5
 _MOST_EIGENVALUES = 300
+# Logarithm of a ratio of 1e8.
+_WIDE = 8.0 * float(np.log(10.0))
 # Logarithm of 1e50: squares and products of such numbers stay within the range of floats.
 _LARGEST_LOG = 115.0
 
@@ -60,6 +62,12 @@ class Subject:
         if not np.all(np.abs(outputs) < np.exp(_LARGEST_LOG)):
             return "its outputs grow beyond 1e50: residuals in plain floats would say nothing"
         return ""
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its weights range over so many decades that plain descent, in weights or in scales, is hopeless."""
+        sizes = np.abs(self.weights[self.weights != 0.0])
+        return sizes.size > 0 and float(np.ptp(np.log(sizes))) > _WIDE
 
     @cached_property
     def roles(self) -> dict[Hashable, str]:

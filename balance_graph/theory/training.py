@@ -17,8 +17,6 @@ from balance_graph.theory.subject import Subject
 
 # Beyond this many parameters training would take longer than everything else together.
 MOST_PARAMETERS = 200
-# Logarithm of the ratio of weights beyond which descent is hopelessly stiff.
-_WIDEST = 8.0 * np.log(10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +143,7 @@ def why_not_trained(subject: Subject) -> str:
         return f"training is measured on networks of at most {MOST_PARAMETERS} parameters"
     if not subject.weights.any():
         return "all weights are zero"
-    if np.ptp(log_abs(subject.weights[subject.weights != 0.0])) > _WIDEST:
+    if subject.is_wide:
         return "weights over more than eight decades: the smaller ones would take for ever to learn"
     if np.any(subject.problem.manifold.degree[subject.problem.manifold.free_nodes] < 1.0):
         return "a unit of degree below 1 has infinite slope at zero, where training ends"
