@@ -1,5 +1,8 @@
 """Exact balancing of weighted networks: the unique balanced state, certified."""
 
+import importlib
+from typing import TYPE_CHECKING
+
 from balance_graph import networks
 from balance_graph._balance import balance, canonical_form
 from balance_graph.activations import Activation, activation, bilu, bipu, register_activation
@@ -40,6 +43,7 @@ from balance_graph.result import BalanceResult
 from balance_graph.solution import History, Solution, Status
 from balance_graph.solve import solve
 from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
+from balance_graph.solvers.flow import FlowSolver
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import StochasticSolver
 
@@ -55,6 +59,8 @@ __all__ = [
     "ConvexProblem",
     "CvxpySolver",
     "ElasticNet",
+    "Finding",
+    "FlowSolver",
     "History",
     "InvalidNetworkError",
     "InvalidParameterError",
@@ -68,6 +74,7 @@ __all__ = [
     "NotAttainedError",
     "Posynomial",
     "Regularizer",
+    "Report",
     "Solution",
     "SolverError",
     "Status",
@@ -98,15 +105,21 @@ __all__ = [
     "relative_imbalance",
     "scale",
     "solve",
+    "verify",
     "write_network",
 ]
 
 
-def __getattr__(name: str) -> object:
-    # Plots bring matplotlib, so they are imported when first asked for.
-    if name == "plots":
-        import importlib
+if TYPE_CHECKING:
+    from balance_graph import plots
+    from balance_graph.theory import Finding, Report, verify
 
+
+def __getattr__(name: str) -> object:
+    # Plots bring matplotlib, and the theory is seldom needed: both are imported when first asked for.
+    if name == "plots":
         return importlib.import_module("balance_graph.plots")
+    if name in {"Finding", "Report", "verify"}:
+        return getattr(importlib.import_module("balance_graph.theory"), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

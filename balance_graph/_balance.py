@@ -41,8 +41,8 @@ def balance(
     regularizer : float or Regularizer
         A number p (the cost ``|w|**p``), or `Lp`, `ElasticNet`, `Posynomial`, `LogConvex`.
     solver : str or solver object
-        ``"auto"``: cvxpy, polished, up to 2000 edges, Newton above. ``"cvxpy"``, ``"newton"``, ``"stochastic"``, or
-        `CvxpySolver`, `NewtonSolver`, `StochasticSolver` with settings.
+        ``"auto"``: cvxpy, polished, up to 2000 edges, Newton above. ``"cvxpy"``, ``"newton"``, ``"stochastic"``,
+        ``"flow"``, or `CvxpySolver`, `NewtonSolver`, `StochasticSolver`, `FlowSolver` with settings.
     weight : str
         Name of the edge attribute that holds the weight.
     on_unattained : {"raise", "prune"}

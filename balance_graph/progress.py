@@ -35,3 +35,27 @@ def reporter(progress: bool | Report) -> Iterator[Report]:
             yield report
     else:
         yield silent
+
+
+@contextmanager
+def stages(
+    progress: bool | Callable[[int, int, str], None], total: int, what: str
+) -> Iterator[Callable[[int, str], None]]:
+    """A callback for work in stages: called with the number of stages done and the name of the next."""
+    if callable(progress):
+        yield lambda done, name: progress(done, total, name)
+    elif not isinstance(progress, bool):
+        message = f"progress must be True, False or a function of stages done, of all, and name; got {progress!r}"
+        raise InvalidParameterError(message)
+    elif progress:
+        tqdm = import_optional("tqdm.auto", extra="progress", purpose="progress=True").tqdm
+        with tqdm(total=total, desc=what, leave=False) as bar:
+
+            def report(done: int, name: str) -> None:
+                bar.set_postfix_str(name, refresh=False)
+                bar.update(done - bar.n)
+                bar.refresh()
+
+            yield report
+    else:
+        yield lambda *_: None

@@ -29,7 +29,7 @@ _ADVICE = {
     Status.CONVERGED: "the relative imbalance is within the tolerance",
     Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, or solver='newton'",
     Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
-    Status.LIMIT: "the limit on iterations came first; raise max_iterations or max_sweeps, or use solver='newton'",
+    Status.LIMIT: "the limit came first; raise max_iterations, max_sweeps or max_steps, or use solver='newton'",
     Status.INTERRUPTED: "interrupted by the user; any state reached computes the same function",
 }
 
@@ -46,11 +46,17 @@ class History:
         Largest relative imbalance.
     log_scales : list of arrays
         Log-scales of all nodes; filled only where the solver was asked to record them.
+    times : list of float
+        Time of the balancing flow; filled only by `FlowSolver` with ``record=True``.
+    path_deviation : list of float
+        Largest relative deviation of a conserved path product; filled with the times.
     """
 
     log_cost: list[float] = field(default_factory=list)
     imbalance: list[float] = field(default_factory=list)
     log_scales: list[Array] = field(default_factory=list, repr=False)
+    times: list[float] = field(default_factory=list, repr=False)
+    path_deviation: list[float] = field(default_factory=list, repr=False)
 
     @property
     def cost(self) -> list[float]:
@@ -68,6 +74,9 @@ class History:
             self.log_cost + later.log_cost[1:],
             self.imbalance + later.imbalance[1:],
             self.log_scales + later.log_scales[1:],
+            # Each run counts time in a unit of its own; the later one starts where the earlier ends.
+            self.times + [self.times[-1] + time for time in later.times[1:]] if self.times else [],
+            self.path_deviation + later.path_deviation[1:],
         )
 
     def __len__(self) -> int:
@@ -99,7 +108,7 @@ class Solution:
         Largest ``|in - c out| / (in + c out)`` over the unknowns.
     status : Status
     iterations : int
-        Newton iterations, sweeps, or iterations of the cvxpy backend.
+        Newton iterations, sweeps, steps of an integrator, or iterations of the cvxpy backend.
     seconds : float
         Wall time of the solve.
     history : History
@@ -137,7 +146,7 @@ class Solution:
 
     def summary(self) -> str:
         """The solution in a few lines of text."""
-        unit = "sweeps" if self.solver == "stochastic" else "iterations"
+        unit = {"stochastic": "sweeps", "flow": "steps"}.get(self.solver, "iterations")
         lines = [
             f"{self.status} ({self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s): {self.status.advice}",
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",

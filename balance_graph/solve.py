@@ -17,6 +17,7 @@ from balance_graph.progress import Report, reporter
 from balance_graph.reduction import Reduction, reduce_problem
 from balance_graph.solution import Outcome, Solution, Status
 from balance_graph.solvers.convex import CvxpySolver
+from balance_graph.solvers.flow import FlowSolver
 from balance_graph.solvers.newton import NewtonSolver
 from balance_graph.solvers.stochastic import StochasticSolver
 
@@ -48,6 +49,7 @@ def as_solver(solver: str | Solver, n_edges: int) -> Solver:
             "cvxpy": CvxpySolver,
             "newton": NewtonSolver,
             "stochastic": StochasticSolver,
+            "flow": FlowSolver,
         }
         if solver not in known:
             message = f"solver must be 'auto', {', '.join(map(repr, known))} or a solver object; got {solver!r}"
@@ -104,7 +106,7 @@ def solve(
     problem : BalanceProblem
         From `BalanceProblem.from_sparse` or `compile_graph`.
     solver : str or solver object
-        ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"auto"``, or e.g. ``NewtonSolver(tol=1e-10)``.
+        ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"flow"``, ``"auto"``, or e.g. ``NewtonSolver(tol=1e-10)``.
     on_unattained : {"raise", "prune"}
         When the minimum is not attained: raise, or set the dead weights to zero and balance the rest.
     start : (n_nodes,) array, optional

@@ -58,6 +58,7 @@ SOLVERS: dict[str, tuple[Any, float]] = {
     "newton": (bg.NewtonSolver(), 1e-11),
     **{f"cvxpy-{form}": (bg.CvxpySolver(form=form), 1e-8) for form in ("nodes", "cycles", "paths")},
     **{f"local-{order}": (bg.StochasticSolver(order=order, rng=0, max_sweeps=3000), 1e-8) for order in LOCAL_ORDERS},
+    "flow": (bg.FlowSolver(), 1e-9),
 }
 
 

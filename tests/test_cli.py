@@ -77,7 +77,7 @@ class TestBalance:
         assert bg.equivalent(network, balanced)
         assert str(output) in capsys.readouterr().out
 
-    @pytest.mark.parametrize("solver", ["auto", "cvxpy", "newton", "stochastic"])
+    @pytest.mark.parametrize("solver", ["auto", "cvxpy", "newton", "stochastic", "flow"])
     def test_json_agrees_with_the_library(self, file, network, capsys, solver):
         assert main(["balance", file, "--solver", solver, "--json"]) == 0
         found = document(capsys)
@@ -549,18 +549,70 @@ class TestProcess:
         assert r"\xe9" in done.stdout
 
 
+class TestVerify:
+    @pytest.fixture
+    def small(self, tmp_path):
+        path = tmp_path / "small.json"
+        bg.write_network(bg.networks.layered([2, 2, 1], "leaky_relu(0.5)", rng=0), path)
+        return str(path)
+
+    def test_prints_a_table_and_writes_a_page(self, small, tmp_path, capsys):
+        page = tmp_path / "report.html"
+        assert main(["verify", small, "--p", "1", "--html", str(page)]) == 0
+        captured = capsys.readouterr()
+        assert "18 statements on 1 network" in captured.out
+        assert captured.err == ""
+        assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+    def test_json_agrees_with_the_library(self, small, capsys):
+        assert main(["verify", small, "--rng", "3", "--json"]) == 0
+        found = document(capsys)
+        report = bg.verify(bg.read_network(small), rng=3)
+        assert (found["p"], found["rng"], found["holds"]) == (2.0, 3, True)
+        assert [row["residual"] for row in found["findings"]] == [one.residual for one in report.findings]
+        assert found["findings"][16]["holds"] is None
+
+    def test_without_a_file_the_gallery_is_examined(self, monkeypatch, capsys):
+        verification = sys.modules["balance_graph.theory.verification"]
+        monkeypatch.setattr(verification, "STATEMENTS", verification.STATEMENTS[1:2])
+        assert main(["verify", "--json"]) == 0
+        found = document(capsys)
+        assert found["file"] is None
+        assert len(found["networks"]) == 13
+
+    def test_a_statement_that_fails_is_exit_code_1(self, small, monkeypatch, capsys):
+        from balance_graph.theory.statement import statement
+
+        @statement(1, "two weights are equal", "nowhere")
+        def two_weights_are_equal(trial):
+            trial.tally("difference", 0.0, "it is false").add(1.0, "there")
+
+        monkeypatch.setattr(sys.modules["balance_graph.theory.verification"], "STATEMENTS", (two_weights_are_equal,))
+        assert main(["verify", small]) == 1
+        assert "fails" in capsys.readouterr().out
+        assert main(["verify", small, "--json"]) == 1
+        assert document(capsys)["holds"] is False
+
+    def test_bad_input_is_one_line(self, small, tmp_path, capsys):
+        assert_refused(capsys, ["verify", tmp_path / "none.json"], "none.json")
+        assert_refused(capsys, ["verify", small, "--p", "-1"], "positive")
+        assert_refused(capsys, ["verify", small, "--rng", "-1"], "rng")
+        assert_refused(capsys, ["verify", small, "--html", tmp_path / "no" / "page.html"], "folder does not exist")
+        assert_refused(capsys, ["verify", small, "--weight", "strength"], "strength")
+
+
 class TestHelp:
     def test_version(self, capsys):
         assert main(["--version"]) == 0
         assert capsys.readouterr().out == f"balance-graph {bg.__version__}\n"
 
-    @pytest.mark.parametrize("command", ["demo", "balance", "inspect", "compare"])
+    @pytest.mark.parametrize("command", ["demo", "balance", "inspect", "compare", "verify"])
     def test_help_names_every_key(self, command, file, capsys):
         """Help and module documentation promise exactly the keys that come."""
         assert main([command, "--help"]) == 0
         text = capsys.readouterr().out.split("keys of --json:")[1].split(";")[0]
         promised = {key.strip() for key in text.replace("\n", " ").split(",")}
-        files = {"balance": [file], "inspect": [file], "compare": [file, file], "demo": ["--no-figure"]}[command]
+        files = {"compare": [file, file], "demo": ["--no-figure"]}.get(command, [file])
         assert main([command, *files, "--json"]) == 0
         assert set(document(capsys)) == promised | {"command", "version"}
         assert all(f"``{key}``" in cli.__doc__ for key in promised)

@@ -1,11 +1,11 @@
 """The command line, ``balance-graph`` or ``python -m balance_graph``.
 
-Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``. A network file is node-link JSON,
-GraphML or a CSV edge list (`balance_graph.read_network`).
+Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``. A network file is
+node-link JSON, GraphML or a CSV edge list (`balance_graph.read_network`).
 
 Exit codes: 0 done; 1 the answer is no (not attained, not balanced to the tolerance, not equivalent, the demo's routes
-disagree); 2 bad input, with one line on the standard error that starts with ``balance-graph: error:``; 130 interrupted;
-141 the reader of the output went away.
+disagree, a statement of the theory fails); 2 bad input, with one line on the standard error that starts with
+``balance-graph: error:``; 130 interrupted; 141 the reader of the output went away.
 
 ``--json`` prints one JSON document, and nothing else, on the standard output, also where the exit code is 1 (on 2 it
 prints none). A node is written as in node-link JSON: text, a number, a bool, or a list for a tuple. A number that is
@@ -31,6 +31,13 @@ not finite (a cost or scale beyond the range of floats) is ``null``; its logarit
     ``balanced``, ``certificate``, ``attained``, ``unique``, ``dead_nodes``, ``dead_edges``.
 ``compare``
     ``files`` [2], ``equivalent``, ``tol``, ``difference`` (text, null where equivalent).
+``verify``
+    ``file`` (null for the gallery), ``p``, ``rng``, ``holds``, ``networks`` (names), ``seconds``, ``html`` (path or
+    null), ``findings``: one per statement with ``number``, ``name``, ``statement``, ``source``, ``applies``, ``holds``
+    (null where it does not apply), ``residual``, ``tolerance``, ``reason``, ``witness`` (of the worst check; null
+    where it does not apply), ``checks`` [{``what``, ``residual``, ``tolerance``, ``reason``, ``witness``, ``count``,
+    ``holds``}], ``networks``, ``skipped`` {network: reason}, ``counterexamples`` [{``description``, ``measured``,
+    ``margin``, ``fails``}], ``no_counterexample``, ``seconds``.
 """
 
 from __future__ import annotations
@@ -44,6 +51,7 @@ from balance_graph.cli._compare import add_compare
 from balance_graph.cli._demo import add_demo
 from balance_graph.cli._inspect import add_inspect
 from balance_graph.cli._options import Parser
+from balance_graph.cli._verify import add_verify
 from balance_graph.errors import BalanceGraphError
 
 __all__ = ["main"]
@@ -96,6 +104,6 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"balance-graph {bg.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for add in (add_demo, add_balance, add_inspect, add_compare):
+    for add in (add_demo, add_balance, add_inspect, add_compare, add_verify):
         add(commands)
     return parser

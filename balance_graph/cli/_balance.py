@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import networkx as nx
 import balance_graph as bg
 from balance_graph import plots
 from balance_graph.cli._answer import DONE, NO, Answer, Document, complain
-from balance_graph.cli._options import FORMATS, add_command, add_network
+from balance_graph.cli._options import FORMATS, add_command, add_network, wants_progress
 from balance_graph.cli._output import check_figure_file, check_network_file, save_figure
 from balance_graph.cli._report import attainment_document, certificate_document, finite, plain_edges, plain_node
 from balance_graph.errors import NotAttainedError
@@ -29,7 +27,7 @@ def add_balance(commands: Any) -> None:
     )
     command = add_command(commands, "balance", _balance, "balance a network", keys)
     add_network(command)
-    command.add_argument("--solver", choices=("auto", "cvxpy", "newton", "stochastic"), default="auto")
+    command.add_argument("--solver", choices=("auto", "cvxpy", "newton", "stochastic", "flow"), default="auto")
     command.add_argument("--rng", type=int, default=0, help="seed of the stochastic solver (default: 0)")
     command.add_argument("--output", metavar="FILE", help=f"write the balanced network: {FORMATS}")
     command.add_argument("--plot", metavar="FILE", help="save a picture: .png, .pdf, .svg, ...")
@@ -71,15 +69,11 @@ def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.Balan
         solver=solver,
         weight=arguments.weight,
         on_unattained=arguments.on_unattained,
-        progress=_wants_progress(arguments),
+        progress=wants_progress(arguments),
     )
     if result.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     return result
-
-
-def _wants_progress(arguments: argparse.Namespace) -> bool:
-    return not arguments.quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
 
 
 def _result_document(result: bg.BalanceResult) -> Document:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -40,3 +42,8 @@ def add_network(command: Any) -> None:
     command.add_argument("file", metavar="FILE", help=f"network: {FORMATS}")
     command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
     add_weight(command)
+
+
+def wants_progress(arguments: argparse.Namespace) -> bool:
+    """Whether to show a bar: on a terminal, unless told to be quiet."""
+    return not arguments.quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None

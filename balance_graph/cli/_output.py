@@ -17,7 +17,7 @@ from balance_graph.readwrite._draft import draft_of
 
 def check_network_file(path: Path, network: nx.DiGraph[Any], weight: str) -> None:
     """Refuse a file that cannot hold the network: balancing changes weights only, so the input is tried."""
-    _check_folder(path)
+    check_folder(path)
     network_text(network, path, weight=weight)
 
 
@@ -27,7 +27,7 @@ def check_figure_file(path: Path) -> None:
     if path.suffix.lower().removeprefix(".") not in known:
         message = f"{path}: the suffix {path.suffix!r} names no picture; use .{', .'.join(known)}"
         raise InvalidParameterError(message)
-    _check_folder(path)
+    check_folder(path)
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -38,7 +38,8 @@ def save_figure(figure: Any, path: Path) -> None:
         figure.savefig(draft)
 
 
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
+    """Refuse a file that has no place."""
     if path.is_dir():
         reason = "it is a folder"
     elif not path.parent.is_dir():

@@ -57,8 +57,8 @@ def write_title(ax: Axes, text: str) -> None:
 
 
 def draw_legend(ax: Axes, **options: Any) -> None:
-    """A legend without a box."""
-    ax.legend(frameon=False, fontsize=9, labelcolor=DARK, **options)
+    """A legend without a box, on white where lines would cross it."""
+    ax.legend(**{"frameon": False, "fontsize": 9, "labelcolor": DARK, **options})
 
 
 def write_note(ax: Axes, text: str) -> None:

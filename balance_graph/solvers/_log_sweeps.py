@@ -79,7 +79,7 @@ def _sweeper(
 ) -> Iterator[Array]:
     """Displacements after each sweep, for ever."""
     if order == "colored":
-        return _block_sweeps(reduction, displacement, _color_classes(reduction.matrix))
+        return _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
     compiled = isinstance(reduction.rows, PowerRows)
     if order == "greedy":
         return _greedy(reduction, displacement, tol) if compiled else _greedy_blocks(reduction, displacement)
@@ -157,7 +157,8 @@ def _other_entries(entries: _Entries, n_rows: int) -> Index:
     return other
 
 
-def _color_classes(matrix: Sparse) -> list[Index]:
+def color_classes(matrix: Sparse) -> list[Index]:
+    """Classes of mutually non-adjacent unknowns of the rows with matrix A, in the order in which they are balanced."""
     from balance_graph.solvers import _kernels
 
     if matrix.shape[1] == 0:
@@ -187,7 +188,7 @@ def local_sweeps(reduction: Reduction, span: float, max_sweeps: int) -> Array:
     None are made if they are; they end as soon as a sweep narrows the spread no further.
     """
     displacement = np.zeros(reduction.size)
-    sweeps = _block_sweeps(reduction, displacement, _color_classes(reduction.matrix))
+    sweeps = _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
     spread = np.inf
     for _ in range(max_sweeps):
         new = float(np.ptp(reduction.log_slopes(displacement)[0]))

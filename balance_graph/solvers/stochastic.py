@@ -12,6 +12,7 @@ import numpy as np
 from balance_graph._arguments import check_count, check_positive
 from balance_graph._types import Index
 from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report, silent
 from balance_graph.reduction import Reduction
 from balance_graph.solution import History, Outcome, Status
@@ -92,12 +93,7 @@ class StochasticSolver:
 
     def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
         """Balance a reduced problem from its center."""
-        if not reduction.problem.manifold.is_tied:
-            message = (
-                "the shared weights of this network do not reduce to tied nodes, so no node can be scaled without "
-                "others and there is nothing to balance locally; use solver='newton' or 'cvxpy'"
-            )
-            raise UnsupportedError(message)
+        check_tied(reduction.problem)
         sweeps = _sweeps(reduction, self.order, np.random.default_rng(self.rng), self.tol)
         history = History()
         count = 0
@@ -121,6 +117,16 @@ class StochasticSolver:
         if self.record:
             history.log_scales.append(sweeps.displacement.copy())
         return state.imbalance <= max(self.tol, state.rounding)
+
+
+def check_tied(problem: BalanceProblem) -> None:
+    """Refuse a problem in which no unknown is a node, or a group of tied nodes, of its own."""
+    if not problem.manifold.is_tied:
+        message = (
+            "the shared weights of this network do not reduce to tied nodes, so no node can be scaled without "
+            "others and there is nothing to balance locally; use solver='newton' or 'cvxpy'"
+        )
+        raise UnsupportedError(message)
 
 
 def _sweeps(reduction: Reduction, order: str, generator: np.random.Generator, tol: float) -> EdgeSweeps | LogSweeps:

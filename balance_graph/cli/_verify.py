@@ -1,0 +1,45 @@
+"""``verify [FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import balance_graph as bg
+from balance_graph.cli._answer import DONE, NO, Answer
+from balance_graph.cli._options import FORMATS, add_command, add_weight, wants_progress
+from balance_graph.cli._output import check_folder
+from balance_graph.readwrite._draft import draft_of
+
+
+def add_verify(commands: Any) -> None:
+    """The sub-command."""
+    text = "examine the statements of the theory, on networks of many kinds or on one of yours"
+    command = add_command(commands, "verify", _verify, text, "file, p, rng, holds, networks, seconds, findings, html")
+    command.add_argument("file", metavar="FILE", nargs="?", help=f"network: {FORMATS} (default: the gallery)")
+    command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
+    command.add_argument("--rng", type=int, default=0, help="seed of networks, scalings and data (default: 0)")
+    command.add_argument("--html", metavar="FILE", help="write the report as a page")
+    add_weight(command)
+
+
+def _verify(arguments: argparse.Namespace) -> Answer:
+    weight, page = arguments.weight, Path(arguments.html) if arguments.html else None
+    if page:
+        check_folder(page)
+    network = None if arguments.file is None else bg.read_network(arguments.file, weight=weight)
+    report = bg.verify(
+        network,
+        regularizer=arguments.p,
+        rng=arguments.rng,
+        weight=weight,
+        progress=wants_progress(arguments),
+    )
+    lines = [report.table()]
+    if page:
+        with draft_of(page) as draft:
+            report.to_html(draft)
+        lines.append(f"written {page}")
+    document = {"file": arguments.file, "p": arguments.p, "rng": arguments.rng, **report.to_dict()}
+    return DONE if report.holds else NO, {**document, "html": arguments.html}, lines

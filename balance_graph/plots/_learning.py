@@ -1,0 +1,60 @@
+"""Error and imbalance during training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from balance_graph.errors import InvalidParameterError
+from balance_graph.plots._axes import COLORS, draw_grid, draw_legend, new_figure, write_title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_learning(
+    runs: Mapping[str, tuple[ArrayLike, ArrayLike]], *, steps_apart: float = 1.0, unit: str = "step"
+) -> Figure:
+    """Error and relative imbalance along runs of training, side by side.
+
+    Parameters
+    ----------
+    runs : dict label -> (errors, imbalances)
+        Two sequences of numbers, from the start on.
+    steps_apart : float
+        Steps between two of the numbers.
+    unit : str
+        Label of the horizontal axes.
+
+    Returns
+    -------
+    matplotlib figure
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> figure = bg.plots.plot_learning({"without": ([1.0, 0.5], [0.3, 0.3]), "with": ([1.0, 0.6], [0.3, 0.1])})
+    >>> [ax.get_ylabel() for ax in figure.axes]
+    ['error', 'relative imbalance']
+    """
+    series = {str(label): [np.asarray(one, dtype=float) for one in pair] for label, pair in runs.items()}
+    if not series or any(len(pair) != 2 or pair[0].shape != pair[1].shape for pair in series.values()):
+        message = "runs must map labels to two sequences of equal length: errors, and relative imbalances"
+        raise InvalidParameterError(message)
+    figure = new_figure(10.0, 3.9)
+    for which, (ax, label) in enumerate(zip(figure.subplots(1, 2), ("error", "relative imbalance"), strict=True)):
+        draw_grid(ax)
+        for k, (name, pair) in enumerate(series.items()):
+            values = pair[which]
+            steps = steps_apart * np.arange(values.size)
+            style = "-" if k % 2 == 0 else (0, (5, 2))
+            shown = np.where(values > 0, values, np.nan)
+            ax.plot(steps, shown, color=COLORS[k % len(COLORS)], linewidth=1.7, linestyle=style, label=name)
+        ax.set_yscale("log")
+        ax.set(xlabel=unit, ylabel=label)
+        write_title(ax, f"{label} while learning")
+    draw_legend(figure.axes[1])
+    return figure
