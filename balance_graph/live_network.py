@@ -15,6 +15,7 @@ from scipy import sparse
 
 from balance_graph import _flow_kernels as kernels
 from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph.log_domain import log_sum
 from balance_graph.problem import BalanceProblem
 from balance_graph.regularizers import Lp
 
@@ -121,6 +122,17 @@ class LiveNetwork:
             return np.empty(0, dtype=np.intp)
         return np.flatnonzero((part[at.tail] != part[at.head]) & self.problem.active)
 
+    @property
+    def log_constant(self) -> float:
+        """Logarithm of the cost of the live edges that no scale moves."""
+        if self.outward.column.size == self.problem.n_edges:
+            return -np.inf
+        problem, at, unknown = self.problem, self.problem.manifold, self.numbering.unknown
+        still = unknown[at.tail] == unknown[at.head]
+        still[self.dead] = False
+        edges = np.flatnonzero(still)
+        return log_sum(self.exponent * problem.log_weight[edges] + problem.log_coefficient[edges])
+
     def expand(self, values: Array) -> Array:
         """Log-scales of all nodes from those of the unknowns."""
         return np.append(values, 0.0)[self.numbering.unknown]
@@ -136,9 +148,12 @@ class LiveNetwork:
         """The live network, or None where the problem does not have this form.
 
         None also for degrees other than 1 where a node is cut off from the pinned ones: attainment is then more than
-        a search.
+        a search; and for shared weights, which count once.
         """
+        shared = problem.manifold.shared
         if not isinstance(problem.regularizer, Lp) or problem.exponent is not None:
+            return None
+        if shared is not None and np.any(shared >= 0):
             return None
         numbering = Numbering.of(problem)
         if numbering is None or _degrees(problem, numbering) is None:
