@@ -37,6 +37,8 @@ _TRIAL, _PLAIN_STEPS, _MOST_STEPS = 8, 40, 100
 _NARROW = 1000.0
 # The direction is solved for to this share of the imbalance: what is left of it counts by its square.
 _SHARE = 1e-4
+# But hardly below what rounding of costs hides of the balance in any case: up to there, to a hundred times that share.
+_HIDDEN = 1e-13
 # A bound that gives away more than this, and several times what the direction alone would, loses to clusters (see
 # `balance_graph.clusters`) whose common shift the products cannot resolve: the generic path has a basis for them.
 _LOOSE = 1e-9
@@ -148,7 +150,8 @@ class _HessianSolver:
 
     def solve_to_share(self, right: Array) -> Array:
         """A solution that leaves a small share of the right-hand side."""
-        return self.solve(right, _SHARE * float(np.abs(right / self.weight).max(initial=0.0)))
+        size = float(np.abs(right / self.weight).max(initial=0.0))
+        return self.solve(right, max(_SHARE * size, min(100.0 * _SHARE * size, _HIDDEN)))
 
     def solve(self, right: Array, goal: float) -> Array:
         """A solution to a goal in the maximum norm relative to `weight`, if it can be reached."""
