@@ -10,6 +10,8 @@ Rounding is accounted for. What floating point leaves in ``A^T y^`` is repaired 
 but bounded: H = A^T D A is a Stieltjes matrix (positive definite, off-diagonal entries <= 0), so ``H s >= r`` with
 ``s >= 0`` proves ``|H^-1 r'| <= s`` for every ``|r'| <= r``, and the inequality is checked with its own rounding. The
 bound on u widens by ``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
+
+Large networks with one exponent are certified in passes over their edges, see `balance_graph.large_certificate`.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ _EPS = float(np.finfo(float).eps)
 _MAX_STEPS = 100
 # Largest system whose inverse is formed to bound a correction where H is not a Stieltjes matrix.
 _MAX_DENSE = 1500
+# From here on, passes over edge lists beat factorizations, and the time it takes to load compiled loops.
+_LARGE = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,11 @@ class Certificate:
     Attributes
     ----------
     cost : float
-        The cost of the point in question.
+        The cost of the point in question: of all weights, dead ones included.
     lower_bound : float
-        No scaling of the network costs less; valid in floating point.
+        No scaling of the network costs less; valid in floating point. Where the minimum is not attained, it bounds the
+        infimum: dead weights can shrink for ever, and count nothing in it. So the gap of a network with dead weights
+        holds all that they cost at the point, however well the rest is balanced; set them to zero to certify the rest.
     gap : float
         ``cost - lower_bound``.
     relative_gap : float
@@ -77,16 +83,26 @@ def certify_problem(problem: BalanceProblem, log_scales: Array) -> Certificate:
         Tight near balance. From a point far off, Newton steps lead to one from which a bound follows; if they do not
         get there, the bound is the cost of the edges that nothing can scale.
     """
-    reduction = reduce_problem(problem, find_attainment(problem).live, log_scales)
-    log_cost = problem.log_cost(log_scales)
-    cost = exp_or_inf(log_cost)
+    log_cost, log_bound = _log_costs(problem, log_scales)
     if log_cost == -math.inf:
         return Certificate(0.0, 0.0, 0.0, 0.0)
-    log_bound = min(_log_lower_bound(reduction), log_cost)
+    cost, log_bound = exp_or_inf(log_cost), min(log_bound, log_cost)
     relative_gap = -math.expm1(log_bound - log_cost)
     lower_bound = exp_or_inf(log_bound)
     gap = cost - lower_bound if math.isfinite(cost) else exp_or_inf(log_cost + math.log(relative_gap or 5e-324))
     return Certificate(cost, lower_bound, gap, relative_gap)
+
+
+def _log_costs(problem: BalanceProblem, log_scales: Array) -> tuple[float, float]:
+    """Logarithms of the cost and of a lower bound on the infimum."""
+    if problem.n_edges >= _LARGE:
+        from balance_graph.large_certificate import log_costs_of_large  # compiled loops: slow to load
+
+        found = log_costs_of_large(problem, log_scales)
+        if found is not None:
+            return found
+    reduction = reduce_problem(problem, find_attainment(problem).live, log_scales)
+    return problem.log_cost(log_scales), _log_lower_bound(reduction)
 
 
 def _log_lower_bound(reduction: Reduction) -> float:

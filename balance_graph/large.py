@@ -11,8 +11,8 @@ from balance_graph import _flow_kernels as kernels
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Index
 from balance_graph.flows import Flows
+from balance_graph.hessian import HessianSolver
 from balance_graph.live_network import LiveNetwork, Numbering
-from balance_graph.log_domain import log_sum
 from balance_graph.preconditioner import Preconditioner
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
@@ -65,25 +65,14 @@ def solve_large(
         dead = network.dead
         if dead.size and not prune:
             return None
-        constant = _log_constant(network)
+        constant = network.log_constant
         flows = Flows.of(network, None if start is None else network.restrict(start), pool)
-        run = InexactNewton(flows, tol, max_iterations, constant, Preconditioner(flows))
+        run = InexactNewton(flows, HessianSolver(flows, Preconditioner(flows)), tol, max_iterations, constant)
         status = run.run(report)
         log_scales = network.expand(flows.log_scales)
         log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)
     outcome = Outcome(log_scales, status, run.iterations, run.history, run.notes)
     return LargeOutcome(outcome, dead, network.numbering.held, float(np.logaddexp(log_cost, constant)), imbalance)
-
-
-def _log_constant(network: LiveNetwork) -> float:
-    """Logarithm of the cost of the live edges that no scale moves."""
-    if network.outward.column.size == network.problem.n_edges:
-        return -np.inf
-    problem, at, unknown = network.problem, network.problem.manifold, network.numbering.unknown
-    still = unknown[at.tail] == unknown[at.head]
-    still[network.dead] = False
-    edges = np.flatnonzero(still)
-    return log_sum(network.exponent * problem.log_weight[edges] + problem.log_coefficient[edges])
 
 
 def _state(network: LiveNetwork, log_scales: Array, log_unit: float, pool: Executor) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from balance_graph import _flow_kernels as kernels
 from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph.log_domain import log_sum
 from balance_graph.problem import BalanceProblem
 from balance_graph.regularizers import Lp
 
@@ -117,6 +118,17 @@ class LiveNetwork:
         return _costs(self.problem, self.numbering)
 
     @property
+    def log_constant(self) -> float:
+        """Logarithm of the cost of the live edges that no scale moves."""
+        if self.outward.column.size == self.problem.n_edges:
+            return -np.inf
+        problem, at, unknown = self.problem, self.problem.manifold, self.numbering.unknown
+        still = unknown[at.tail] == unknown[at.head]
+        still[self.dead] = False
+        edges = np.flatnonzero(still)
+        return log_sum(self.exponent * problem.log_weight[edges] + problem.log_coefficient[edges])
+
+    @property
     def dead(self) -> Index:
         """The edges of nonzero weight that are dead."""
         at, part = self.problem.manifold, self.numbering.part
@@ -139,9 +151,12 @@ class LiveNetwork:
         """The live network, or None where the problem does not have this form.
 
         None also for degrees other than 1 where a cycle is cut off from the pinned nodes: whether it can be balanced
-        is then more than a search.
+        is then more than a search; and for shared weights, which count once.
         """
+        shared = problem.manifold.shared
         if not isinstance(problem.regularizer, Lp) or problem.exponent is not None:
+            return None
+        if shared is not None and np.any(shared >= 0):
             return None
         numbering = Numbering.of(problem)
         degree = None if numbering is None else _degrees(problem, numbering)

@@ -159,12 +159,13 @@ def _dense_log_scales(A: Any, p: float, tol: float, progress: bool | Report) -> 
     if not _is_moderate(costs) or not _is_irreducible(costs):
         return None
     from balance_graph.dense import DenseFlows
+    from balance_graph.hessian import HessianSolver
     from balance_graph.solvers._inexact import InexactNewton
 
     with reporter(progress) as report, one_blas_thread():
         flows = DenseFlows(costs, p)
         # The balance of the held row follows from that of all others, with their errors added up.
-        status = InexactNewton(flows, 0.1 * tol, _MOST_ITERATIONS, -np.inf, None).run(report)
+        status = InexactNewton(flows, HessianSolver(flows, None), 0.1 * tol, _MOST_ITERATIONS).run(report)
     imbalance = np.abs(flows.into - flows.out_of) / (flows.into + flows.out_of)
     if status is not Status.CONVERGED or not imbalance.max() <= max(tol, 1e-14):
         return None

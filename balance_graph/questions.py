@@ -102,6 +102,11 @@ def certify(
     regularizer : float or Regularizer, or the log-scales of all nodes
         For a graph, the regularizer (default 2). For a problem, the log-scales of the point in question.
 
+    Returns
+    -------
+    Certificate
+        Where the minimum is not attained the bound is one on the infimum, and the gap holds all that dead weights cost.
+
     Examples
     --------
     >>> import balance_graph as bg

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from helpers import (
     snapshot,
     weights_of,
 )
+from scipy import sparse
 
 import balance_graph as bg
 
@@ -325,6 +327,59 @@ def test_a_backend_that_cannot_solve_the_problem_is_a_solver_error():
 def test_options_reach_the_backend():
     result = bg.balance(CASES["layered"].make(), solver=bg.CvxpySolver(options={"max_iter": 1}, polish=False))
     assert result.status in {bg.Status.LIMIT, bg.Status.INACCURATE}
+
+
+def dense_layers(depth, width, seed):
+    """Dense layers with normal weights; the first and the last are pinned."""
+    n = depth * width
+    tail = np.repeat(np.arange(n - width), width)
+    head = (tail // width + 1) * width + np.tile(np.arange(width), n - width)
+    weight = np.random.default_rng(seed).normal(size=tail.size)
+    layer = np.arange(n) // width
+    matrix = sparse.csr_array((weight, (tail, head)), shape=(n, n))
+    return bg.BalanceProblem.from_sparse(matrix, pinned=(layer == 0) | (layer == depth - 1))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_cvxpy_solves_dense_layers_of_thousands_of_edges(seed):
+    """Divided by the largest cost, the conic solver failed on every other of these."""
+    problem = dense_layers(20, 11, seed)
+    rough = bg.solve(problem, bg.CvxpySolver(polish=False))
+    assert rough.converged
+    assert rough.log_cost == pytest.approx(bg.solve(problem, "newton").log_cost, abs=1e-7)
+
+
+def test_cvxpy_prepares_tens_of_thousands_of_edges_in_little_memory(monkeypatch):
+    class Prepared(Exception):
+        pass
+
+    def prepare(solver, problem, values):
+        assert problem.parameters() == []
+        tracemalloc.start()
+        problem.get_problem_data(solver.backend)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1e8  # with a parameter: 7 GB
+        raise Prepared
+
+    monkeypatch.setattr(bg.CvxpySolver, "_solve", prepare)
+    with pytest.raises(Prepared):
+        bg.solve(dense_layers(20, 39, 0), bg.CvxpySolver())
+
+
+def test_cvxpy_tries_smaller_units_where_the_backend_fails(monkeypatch):
+    tried, solve = [], bg.CvxpySolver._solve
+
+    def fail_twice(solver, problem, values):
+        tried.append(problem)
+        if len(tried) <= 2:
+            message = "no luck"
+            raise bg.SolverError(message)
+        return solve(solver, problem, values)
+
+    monkeypatch.setattr(bg.CvxpySolver, "_solve", fail_twice)
+    assert bg.balance(CASES["layered"].make(), solver="cvxpy").converged
+    assert len(tried) == 3
 
 
 # --- the choice of a solver -----------------------------------------------------------------------------------------

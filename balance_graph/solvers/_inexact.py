@@ -9,8 +9,7 @@ import numpy as np
 from balance_graph._types import Array
 from balance_graph.dense import DenseFlows
 from balance_graph.flows import Flows
-from balance_graph.krylov import conjugate_gradients
-from balance_graph.preconditioner import Preconditioner
+from balance_graph.hessian import HessianSolver
 from balance_graph.progress import Report
 from balance_graph.solution import History, Status
 
@@ -18,8 +17,6 @@ from balance_graph.solution import History, Status
 _SWEEPS, _NEAR = 10, np.e
 # What is not balanced after so many iterations (3 to 15 are the rule) is not on its way to be.
 _MOST_ITERATIONS = 40
-# Conjugate gradient steps allowed in one direction.
-_MOST_STEPS = 100
 _SUFFICIENT = 1e-4
 _SHORTEST = 1.0 / 64.0
 # Below this imbalance, the cost is too flat to tell progress by.
@@ -28,17 +25,15 @@ _FLAT = 0.3
 
 @dataclass
 class InexactNewton:
-    """The state of a run: flows, preconditioner (None: the diagonal throughout), counts."""
+    """The state of a run: flows, solver for directions, counts."""
 
     flows: Flows | DenseFlows
+    hessian: HessianSolver
     tol: float
     max_iterations: int
-    log_constant: float
-    preconditioner: Preconditioner | None
+    log_constant: float = -np.inf
     history: History = field(default_factory=History)
     iterations: int = 0
-    krylov_steps: int = 0
-    _last_steps: int = 0
 
     def run(self, report: Report) -> Status:
         """Move the flows to balance; whatever the status, they are left at a valid point."""
@@ -76,44 +71,14 @@ class InexactNewton:
         symmetric Hessian of the cost by terms of the size of the imbalance. So Newton's quadratic convergence is kept
         if the Hessian takes its place, and conjugate gradients need no more than two passes over the edges a step.
         """
-        flows = self.flows
-        weight = 0.5 * (flows.into + flows.degree * flows.out_of)[:-1]
-        right = -weight * imbalance
         # Newton squares the imbalance: solving to less than that, or than the tolerance, is wasted.
-        goal = max(min(0.1, largest) * largest, 0.5 * self.tol)
-        better = self.preconditioner
-        if better is not None and better.is_stale(largest, self._last_steps) and better.set_up(largest):
-            return None
-        direction, left = self._solve(right, weight, goal)
-        if left > goal and better is not None and better.is_plain:
-            if better.set_up(largest):
-                return None
-            rest = right - flows.product(flows.diagonal(), direction)
-            correction, _ = self._solve(rest, weight, goal)
-            direction = direction + correction
-        return direction / flows.exponent
-
-    def _solve(self, right: Array, weight: Array, goal: float) -> tuple[Array, float]:
-        """A solution with the Hessian, and the residual left."""
-        diagonal, better = self.flows.diagonal(), self.preconditioner
-        remaining = 0.5 * self.tol / float(np.abs(right / weight).max())
-        reductions = [1.0]
-
-        def is_slow(reduction: float) -> bool:
-            reductions.append(reduction)
-            return better is not None and better.is_slow(reductions, remaining)
-
-        solution, self._last_steps, left = conjugate_gradients(
-            lambda step: self.flows.product(diagonal, step),
-            right,
-            (lambda residual: residual / diagonal) if better is None else better.operator(diagonal),
-            weight=weight,
-            tol=goal,
-            max_steps=_MOST_STEPS,
-            patience=is_slow,
+        direction = self.hessian.solve(
+            -self.hessian.weight * imbalance,
+            goal=max(min(0.1, largest) * largest, 0.5 * self.tol),
+            last_goal=0.5 * self.tol,
+            imbalance=largest,
         )
-        self.krylov_steps += self._last_steps
-        return solution, left
+        return None if direction is None else direction / self.flows.exponent
 
     def _step(self, direction: Array, largest: float) -> bool:
         """Move along the direction, halved until it makes progress; local sweeps in the end. False if stuck."""
@@ -143,5 +108,4 @@ class InexactNewton:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way."""
-        name = "diagonal preconditioner" if self.preconditioner is None else self.preconditioner.name
-        return (f"inexact Newton: {self.krylov_steps} Krylov steps, {name}",)
+        return (f"inexact Newton: {self.hessian.steps} Krylov steps, {self.hessian.name}",)

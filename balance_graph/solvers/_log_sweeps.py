@@ -182,17 +182,18 @@ def _block_sweeps(reduction: Reduction, displacement: Array, classes: list[Index
         yield displacement
 
 
-def local_sweeps(reduction: Reduction, span: float, max_sweeps: int) -> Array:
+def local_sweeps(reduction: Reduction, span: float, max_sweeps: int, *, least: int = 0) -> Array:
     """Displacement after vectorized local sweeps that bring the logarithms of flows within `span` of each other.
 
-    None are made if they are; they end as soon as a sweep narrows the spread no further.
+    After the `least` number of sweeps none are made if they are; they end as soon as a sweep narrows the spread no
+    further.
     """
     displacement = np.zeros(reduction.size)
     sweeps = _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
     spread = np.inf
-    for _ in range(max_sweeps):
+    for sweep in range(max_sweeps):
         new = float(np.ptp(reduction.log_slopes(displacement)[0]))
-        if new <= span or new >= spread - 1e-3:
+        if sweep >= least and (new <= span or new >= spread - 1e-3):
             break
         spread, displacement = new, next(sweeps)
     return displacement

@@ -1,0 +1,115 @@
+"""Compiled passes over the edges of a large network that bound its optimum: sums, with what rounding may hide in them.
+
+Edges are taken in the problem's own order, their costs computed afresh from the weights. Unknowns are 0 .. size-1,
+`size` is the ground. ``up`` and ``down`` are ``p l`` and ``-p c l`` by node.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from balance_graph._compiled import compiled
+
+_EPS = float(np.finfo(float).eps)
+
+
+@compiled
+def entropy(u):  # type: ignore[no-untyped-def]
+    """``(1 + u) log(1 + u) - u``, by its series where the difference would cancel."""
+    if abs(u) < 1e-2:
+        return u * u * (0.5 + u * (-1 / 6 + u * (1 / 12 + u * (-1 / 20 + u * (1 / 30 - u / 42)))))
+    return (1.0 + u) * math.log1p(u) - u
+
+
+@compiled
+def flow_bounds(  # type: ignore[no-untyped-def]
+    tail, head, unknown, degree, part, log_weight, log_coefficient, exponent, up, down, log_unit, x, s, first, last
+):
+    """What proves a bound: of the flow ``c (1 + w)``, ``w_e = x_head - degree x_tail``, over the edges first .. last.
+
+    Returns
+    -------
+    at : (size + 1, 4) array
+        For each unknown: in-flow less degree times out-flow; product of ``A^T C A`` with s; what rounding of single
+        terms may hide in the two; sum of the absolute values of all terms, to which rounding of the sums is relative.
+    total, gap, error : float
+        Sum of the costs, of the terms of the duality gap, and what rounding of costs may hide in the first.
+    least, worst, widest : float
+        Least cost, largest relative error of a cost; largest relative change of a flow downwards.
+    """
+    n = degree.size
+    at = np.zeros((n, 4))  # side by side: one place in memory for each end of an edge
+    total = rest = gap = error = worst = widest = 0.0
+    least = math.inf
+    whole = part.size == 1
+    for e in range(first, last):
+        t, h = tail[e], head[e]
+        i, j = unknown[h], unknown[t]
+        if i == j or log_weight[e] == -math.inf or not (whole or part[t] == part[h]):
+            continue
+        log_cost = exponent * log_weight[e]
+        length = abs(log_cost)
+        if log_coefficient.size > 0:
+            log_cost += log_coefficient[e]
+            length += abs(log_coefficient[e])
+        cost = math.exp(log_cost + up[h] + down[t] - log_unit)
+        # Each logarithm carries half a unit in its last place or two, and so does each sum of them.
+        relative = 4.0 * _EPS * (4.0 + length + abs(up[h]) + abs(down[t]) + abs(log_unit))
+        least, worst = min(least, cost), max(worst, relative)
+        error += cost * relative
+        step = cost - rest  # Kahan's sum: its rounding does not grow with the number of terms
+        after = total + step
+        rest = (after - total) - step
+        total = after
+        d = degree[j]
+        change, reach = x[i] - d * x[j], s[i] - d * s[j]
+        change_size, reach_size = abs(x[i]) + d * abs(x[j]), s[i] + d * s[j]
+        flow = cost * (1.0 + change)
+        hidden = cost * (relative * (abs(1.0 + change) + abs(reach)) + 4.0 * _EPS * (change_size + reach_size + 1.0))
+        volume = cost * (abs(1.0 + change) + abs(reach))
+        at[i, 0] += flow
+        at[j, 0] -= d * flow
+        at[i, 1] += cost * reach
+        at[j, 1] -= d * cost * reach
+        at[i, 2] += hidden
+        at[j, 2] += d * hidden
+        at[i, 3] += volume
+        at[j, 3] += d * volume
+        width = (1.0 + 1e-6) * (reach_size + 4.0 * _EPS * change_size)
+        widest = max(widest, width - change)
+        if width - change < 0.99:
+            gap += cost * max(entropy(change + width), entropy(change - width))
+    return at, total, gap, error, least, worst, widest
+
+
+@compiled
+def largest_log_cost(  # type: ignore[no-untyped-def]
+    tail, head, log_weight, log_coefficient, exponent, up, down
+):
+    """The largest logarithm of the cost of an edge."""
+    largest = -math.inf
+    for e in range(tail.size):
+        log_cost = exponent * log_weight[e] + up[head[e]] + down[tail[e]]
+        if log_coefficient.size > 0:
+            log_cost += log_coefficient[e]
+        largest = max(largest, log_cost)
+    return largest
+
+
+@compiled
+def cost_sum(  # type: ignore[no-untyped-def]
+    tail, head, log_weight, log_coefficient, exponent, up, down, log_unit
+):
+    """The cost of all edges, in units of ``exp(log_unit)``, by Kahan's sum."""
+    total = rest = 0.0
+    for e in range(tail.size):
+        log_cost = exponent * log_weight[e] + up[head[e]] + down[tail[e]] - log_unit
+        if log_coefficient.size > 0:
+            log_cost += log_coefficient[e]
+        step = math.exp(log_cost) - rest
+        after = total + step
+        rest = (after - total) - step
+        total = after
+    return total
