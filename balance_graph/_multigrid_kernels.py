@@ -17,8 +17,8 @@ def symmetric_rows(  # type: ignore[no-untyped-def]
 ):
     """Off-diagonal rows of ``-(Y c + (Y c)^T)`` for flows Y between the unknowns; the ground, last, is left out."""
     n = out_start.size - 2
-    start, middle = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
-    column = np.empty(out_start[n] + in_start[n], np.int32)
+    start, middle = np.zeros(n + 1, out_start.dtype), np.zeros(n, out_start.dtype)
+    column = np.empty(out_start[n] + in_start[n], np.uint32)
     value = np.empty(column.size, np.float64)
     seen = np.full(n, -1, np.int64)
     end = 0
@@ -97,8 +97,8 @@ def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[n
         member[place[aggregate[i]]] = i
         place[aggregate[i]] += 1
     seen = np.full(count, -1, np.int64)
-    new_start, new_middle = np.zeros(count + 1, np.int64), np.zeros(count, np.int64)
-    new_column = np.empty(column.size, np.int32)
+    new_start, new_middle = np.zeros(count + 1, start.dtype), np.zeros(count, start.dtype)
+    new_column = np.empty(column.size, np.uint32)
     new_value = np.empty(column.size, np.float64)
     new_diagonal = np.zeros(count)
     end = 0

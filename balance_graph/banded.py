@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from balance_graph import _multigrid_kernels as kernels
 from balance_graph._types import Array, Index
@@ -44,7 +43,7 @@ class Band:
         from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
         n = edges.start.size - 2
-        pattern = sparse.csr_array((edges.value, edges.column, edges.start), shape=(n + 1, n + 1))[:n, :n]
+        pattern = edges.tosparse()[:n, :n]
         place = np.empty(n, dtype=np.int32)
         place[csgraph.reverse_cuthill_mckee(pattern, symmetric_mode=False)] = np.arange(n, dtype=np.int32)
         return cls._of(edges, place)

@@ -12,7 +12,7 @@ from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Index
 from balance_graph.flows import Flows
 from balance_graph.hessian import HessianSolver
-from balance_graph.live_network import LiveNetwork, Numbering
+from balance_graph.live_network import LiveNetwork, Numbering, end_nodes
 from balance_graph.preconditioner import Preconditioner
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
@@ -87,7 +87,7 @@ def _state(network: LiveNetwork, log_scales: Array, log_unit: float, pool: Execu
     degree[every.unknown] = at.degree
     up = network.exponent * log_scales
     down = -at.degree * up
-    edges = (at.tail, at.head, every.unknown, every.size, *network.costs, up, down, log_unit)
+    edges = (*end_nodes(problem), every.unknown, every.size, *network.costs, up, down, log_unit)
     half = problem.n_edges // 2
     later = pool.submit(kernels.end_sums, *edges, half, problem.n_edges)
     first = kernels.end_sums(*edges, 0, half)

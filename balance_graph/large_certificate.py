@@ -20,8 +20,7 @@ from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
 from balance_graph.flows import Flows
 from balance_graph.hessian import HessianSolver
-from balance_graph.live_network import LiveNetwork
-from balance_graph.manifold import Manifold
+from balance_graph.live_network import LiveNetwork, end_nodes
 from balance_graph.preconditioner import Preconditioner
 from balance_graph.problem import BalanceProblem
 
@@ -182,25 +181,25 @@ def _off(network: LiveNetwork, sums: _Sums) -> Array:
 
 def _sums(network: LiveNetwork, flows: Flows, direction: Array, reach: Array, pool: Executor) -> _Sums:
     """The sums at the present log-scales, half of the edges at a time on each core."""
-    at, up, down = _node_factors(network, network.expand(flows.log_scales))
-    edges = (at.tail, at.head, network.numbering.unknown, network.degree, *network.costs, up, down, flows.log_unit)
+    factors = _log_factors(network, network.expand(flows.log_scales))
+    numbers = (*end_nodes(network.problem), network.numbering.unknown, network.degree)
+    edges = (*numbers, *network.costs, *factors, flows.log_unit)
     ends = np.append(direction, 0.0), np.append(reach, 0.0)
-    half = at.n_edges // 2
-    later = pool.submit(kernels.flow_bounds, *edges, *ends, half, at.n_edges)
+    n_edges = network.problem.n_edges
+    half = n_edges // 2
+    later = pool.submit(kernels.flow_bounds, *edges, *ends, half, n_edges)
     return _Sums.joined(_Sums(*kernels.flow_bounds(*edges, *ends, 0, half)), _Sums(*later.result()))
 
 
-def _node_factors(network: LiveNetwork, log_scales: Array) -> tuple[Manifold, Array, Array]:
-    """The architecture; ``p l`` and ``-p c l`` of every node."""
-    at = network.problem.manifold
+def _log_factors(network: LiveNetwork, log_scales: Array) -> tuple[Array, Array]:
+    """``p l`` and ``-p c l`` of every node."""
     up = network.exponent * log_scales
-    return at, up, -at.degree * up
+    return up, -network.problem.manifold.degree * up
 
 
 def _log_cost(network: LiveNetwork, log_scales: Array) -> float:
     """Logarithm of the cost of all edges, dead ones included."""
-    at, up, down = _node_factors(network, log_scales)
-    edges = (at.tail, at.head, *network.costs[1:], up, down)
+    edges = (*end_nodes(network.problem), *network.costs[1:], *_log_factors(network, log_scales))
     largest = float(kernels.largest_log_cost(*edges))
     return largest + math.log(kernels.cost_sum(*edges, largest))
 

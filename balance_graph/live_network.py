@@ -30,6 +30,17 @@ class EdgeList(NamedTuple):
     column: Index
     value: Array
 
+    def tosparse(self) -> Sparse:
+        """The list as a scipy sparse array, whose indices must be signed."""
+        return sparse_rows(self.start, self.column, self.value)
+
+
+def sparse_rows(start: Index, column: Index, value: Array) -> Sparse:
+    """A square scipy sparse array in CSR form from unsigned indices."""
+    signed = np.int32 if column.size < 2**31 else np.int64
+    shape = (start.size - 1, start.size - 1)
+    return sparse.csr_array((value, column.astype(signed), start.astype(signed)), shape=shape)
+
 
 @dataclass(frozen=True, eq=False)
 class Numbering:
@@ -58,7 +69,7 @@ class Numbering:
         at = problem.manifold
         if at.subspace is not None or np.any(at.ratio != 1.0):
             return None
-        unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.int32)
+        unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.uint32)
         return cls(unknown, at.n_coordinates, None, np.empty(0, dtype=np.intp))
 
     def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
@@ -67,8 +78,8 @@ class Numbering:
         still[self.unknown[held]] = True
         number = np.where(still, 0, np.cumsum(~still) - 1)
         size = int((~still).sum())
-        number = np.where(still, size, number).astype(np.int32)
-        return Numbering(np.append(number, np.int32(size))[self.unknown], size, part, held)
+        number = np.where(still, size, number).astype(np.uint32)
+        return Numbering(np.append(number, np.uint32(size))[self.unknown], size, part, held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,16 +207,18 @@ class LiveNetwork:
 
     @classmethod
     def _compiled(cls, problem: BalanceProblem, numbering: Numbering, pool: Executor) -> LiveNetwork:
-        at, costs = problem.manifold, _costs(problem, numbering)
-        inward = pool.submit(kernels.edge_list, at.head, at.tail, numbering.unknown, numbering.size, *costs)
-        *outward, least, largest = kernels.edge_list(at.tail, at.head, numbering.unknown, numbering.size, *costs)
-        one, other = EdgeList(*outward), EdgeList(*inward.result()[:3])
+        ends, costs = end_nodes(problem), _costs(problem, numbering)
+        # A matrix has two entries for each edge: those must be counted as well.
+        starts = np.zeros((2, numbering.size + 2), dtype=np.uint32 if problem.n_edges < 2**31 else np.uint64)
+        back = pool.submit(kernels.edge_list, starts[1], *ends[::-1], numbering.unknown, *costs)
+        *outward, least, largest = kernels.edge_list(starts[0], *ends, numbering.unknown, *costs)
+        one, other = EdgeList(starts[0], *outward), EdgeList(starts[1], *back.result()[:2])
         log_unit = _unit(least, largest)
         degree = _degrees(problem, numbering)
         assert degree is not None
-        back = pool.submit(_accumulate, other, one, log_unit, bool(np.all(degree == 1.0)))
+        backwards = pool.submit(_accumulate, other, one, log_unit, bool(np.all(degree == 1.0)))
         forward, from_ground = _accumulate(one, other, log_unit, bool(np.all(degree == 1.0)))
-        backward, to_ground = back.result()
+        backward, to_ground = backwards.result()
         return cls(
             problem,
             numbering,
@@ -227,11 +240,9 @@ def _in_parts(network: LiveNetwork, cut_off: Mask) -> Numbering:
     from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
     members = np.flatnonzero(cut_off)
-    start, column, value = network.outward
-    whole: Sparse = sparse.csr_array((value, column, start), shape=(network.size + 1, network.size + 1))
-    inner = whole[members][:, members]
+    inner = network.outward.tosparse()[members][:, members]
     count, label = csgraph.connected_components(inner, directed=True, connection="strong")
-    busy = (np.diff(start) + np.diff(network.inward.start))[members]
+    busy = (np.diff(network.outward.start) + np.diff(network.inward.start))[members]
     lone = np.bincount(label, minlength=count)[label] == 1
     order = np.lexsort((busy, label))
     last = np.append(label[order][1:] != label[order][:-1], True)
@@ -258,6 +269,12 @@ def _degrees(problem: BalanceProblem, numbering: Numbering) -> Array | None:
         return None
     within = (unknown[at.tail] == unknown[at.head]) & (unknown[at.tail] < numbering.size)
     return None if np.any(at.degree[at.tail[within]] != 1.0) else degree
+
+
+def end_nodes(problem: BalanceProblem) -> tuple[Index, Index]:
+    """Tails and heads as unsigned numbers."""
+    tail, head = problem.manifold.tail, problem.manifold.head
+    return tail.view(f"u{tail.itemsize}"), head.view(f"u{head.itemsize}")
 
 
 def _costs(problem: BalanceProblem, numbering: Numbering) -> tuple[Index, Array, Array, float]:

@@ -16,6 +16,7 @@ from scipy import sparse
 from balance_graph import _multigrid_kernels as kernels
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.laplacian import Solve, factorize
+from balance_graph.live_network import sparse_rows
 
 # A pair of coupling below this share of a vertex's strongest would tie together what relaxes apart.
 _COUPLING = 0.25
@@ -43,7 +44,7 @@ class Laplacian(NamedTuple):
 
     def tosparse(self) -> Sparse:
         """The matrix as a scipy sparse array in CSR form."""
-        off_diagonal = sparse.csr_array((self.value, self.column, self.start), shape=(self.size, self.size))
+        off_diagonal = sparse_rows(self.start, self.column, self.value)
         return sparse.csr_array(off_diagonal + sparse.diags_array(self.diagonal))
 
 
