@@ -84,7 +84,7 @@ class Preconditioner:
     def set_up(self, imbalance: float) -> bool:
         """Set up what suits the network, at the present imbalance; whether the flows were moved meanwhile."""
         self._set_up_at, flows = imbalance, self._flows
-        if not self._is_cheap(self._band):
+        if self.is_plain and not self._is_cheap(self._band):  # the first time: another order may be narrower
             self._band = Band.by_levels(flows.outward)
         if self._is_cheap(self._band):
             self._better = self._band.factorized(flows.outward, flows.degree, flows.diagonal())

@@ -56,7 +56,7 @@ class NewtonSolver:
         check_count(self.max_iterations, "NewtonSolver: max_iterations")
 
     def run(self, reduction: Reduction, *, start: Array | None = None, report: Report = silent) -> Outcome:
-        """Solve a reduced problem from the displacement `start` (default zero), with factorizations."""
+        """Solve a reduced problem from a displacement (default zero), with factorizations."""
         state = Iterate.at(reduction, np.zeros(reduction.size) if start is None else start)
         history = History()
         fallbacks = iterations = 0
