@@ -239,7 +239,7 @@ def _cheap_sweeps(measures: list[Measure]) -> Verdicts:
 
 def _peer_specs(quick: bool) -> list[Measure]:
     return [
-        {"task": "peer", "family": name, "edges": m, "size": m, "peer": peer, "limit_seconds": 60 if quick else 1200}
+        {"task": "peer", "family": name, "edges": m, "size": m, "peer": peer, "limit_seconds": 60 if quick else 300}
         for name in (("20 layers",) if quick else ("20 layers", "grid"))
         for m in ((2000,) if quick else (10**4, 2 * 10**5))
         for peer in PEERS
