@@ -55,12 +55,12 @@ def solve_large(
 ) -> LargeOutcome | None:
     """Balance a network with one exponent by passes over its edges, without forming its incidence matrix.
 
-    None where the problem does not have the form that `LiveNetwork` needs, and where dead edges stand in the way of
-    attainment and `prune` is not asked for.
+    None where the problem does not have the form that `LiveNetwork` needs, where no scale moves anything, and where
+    dead edges stand in the way of attainment and `prune` is not asked for.
     """
     with ThreadPoolExecutor(1) as pool, one_blas_thread():
         network = LiveNetwork.of(problem, pool)
-        if network is None:
+        if network is None or network.outward.column.size == 0:
             return None
         dead = network.dead
         if dead.size and not prune:
@@ -72,7 +72,7 @@ def solve_large(
         log_scales = network.expand(flows.log_scales)
         log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)
     outcome = Outcome(log_scales, status, run.iterations, run.history, run.notes)
-    return LargeOutcome(outcome, dead, network.numbering.held, float(np.logaddexp(log_cost, constant)), imbalance)
+    return LargeOutcome(outcome, dead, network.gauges, float(np.logaddexp(log_cost, constant)), imbalance)
 
 
 def _state(network: LiveNetwork, log_scales: Array, log_unit: float, pool: Executor) -> tuple[float, float]:

@@ -74,8 +74,9 @@ class Numbering:
 
     def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
         """The unknowns of some nodes held, others dropped: all of these become ground."""
-        still = drop.copy()
-        still[self.unknown[held]] = True
+        still = np.append(drop, False)
+        still[self.unknown[held]] = True  # those held before are ground already
+        still = still[:-1]
         number = np.where(still, 0, np.cumsum(~still) - 1)
         size = int((~still).sum())
         number = np.where(still, size, number).astype(np.uint32)
@@ -146,6 +147,22 @@ class LiveNetwork:
         if part is None:
             return np.empty(0, dtype=np.intp)
         return np.flatnonzero((part[at.tail] != part[at.head]) & self.problem.active)
+
+    @property
+    def gauges(self) -> Index:
+        """One node of every group that is held, or left out, though not pinned, and has live edges (a self-loop, say).
+
+        Their common scales are arbitrary: no weight depends on them.
+        """
+        at, part = self.problem.manifold, self.numbering.part
+        loose = (self.numbering.unknown == self.size) & (at.coordinate >= 0)
+        if not loose.any():
+            return np.empty(0, dtype=np.intp)
+        live = self.problem.active if part is None else self.problem.active & (part[at.tail] == part[at.head])
+        touched = np.zeros(at.n_nodes, dtype=bool)
+        touched[at.tail[live]] = touched[at.head[live]] = True
+        nodes = np.flatnonzero(loose & touched)
+        return nodes[np.unique(at.coordinate[nodes], return_index=True)[1]]
 
     def expand(self, values: Array) -> Array:
         """Log-scales of all nodes from those of the unknowns."""

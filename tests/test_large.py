@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.linalg
+from cases import CASES, case_optimum
+from helpers import assert_optimal_cost, assert_optimal_weights, regularizer_of
 from scipy import sparse
 
 import balance_graph as bg
@@ -249,6 +252,44 @@ def test_dead_and_isolated_parts_are_those_of_the_attainment_search(name, monkey
     if exact.pruned_edges:
         with pytest.raises(bg.NotAttainedError):
             as_reduced(problem, prune=False)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_network_of_the_table_ends_at_its_optimum(name, inexact):
+    G, optimum = CASES[name].make(), case_optimum(name)
+    result = bg.balance(G, regularizer_of(name), solver=bg.NewtonSolver())
+    assert result.converged
+    assert_optimal_cost(result, optimum, 1e-12)
+    # Conjugate gradients leave a relative imbalance of 1e-12, times the condition: the flows of these cycles exceed
+    # those across their border by 1e3 and more, and what is farther apart is left to factorizations.
+    # Where its flows drown in those of the cycle altogether (1e-16), the imbalance does not see a weight at all.
+    if name != "strong_cycle_c2":
+        assert_optimal_weights(result.graph, optimum, 1e-7 if "strong_cycle" in name else 1e-10)
+
+
+@pytest.mark.parametrize("blocks", [(5, 4), (5, 1, 4), (1, 1), (3,), (1,)])
+def test_blocks_without_pinned_nodes(blocks, monkeypatch):
+    rng = np.random.default_rng(0)
+    W = scipy.linalg.block_diag(*(rng.normal(size=(b, b)) for b in blocks))
+    if len(blocks) > 1:
+        W[0, -1] = 3.0
+    problem = bg.BalanceProblem.from_sparse(sparse.csr_array(W), pinned=np.zeros(len(W), dtype=bool))
+    exact = as_reduced(problem, prune=True)
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
+    large = as_reduced(problem, prune=True)
+    assert large.pruned_edges == exact.pruned_edges
+    assert large.cost == pytest.approx(exact.cost, rel=1e-14)
+    assert large.relative_imbalance <= 1e-12
+    assert len(large.gauge_nodes) == len(exact.gauge_nodes) == len(blocks)
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_nothing_to_balance(pinned, inexact):
+    W = sparse.csr_array(np.triu(np.ones((3, 3))))
+    problem = bg.BalanceProblem.from_sparse(W, pinned=np.full(3, pinned))
+    solution = as_reduced(problem, prune=True)
+    assert solution.converged
+    assert solution.cost == pytest.approx(6.0 if pinned else 3.0, rel=1e-15)
 
 
 def test_tied_nodes_and_coefficients(monkeypatch):
