@@ -11,6 +11,9 @@ from balance_graph._types import Array, Index
 from balance_graph.laplacian import Solve
 from balance_graph.live_network import EdgeList
 
+# A pivot below this share of its diagonal entry is nothing but rounding.
+_SINGULAR = 1e-13
+
 
 @dataclass(frozen=True, eq=False)
 class Band:
@@ -52,21 +55,30 @@ class Band:
     def _of(cls, edges: EdgeList, place: Index) -> Band:
         return cls(place, int(kernels.band_width(edges.start, edges.column, place)))
 
-    def factorized(self, edges: EdgeList, degree: Array, diagonal: Array) -> Solve | None:
-        """The solution with the matrix of `Flows.laplacian`; None where it is singular to rounding."""
-        from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
+    def factorized(self, edges: EdgeList, degree: Array, diagonal: Array) -> Solve:
+        """The solution with the matrix of `Flows.laplacian`.
+
+        Raises
+        ------
+        ArithmeticError
+            Where the matrix is singular to rounding: the flows into and out of some part drown in those within it.
+        """
+        from scipy.linalg.lapack import dpbtrf, dpbtrs
 
         rows = np.zeros((self.width + 1, diagonal.size), order="F")
         kernels.fill_band(*edges, degree, diagonal, self.place, rows)
-        try:
-            factor = cholesky_banded(rows, overwrite_ab=True, lower=True, check_finite=False)
-        except LinAlgError:
-            return None
+        factor, failure = dpbtrf(rows, lower=1, overwrite_ab=1)
+        pivots = factor[0, self.place] ** 2
+        if failure or np.any(pivots < _SINGULAR * diagonal):
+            message = "flows between parts drown in those within"
+            raise ArithmeticError(message)
+        as_given = bool(np.all(self.place[1:] > self.place[:-1]))
 
         def solve(right: Array) -> Array:
-            placed = np.empty_like(right)
-            placed[self.place] = right
-            solution: Array = cho_solve_banded((factor, True), placed, overwrite_b=True, check_finite=False)
-            return solution[self.place]
+            placed = right.copy()
+            if not as_given:
+                placed[self.place] = right
+            solution: Array = dpbtrs(factor, placed, lower=1, overwrite_b=1)[0].reshape(-1)
+            return solution if as_given else solution[self.place]
 
         return solve

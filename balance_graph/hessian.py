@@ -59,7 +59,7 @@ class HessianSolver:
             is returned, and the right-hand side is another.
         """
         better = self._preconditioner
-        if better is not None and better.is_stale(imbalance, self._last_steps) and better.set_up(imbalance):
+        if better is not None and better.is_due(imbalance, self._last_steps) and better.set_up(imbalance):
             return None
         solution, left = self._iterate(right, goal, last_goal)
         if left > goal and better is not None and better.is_plain:

@@ -30,24 +30,30 @@ class LargeOutcome:
         Its displacement is over all nodes: log-scales.
     dead : integer array
         Dead edges.
-    held : integer array
+    gauges : integer array
         One node of each part whose common scale is arbitrary.
     log_cost, relative_imbalance : float
         Of the live network.
+    tol, rounding : float
+        Relative imbalance that was asked for, and that rounding of the log-scales can make.
     """
 
     outcome: Outcome
     dead: Index
-    held: Index
+    gauges: Index
     log_cost: float
     relative_imbalance: float
+    tol: float
+    rounding: float
 
     @property
     def is_final(self) -> bool:
         """Whether nothing is left that the exact method would do better."""
         reached = self.outcome.history.imbalance[-1] if len(self.outcome.history) else 0.0
-        # A held unknown is balanced only up to the absolute errors of all others; 1e-14 is rounding.
-        return self.outcome.status is not Status.STALLED and self.relative_imbalance <= max(2.0 * reached, 1e-14)
+        # A held unknown is balanced only up to the absolute errors of all others. Elsewhere, more than was reached on
+        # the way, and than rounding of the log-scales explains, means that flows drown in others.
+        enough = max(2.0 * reached, self.rounding, self.tol if self.gauges.size else 0.0)
+        return self.outcome.status is not Status.STALLED and self.relative_imbalance <= enough
 
 
 def solve_large(
@@ -67,12 +73,18 @@ def solve_large(
             return None
         constant = network.log_constant
         flows = Flows.of(network, None if start is None else network.restrict(start), pool)
-        run = InexactNewton(flows, HessianSolver(flows, Preconditioner(flows)), tol, max_iterations, constant)
+        # The balance of a held unknown follows from that of all others, with their errors added up.
+        goal = 0.1 * tol if network.numbering.held.size else tol
+        run = InexactNewton(flows, HessianSolver(flows, Preconditioner(flows)), goal, max_iterations, constant)
         status = run.run(report)
         log_scales = network.expand(flows.log_scales)
         log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)
+    largest = float(np.abs(log_scales).max(initial=0.0)) * network.exponent * float(network.degree.max())
+    rounding = 1e-14 + 4.0 * float(np.finfo(float).eps) * largest
     outcome = Outcome(log_scales, status, run.iterations, run.history, run.notes)
-    return LargeOutcome(outcome, dead, network.gauges, float(np.logaddexp(log_cost, constant)), imbalance)
+    return LargeOutcome(
+        outcome, dead, network.gauges, float(np.logaddexp(log_cost, constant)), imbalance, tol, rounding
+    )
 
 
 def _state(network: LiveNetwork, log_scales: Array, log_unit: float, pool: Executor) -> tuple[float, float]:

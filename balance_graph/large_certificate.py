@@ -75,7 +75,7 @@ def log_costs_of_large(problem: BalanceProblem, log_scales: Array) -> tuple[floa
         flows = Flows.of(network, _restricted(network, log_scales), pool)
         try:
             log_moving = _log_bound(network, flows, pool)
-        except ZeroDivisionError:  # a cost has left the range of floats
+        except ArithmeticError:  # a cost has left the range of floats, or flows drown in others
             return None
         if log_moving is None:
             return None

@@ -14,8 +14,9 @@ from balance_graph.multigrid import Multigrid
 # the number from which those cost less.
 _BAND_TRIAL, _BAND_PAYS = 8, 25
 _MULTIGRID_TRIAL, _MULTIGRID_PAYS = 20, 200
-# Multiplications per edge up to which a factorization in a band is cheap.
-_NARROW = 1000.0
+# Multiplications per edge up to which a factorization in a band is cheap, and up to which it is not even worth a trial
+# of the diagonal.
+_NARROW, _VERY_NARROW = 1000.0, 150.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
 # steps than this.
 _STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 12
@@ -76,10 +77,11 @@ class Preconditioner:
         rate = np.log(min(reductions[-1] / reductions[half], 0.999)) / (steps - half)
         return bool(np.log(remaining) / rate > pays)
 
-    def is_stale(self, imbalance: float, last_steps: int) -> bool:
-        """Whether it was set up far from the present point, and shows it."""
-        far = self._set_up_at > max(_FAR, _STALE * imbalance)
-        return self._better is not None and far and last_steps > _STALE_STEPS
+    def is_due(self, imbalance: float, last_steps: int) -> bool:
+        """Whether it is to be set up: not worth a trial of the diagonal, or set up far from here, which shows."""
+        if self._better is None:
+            return self._band.operations <= _VERY_NARROW * self._flows.n_edges
+        return self._set_up_at > max(_FAR, _STALE * imbalance) and last_steps > _STALE_STEPS
 
     def set_up(self, imbalance: float) -> bool:
         """Set up what suits the network, at the present imbalance; whether the flows were moved meanwhile."""
@@ -89,8 +91,7 @@ class Preconditioner:
         if self._is_cheap(self._band):
             self._better = self._band.factorized(flows.outward, flows.degree, flows.diagonal())
             self.name = f"Cholesky factorization in a band of {self._band.width}"
-            if self._better is not None:
-                return False
+            return False
         multigrid = Multigrid(flows.laplacian())
         unbalanced = imbalance > _UNBALANCED and bool(np.all(flows.degree == 1.0))
         if unbalanced:

@@ -171,7 +171,7 @@ def _solution_of_large(
         history=outcome.history,
         solver=solver.name,
         pruned_edges=_edge_names(problem, large.dead),
-        gauge_nodes=tuple(problem.nodes[k] for k in large.held.tolist()),
+        gauge_nodes=tuple(problem.nodes[k] for k in large.gauges.tolist()),
         notes=outcome.notes,
     )
 

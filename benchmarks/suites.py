@@ -127,7 +127,9 @@ def _certified(measures: list[Measure]) -> Verdicts:
 
 
 def _affordable(measures: list[Measure]) -> Verdicts:
-    return [(label(one), one.get("products", np.inf) <= MOST_PRODUCTS) for one in measures if one["size"] >= LARGE]
+    """As drawn: what random scales cost is the matter of `_same_effort`."""
+    plain = [one for one in measures if one["size"] >= LARGE and not one.get("rescaled")]
+    return [(label(one), one.get("products", np.inf) <= MOST_PRODUCTS) for one in plain]
 
 
 def _best(measures: list[Measure]) -> Verdicts:

@@ -42,7 +42,7 @@ class InexactNewton:
             return self._iterate(report)
         except KeyboardInterrupt:
             return Status.INTERRUPTED
-        except ZeroDivisionError:  # a cost has left the range of floats
+        except ArithmeticError:  # a cost has left the range of floats, or flows drown in others
             return Status.STALLED
 
     def _iterate(self, report: Report) -> Status:
