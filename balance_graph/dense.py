@@ -18,23 +18,27 @@ class DenseFlows:
     Parameters
     ----------
     costs : (n, n) array
-        Nonnegative, with a zero diagonal, and no zero row or column.
+        Nonnegative, with a zero diagonal, and no zero row or column. Overwritten.
     exponent : float
     """
 
     def __init__(self, costs: Array, exponent: float) -> None:
-        self._costs = costs
         self.size, self.exponent, self.log_unit = costs.shape[0] - 1, exponent, 0.0
         self.degree = np.ones(self.size + 1)
-        self.log_scales = np.zeros(self.size)
-        self._place(np.ones(self.size + 1))
         # One step of all nodes at once undoes scales of rows and columns, all but what the entries themselves say.
-        self._place(np.sqrt(self.out_of / self.into))
+        up = np.sqrt(costs.sum(axis=1) / costs.sum(axis=0))
+        costs *= 1.0 / up[:, None]
+        costs *= up
+        self._costs = costs
+        # Directions need few digits: in single precision their products take half the time.
+        self._rough = costs.astype(np.float32)
+        self._center = np.log(up[:-1] / up[-1]) / exponent
+        self._place(np.ones(self.size + 1))
 
     def _place(self, up: Array) -> None:
-        """Set the factors ``exp(p l)``, those of the held node included: only ratios count."""
+        """Set the factors ``exp(p l)`` beyond the center, of the held node as well: only ratios count."""
         self._up, self._down = up / up[-1], up[-1] / up
-        self.log_scales = np.log(self._up[:-1]) / self.exponent
+        self.log_scales = self._center + np.log(self._up[:-1]) / self.exponent
         self.into, self.out_of = self._up * (self._down @ self._costs), self._down * (self._costs @ self._up)
 
     @property
@@ -44,12 +48,12 @@ class DenseFlows:
 
     def longest(self, step: Array) -> float:
         """The longest multiple of a step, up to 1, that keeps the factors in range."""
-        largest = float(np.abs(self.log_scales).max() + np.abs(step).max()) * self.exponent
-        return min(1.0, _RANGE / largest)
+        largest = float(np.abs(self.log_scales - self._center).max() + np.abs(step).max()) * self.exponent
+        return min(1.0, _RANGE / max(largest, 1e-300))
 
     def move(self, step: Array) -> None:
         """Add a step to the log-scales."""
-        self._place(np.exp(self.exponent * np.append(self.log_scales + step, 0.0)))
+        self._place(np.exp(self.exponent * np.append(self.log_scales - self._center + step, 0.0)))
 
     def sweep(self, most: int, enough: float) -> None:
         """Move all nodes at once, by half of what would balance each alone."""
@@ -58,6 +62,12 @@ class DenseFlows:
             if max(ratio.max(), 1.0 / ratio.min()) <= enough:
                 break
             self._place(self._up * ratio**0.25)
+
+    def balance_held(self) -> None:
+        """Balance the held node alone, which is left with the sum of all errors: its neighbors share them."""
+        up = self._up.copy()
+        up[-1] *= np.sqrt(self.out_of[-1] / self.into[-1])
+        self._place(up)
 
     def imbalance(self) -> Array:
         """``log in - log out`` of each unknown."""
@@ -70,9 +80,9 @@ class DenseFlows:
         return total
 
     def product(self, diagonal: Array, step: Array) -> Array:
-        """Product with the Hessian of the cost over p^2."""
+        """Product with the Hessian of the cost over p^2, to single precision."""
         padded = np.append(step, 0.0)
-        from_tails = self._up * ((self._down * padded) @ self._costs)
-        from_heads = self._down * (self._costs @ (self._up * padded))
+        from_tails = self._up * ((self._down * padded).astype(np.float32) @ self._rough)
+        from_heads = self._down * (self._rough @ (self._up * padded).astype(np.float32))
         result: Array = diagonal * step - (from_tails + from_heads)[:-1]
         return result

@@ -164,8 +164,8 @@ def _dense_log_scales(A: Any, p: float, tol: float, progress: bool | Report) -> 
 
     with reporter(progress) as report, one_blas_thread():
         flows = DenseFlows(costs, p)
-        # The balance of the held row follows from that of all others, with their errors added up.
         status = InexactNewton(flows, HessianSolver(flows, None), 0.1 * tol, _MOST_ITERATIONS).run(report)
+        flows.balance_held()
     imbalance = np.abs(flows.into - flows.out_of) / (flows.into + flows.out_of)
     if status is not Status.CONVERGED or not imbalance.max() <= max(tol, 1e-14):
         return None
