@@ -77,7 +77,8 @@ class BalanceProblem:
         Parameters
         ----------
         W : scipy sparse array or matrix, shape (n, n)
-            ``W[u, v]`` is the weight of edge u -> v. Stored zeros are inert; duplicates are summed.
+            ``W[u, v]`` is the weight of edge u -> v. Stored zeros are inert; duplicates are summed. A CSR matrix
+            without duplicates is not copied: do not change it while the problem is in use.
         pinned : (n,) boolean array
             Nodes whose scale is 1.
         degree : float or (n,) array

@@ -17,6 +17,8 @@ from balance_graph.solution import History, Status
 _SWEEPS, _NEAR = 10, np.e
 # What is not balanced after so many iterations (3 to 15 are the rule) is not on its way to be.
 _MOST_ITERATIONS = 40
+# Far from balance, this share of the imbalance may be left: more digits would not bring Newton closer.
+_SHARE = 0.2
 _SUFFICIENT = 1e-4
 _SHORTEST = 1.0 / 64.0
 # Below this imbalance, the cost is too flat to tell progress by.
@@ -74,7 +76,7 @@ class InexactNewton:
         # Newton squares the imbalance: solving to less than that, or than the tolerance, is wasted.
         direction = self.hessian.solve(
             -self.hessian.weight * imbalance,
-            goal=max(min(0.1, largest) * largest, 0.5 * self.tol),
+            goal=max(min(_SHARE, largest) * largest, 0.5 * self.tol),
             last_goal=0.5 * self.tol,
             imbalance=largest,
         )
