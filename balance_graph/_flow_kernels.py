@@ -234,6 +234,28 @@ def advance(start, column, value, by_row, by_column, sums):  # type: ignore[no-u
 
 
 @compiled
+def advance_far(start, column, value, by_row, by_column, sums):  # type: ignore[no-untyped-def]
+    """As `advance`, from the logarithms of factors that may exceed the range of floats where their products do not."""
+    for i in range(start.size - 1):
+        factor, total = by_row[i], 0.0
+        for e in range(start[i], start[i + 1]):
+            scaled = value[e] * math.exp(factor + by_column[column[e]])
+            value[e] = scaled
+            total += scaled
+        sums[i] = total
+
+
+@compiled
+def largest_change(start, column, by_row, by_column):  # type: ignore[no-untyped-def]
+    """The largest ``|by_row + by_column|`` over the edges."""
+    largest = 0.0
+    for i in range(start.size - 1):
+        for e in range(start[i], start[i + 1]):
+            largest = max(largest, abs(by_row[i] + by_column[column[e]]))
+    return largest
+
+
+@compiled
 def gather(start, column, value, x, result):  # type: ignore[no-untyped-def]
     """``result[i] = sum of value * x[column]`` over the edges of row i."""
     for i in range(start.size - 1):

@@ -20,7 +20,7 @@ from balance_graph.live_network import EdgeList, LiveNetwork
 from balance_graph.multigrid import Laplacian
 from balance_graph.start import scale_free_start
 
-# Factors of a node beyond e^this in one move could take costs out of the range of floats.
+# Factors of a node beyond e^this are not formed; a change of an edge beyond it could take its cost out of range.
 _RANGE = 300.0
 # With fewer edges, handing a pass to another thread costs more than the pass.
 _SIDE_BY_SIDE = 100_000
@@ -99,7 +99,7 @@ class Flows:
         """Bring the costs to the log-scales; the logarithm of their unit."""
         up = self.exponent * np.append(self.log_scales, 0.0)
         down = -self.degree * up
-        if log_unit is not None and max(np.abs(up).max(), np.abs(down).max()) < _RANGE:
+        if log_unit is not None and self._is_near(up, down):
             self._advance(np.exp(up), np.exp(down))
             return log_unit
         if log_unit is not None:
@@ -132,7 +132,14 @@ class Flows:
     def move(self, step: Array) -> None:
         """Add a step to the log-scales."""
         up = self.exponent * np.append(step, 0.0)
-        self._advance(np.exp(up), np.exp(-self.degree * up))
+        down = -self.degree * up
+        if self._is_near(up, down):
+            self._advance(np.exp(up), np.exp(down))
+        else:
+            self._both(
+                lambda: kernels.advance_far(*self._in, up, down, self.into),
+                lambda: kernels.advance_far(*self.outward, down, up, self.out_of),
+            )
         self.log_scales = self.log_scales + step
 
     def _advance(self, up: Array, down: Array) -> None:
@@ -141,10 +148,19 @@ class Flows:
             lambda: kernels.advance(*self.outward, down, up, self.out_of),
         )
 
+    @staticmethod
+    def _is_near(up: Array, down: Array) -> bool:
+        """Whether the exponentials are in the range of floats, and their products too."""
+        return bool(max(np.abs(up).max(), np.abs(down).max()) < _RANGE)
+
     def longest(self, step: Array) -> float:
-        """The longest multiple of a step, up to 1, that keeps the factors of nodes in range."""
-        largest = float(np.abs(step).max(initial=0.0)) * self.exponent * max(1.0, float(self.degree.max()))
-        return min(1.0, _RANGE / largest) if largest > 0.0 else 1.0
+        """The longest multiple of a step, up to 1, that keeps the change of every edge in range."""
+        up = self.exponent * np.append(step, 0.0)
+        down = -self.degree * up
+        if self._is_near(up, down):
+            return 1.0
+        change = kernels.largest_change(self._in.start, self._in.column, up, down)
+        return min(1.0, _RANGE / change) if change > 0.0 else 1.0
 
     def sweep(self, most: int, enough: float) -> None:
         """Balance every unknown once, in order; again until no ratio met exceeds `enough`, at most `most` times."""

@@ -163,6 +163,31 @@ def test_flows_agree_with_the_balance_equations(matrix, pool, side_by_side, monk
     assert with_constant == pytest.approx(reduction.log_cost(flows.log_scales), abs=1e-10)
 
 
+def test_moves_beyond_the_range_of_floats_change_edges_as_they_should(pool):
+    """All nodes move by e^2000, but for a little: factors of nodes overflow, changes of edges do not."""
+    W, pinned = random_digraph(200, 2000, np.random.default_rng(0))
+    problem = problem_of((W, np.zeros_like(pinned)))
+    flows = flows_of(problem, pool, np.zeros(199))
+    step = np.linspace(0.0, 1.0, 199)
+    near, far = flows.imbalance(), 1000.0 + step
+    assert flows.longest(step) == 1.0
+    assert 0.0 < flows.longest(far) < 1.0  # the node that is held stays behind
+    flows.move(step)
+    expected = flows.imbalance()
+    flows.move(-step)
+    np.testing.assert_allclose(flows.imbalance(), near, atol=1e-12)
+    chain = flows_of(problem_of(layered([1] * 6000, np.random.default_rng(0))), pool, np.zeros(5998))
+    slope = 0.5 * np.minimum(np.arange(1, 5999), np.arange(5998, 0, -1))
+    assert chain.longest(slope) == 1.0
+    before = chain.imbalance()
+    chain.move(slope)
+    # Costs of the first half grow by e^(2 * 0.5), of the second half fall by it: only the middle is out of balance.
+    change = chain.imbalance() - before
+    np.testing.assert_allclose(np.delete(change, [2998, 2999]), 0.0, atol=1e-9)
+    assert np.abs(change[2998:3000]).max() > 0.9
+    assert not np.allclose(expected, near)
+
+
 @pytest.mark.parametrize("degree", [1.0, 2.0])
 def test_a_sweep_is_that_of_the_local_balancer(degree, pool):
     problem = problem_of(layered([4, 5, 6, 3], np.random.default_rng(0)), degree)
