@@ -109,9 +109,9 @@ def _results(network: nx.DiGraph[Any]) -> Results:
         "Newton": bg.NewtonSolver(),
         "stochastic": bg.StochasticSolver(rng=0),
     }
-    # Import cvxpy and compile the loops on a small network, so that the table shows the time of balancing.
+    # Once before it counts: that imports cvxpy and compiles the loops, so that the table shows the time of balancing.
     for solver in solvers.values():
-        bg.balance(bg.networks.chain(3, rng=0), solver=solver)
+        bg.balance(network, solver=solver)
     return {p: {route: bg.balance(network, p, solver=solver) for route, solver in solvers.items()} for p in _EXPONENTS}
 
 
