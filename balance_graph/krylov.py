@@ -1,4 +1,4 @@
-"""Flexible GMRES: a Krylov method that allows a preconditioner that is not linear."""
+"""Conjugate gradients that allow a preconditioner that is not linear."""
 
 from __future__ import annotations
 
@@ -9,59 +9,6 @@ import numpy as np
 from balance_graph._types import Array
 
 Operator = Callable[[Array], Array]
-
-
-def flexible_gmres(
-    operator: Operator,
-    right: Array,
-    precondition: Operator,
-    *,
-    tol: float,
-    max_steps: int,
-    patience: Callable[[int, float, float], bool] = lambda *_: False,
-) -> tuple[Array, int, float]:
-    """Approximate solution of ``operator(x) = right`` in at most `max_steps` steps, without restart.
-
-    Saad, *A flexible inner-outer preconditioned GMRES algorithm*, SIAM J. Sci. Comput. 14, 1993. Stops when the
-    residual's 2-norm is at most `tol` times that of `right`, or when ``patience(steps, residual, tol)`` says that going
-    on is not worth it.
-
-    Returns
-    -------
-    solution : array
-    steps : int
-    residual : float
-        Relative to `right`.
-    """
-    size = float(np.linalg.norm(right))
-    if size == 0.0:
-        return np.zeros_like(right), 0, 0.0
-    basis = [right / size]
-    search: list[Array] = []
-    columns: list[Array] = []
-    for step in range(1, max_steps + 1):
-        search.append(precondition(basis[-1]))
-        new = operator(search[-1])
-        coefficients = np.zeros(step + 1)
-        for k, vector in enumerate(basis):  # modified Gram-Schmidt
-            coefficients[k] = new @ vector
-            new = new - coefficients[k] * vector
-        coefficients[step] = np.linalg.norm(new)
-        columns.append(coefficients)
-        hessenberg = np.zeros((step + 1, step))
-        for k, column in enumerate(columns):
-            hessenberg[: column.size, k] = column
-        target = np.zeros(step + 1)
-        target[0] = size
-        weights = np.linalg.lstsq(hessenberg, target, rcond=None)[0]
-        residual = float(np.linalg.norm(target - hessenberg @ weights)) / size
-        if residual <= tol or coefficients[step] == 0.0 or patience(step, residual, tol):
-            break
-        basis.append(new / coefficients[step])
-    solution = np.zeros_like(right)
-    for weight, vector in zip(weights, search, strict=True):
-        solution += weight * vector
-    return solution, step, residual
 
 
 def conjugate_gradients(

@@ -227,16 +227,11 @@ class BalanceProblem:
         for first in range(0, self.n_edges, _BLOCK):
             part = slice(first, first + _BLOCK)
             weight = self.weight[part].astype(np.float64)
-            costs = self.regularizer.linear(weight, self._coefficient(part), None)
+            costs = self.regularizer.linear(weight, np.exp(self.log_coefficient[part]), None)
             if costs is None or not _in_range(costs[0], weight):
                 return None
             total += float(costs[0].sum())
         return total
-
-    def _coefficient(self, part: slice) -> Array:
-        """Coefficients of some edges; where all edges have the same, it is computed once."""
-        logs = self.log_coefficient[part]
-        return np.broadcast_to(np.exp(logs[:1]), logs.shape) if logs.strides == (0,) else np.exp(logs)
 
     def log_flows(self, log_scales: Array) -> Array:
         """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""

@@ -19,7 +19,7 @@ from balance_graph.banded import Band
 from balance_graph.equations import BalanceEquations
 from balance_graph.flows import Flows
 from balance_graph.iterate import Iterate
-from balance_graph.krylov import conjugate_gradients, flexible_gmres
+from balance_graph.krylov import conjugate_gradients
 from balance_graph.live_network import LiveNetwork
 from balance_graph.multigrid import Multigrid
 from balance_graph.reduction import reduce_problem
@@ -409,17 +409,6 @@ def test_conjugate_gradients_solve_a_symmetric_system():
     assert steps <= 40
     solution, _, _ = conjugate_gradients(lambda x: matrix @ x, np.zeros(30), lambda x: x, **settings)
     np.testing.assert_array_equal(solution, 0.0)
-
-
-def test_flexible_gmres_solves_an_unsymmetric_system():
-    rng = np.random.default_rng(0)
-    matrix = np.eye(30) + 0.3 * rng.normal(size=(30, 30)) / np.sqrt(30)
-    right = rng.normal(size=30)
-    solution, steps, residual = flexible_gmres(lambda x: matrix @ x, right, lambda x: x, tol=1e-12, max_steps=30)
-    np.testing.assert_allclose(solution, np.linalg.solve(matrix, right), atol=1e-10)
-    assert residual <= 1e-12
-    assert steps <= 30
-    assert flexible_gmres(lambda x: matrix @ x, np.zeros(30), lambda x: x, tol=1e-12, max_steps=30)[1] == 0
 
 
 def test_exact_method_takes_over_where_the_inexact_one_stalls(inexact, monkeypatch):
