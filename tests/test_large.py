@@ -349,6 +349,18 @@ def test_accumulated_costs_are_sums_over_all_paths(far, pool):
     np.testing.assert_allclose(kernels.accumulated_log_costs(order, *logs), network.forward, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("columns", [[1, 0], [0, 1]])
+def test_accumulated_costs_of_different_blocks_add_up(columns):
+    """Row 0 has 2^300, kept in another block than the 2^200 of row 1; row 2 adds 2^300 and 2^120 times 2^200."""
+    value = {0: 1.0, 1: 2.0**120}
+    start = np.array([0, 1, 2, 4, 4], dtype=np.uint32)
+    column = np.array([3, 3, *columns], dtype=np.uint32)
+    values = np.array([2.0**300, 2.0**200, *(value[c] for c in columns)])
+    found = kernels.accumulated_costs(np.array([3, 0, 1, 2], dtype=np.int32), start, column, values)
+    expected = np.array([300.0, 200.0, 320.0, 0.0]) * np.log(2.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
 def test_multigrid_preconditions_a_deep_laplacian_independently_of_depth(pool):
     steps = []
     for depth in (200, 1600):
