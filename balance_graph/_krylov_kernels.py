@@ -17,6 +17,16 @@ def advance(x, search, residual, image, length, weight):  # type: ignore[no-unty
 
 
 @compiled
+def curvature(search, image, weight):  # type: ignore[no-untyped-def]
+    """``search . image``, and the size of the terms that it is the rest of: ``weight * search^2``."""
+    total = size = 0.0
+    for i in range(search.size):
+        total += search[i] * image[i]
+        size += weight[i] * search[i] * search[i]
+    return total, size
+
+
+@compiled
 def dots(one, other, vector):  # type: ignore[no-untyped-def]
     """Inner products of a vector with two others."""
     first = second = 0.0

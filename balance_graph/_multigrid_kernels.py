@@ -171,26 +171,68 @@ def ascend(start, middle, column, value, diagonal, right, x, aggregate, correcti
 
 
 @compiled
-def band_width(start, column, place):  # type: ignore[no-untyped-def]
-    """Largest distance of a row and a column in their new places; those without a place (the ground) do not count."""
+def band_width(start, column, place, most):  # type: ignore[no-untyped-def]
+    """Largest distance of a row and a column in their places; those without a place (the ground) do not count.
+
+    Some distance above `most` where there is one.
+    """
     width, n = 0, place.size
     for i in range(n):
         for e in range(start[i], start[i + 1]):
             if column[e] < n:
                 width = max(width, abs(place[i] - place[column[e]]))
+        if width > most:
+            break
     return width
 
 
 @compiled
-def fill_band(  # type: ignore[no-untyped-def]
-    out_start, out_head, out_value, degree, diagonal, place, rows
-):
-    """The lower triangle of the matrix of `symmetric_rows` in band form, ``rows[i - j, j]``, in new places."""
-    n = diagonal.size
-    for i in range(n):
-        rows[0, place[i]] = diagonal[i]
+def fill_band(out_start, out_head, out_value, degree, place, rows):  # type: ignore[no-untyped-def]
+    """The lower triangle of the matrix of `symmetric_rows`, summed over places, in band form: ``rows[i - j, j]``.
+
+    Edge by edge, ``y (s_head - c s_tail)^2``: what happens within a place does not take part, so nothing cancels.
+    """
+    n = place.size
+    for i in range(n + 1):
+        one, two, flow = place[i] if i < n else -1, -1, 0.0
         for e in range(out_start[i], out_start[i + 1]):
             j = out_head[e]
-            if j < n:
-                one, two = place[i], place[j]
-                rows[abs(one - two), min(one, two)] -= degree[i] * out_value[e]
+            there = place[j] if j < n else -1
+            if there != two:  # heads of one place mostly come one after another: their flows are added up first
+                enter_flow(one, two, flow, degree[i], rows)
+                two, flow = there, 0.0
+            flow += out_value[e]
+        enter_flow(one, two, flow, degree[i], rows)
+
+
+@compiled
+def enter_flow(one, two, flow, c, rows):  # type: ignore[no-untyped-def]
+    """Add the terms of ``flow (s_two - c s_one)^2``; -1 is the ground, where s = 0."""
+    if one == two:
+        if one >= 0:
+            rows[0, one] += (1.0 - c) ** 2 * flow
+        return
+    if one >= 0:
+        rows[0, one] += c * c * flow
+    if two >= 0:
+        rows[0, two] += flow
+    if one >= 0 and two >= 0:
+        rows[abs(one - two), min(one, two)] -= c * flow
+
+
+@compiled
+def summed(values, place, size):  # type: ignore[no-untyped-def]
+    """Sums of the values in each place."""
+    result = np.zeros(size)
+    for i in range(values.size):
+        result[place[i]] += values[i]
+    return result
+
+
+@compiled
+def spread(values, diagonal, of_places, place):  # type: ignore[no-untyped-def]
+    """``values / diagonal``, and what is due to each one's place."""
+    result = np.empty(values.size)
+    for i in range(values.size):
+        result[i] = values[i] / diagonal[i] + of_places[place[i]]
+    return result

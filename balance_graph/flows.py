@@ -174,9 +174,12 @@ class Flows:
 
     def imbalance(self) -> Array:
         """``log in - log (c out)`` of each unknown."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            difference: Array = np.log(self.into[:-1]) - np.log(self.degree[:-1] * self.out_of[:-1])
-        return difference
+        difference, largest = kernels.log_ratios_of_near(self.into, self.out_of, self.degree)
+        if not largest < kernels.NEAR:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                difference = np.log(self.into) - np.log(self.degree * self.out_of)
+        imbalance: Array = difference[:-1]
+        return imbalance
 
     def diagonal(self) -> Array:
         """Diagonal of the Hessian of the cost over p^2: ``in + c^2 out``."""

@@ -8,6 +8,9 @@ import numpy as np
 
 from balance_graph._types import Array
 
+# A product that is this share of its terms, or less, is nothing but rounding.
+_ROUNDING = float(np.finfo(float).eps)
+
 Operator = Callable[[Array], Array]
 
 
@@ -44,8 +47,8 @@ def conjugate_gradients(
     while step < max_steps:
         step += 1
         image = product(search)
-        curvature = search @ image
-        if not curvature > 0.0:
+        curvature, within_terms = kernels.curvature(search, image, weight)
+        if not curvature > _ROUNDING * within_terms:
             break
         length = energy / curvature
         size = float(kernels.advance(x, search, residual, image, length, weight))
@@ -56,6 +59,6 @@ def conjugate_gradients(
         # changed by -length * image.
         before, (along, energy) = energy, kernels.dots(image, residual, preconditioned)
         kernels.turn(search, preconditioned, -length * along / before)
-        if not energy > 0.0 or patience(float(np.sqrt(energy / first))):
+        if not energy > 0.0 or patience(float(np.sqrt(energy) / np.sqrt(first))):
             break
     return x, step, size

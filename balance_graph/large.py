@@ -75,7 +75,9 @@ def solve_large(
         flows = Flows.of(network, None if start is None else network.restrict(start), pool)
         # The balance of a held unknown follows from that of all others, with their errors added up.
         goal = 0.1 * tol if network.numbering.held.size else tol
-        run = InexactNewton(flows, HessianSolver(flows, Preconditioner(flows)), goal, max_iterations, constant)
+        run = InexactNewton(
+            flows, HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1])), goal, max_iterations, constant
+        )
         status = run.run(report)
         log_scales = network.expand(flows.log_scales)
         log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)

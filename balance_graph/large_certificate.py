@@ -102,7 +102,7 @@ def _log_bound(network: LiveNetwork, flows: Flows, pool: Executor) -> float | No
     """Logarithm of a lower bound on the cost of the edges that scales move, or None."""
     if np.abs(flows.imbalance()).max() > _FAR:
         flows.sweep(_SWEEPS, np.e)
-    solver = HessianSolver(flows, Preconditioner(flows))
+    solver = HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1]))
     for _ in range(_MAX_STEPS):
         if not np.all(np.isfinite(flows.imbalance())):
             return None
@@ -116,7 +116,7 @@ def _log_bound(network: LiveNetwork, flows: Flows, pool: Executor) -> float | No
             return None if proof.is_loose else proof.log_bound
         longest = max(1.0, 2.0 * float(np.abs(direction).max()))
         flows.move(direction / (longest * flows.exponent))
-        solver = HessianSolver(flows, Preconditioner(flows))
+        solver = HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1]))
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -134,19 +135,22 @@ class LiveNetwork:
         """Logarithm of the cost of the live edges that no scale moves."""
         if self.outward.column.size == self.problem.n_edges:
             return -np.inf
-        problem, at, unknown = self.problem, self.problem.manifold, self.numbering.unknown
-        still = unknown[at.tail] == unknown[at.head]
-        still[self.dead] = False
-        edges = np.flatnonzero(still)
+        problem, edges = self.problem, np.flatnonzero(self._kinds[0] == 1)
         return log_sum(self.exponent * problem.log_weight[edges] + problem.log_coefficient[edges])
+
+    @cached_property
+    def _kinds(self) -> tuple[Array, Mask]:
+        """Whether each edge is moved, still, dead or zero (0 to 3), and whether each node has live edges."""
+        part = self.costs[0]
+        kinds: tuple[Array, Mask] = kernels.kinds_of_edges(
+            *end_nodes(self.problem), self.numbering.unknown, part, self.problem.log_weight
+        )
+        return kinds
 
     @property
     def dead(self) -> Index:
         """The edges of nonzero weight that are dead."""
-        at, part = self.problem.manifold, self.numbering.part
-        if part is None:
-            return np.empty(0, dtype=np.intp)
-        return np.flatnonzero((part[at.tail] != part[at.head]) & self.problem.active)
+        return np.flatnonzero(self._kinds[0] == 2) if self.numbering.part is not None else np.empty(0, dtype=np.intp)
 
     @property
     def gauges(self) -> Index:
@@ -154,15 +158,12 @@ class LiveNetwork:
 
         Their common scales are arbitrary: no weight depends on them.
         """
-        at, part = self.problem.manifold, self.numbering.part
-        loose = (self.numbering.unknown == self.size) & (at.coordinate >= 0)
+        coordinate = self.problem.manifold.coordinate
+        loose = (self.numbering.unknown == self.size) & (coordinate >= 0)
         if not loose.any():
             return np.empty(0, dtype=np.intp)
-        live = self.problem.active if part is None else self.problem.active & (part[at.tail] == part[at.head])
-        touched = np.zeros(at.n_nodes, dtype=bool)
-        touched[at.tail[live]] = touched[at.head[live]] = True
-        nodes = np.flatnonzero(loose & touched)
-        return nodes[np.unique(at.coordinate[nodes], return_index=True)[1]]
+        nodes = np.flatnonzero(loose & self._kinds[1])
+        return nodes[np.unique(coordinate[nodes], return_index=True)[1]]
 
     def expand(self, values: Array) -> Array:
         """Log-scales of all nodes from those of the unknowns."""

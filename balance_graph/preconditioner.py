@@ -16,7 +16,7 @@ _BAND_TRIAL, _BAND_PAYS = 8, 25
 _MULTIGRID_TRIAL, _MULTIGRID_PAYS = 20, 200
 # Multiplications per edge up to which a factorization in a band is cheap, and up to which it is not even worth a trial
 # of the diagonal.
-_NARROW, _VERY_NARROW = 1000.0, 150.0
+_NARROW, _VERY_NARROW = 1000.0, 20.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
 # steps than this.
 _STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 12
@@ -31,9 +31,14 @@ _LEVEL_SWEEPS, _COARSEST_SWEEPS = 2, 30
 class Preconditioner:
     """An approximate inverse of the Hessian of flows: the diagonal, until something better is set up.
 
+    What moves whole levels of unknowns, those as far from the ground as each other, is slow to show in single unknowns:
+    the solution of the network of levels is added to that with the diagonal.
+
     Parameters
     ----------
     flows : Flows
+    level : (size,) integer array
+        Distance of each unknown from the ground.
 
     Attributes
     ----------
@@ -41,24 +46,25 @@ class Preconditioner:
         What is in use, in words.
     """
 
-    def __init__(self, flows: Flows) -> None:
+    def __init__(self, flows: Flows, level: Index) -> None:
         self._flows = flows
-        self._band = Band.as_given(flows.outward)
+        self._band = Band.as_given(flows.outward, _NARROW * flows.n_edges)
+        self._levels = Band.of_levels(flows.outward, level)
         self._better: Operator | None = None
         self._set_up_at = np.inf
-        self.name = "diagonal preconditioner"
+        self.name = f"diagonal preconditioner and {self._levels.size} levels"
 
     def operator(self, diagonal: Array) -> Operator:
         """The approximate inverse, for a Hessian of the given diagonal."""
         if self._better is not None:
             return self._better
         flows = self._flows
-        held = float(flows.into[-1] + flows.out_of[-1])
-        if held > _LOOSE * diagonal.sum() or np.any(flows.degree != 1.0):
+        if self._levels.size == 1 and flows.into[-1] + flows.out_of[-1] > _LOOSE * diagonal.sum():
             return lambda residual: residual / diagonal
-        # Little holds the common scale of all unknowns: it is solved for by itself. All ones times the Hessian is what
-        # the ground exchanges.
-        return lambda residual: residual / diagonal + residual.sum() / held
+        try:
+            return self._levels.added_to_diagonal(flows.outward, flows.degree, diagonal)
+        except ArithmeticError:  # the flows between levels drown in those within
+            return lambda residual: residual / diagonal
 
     @property
     def is_plain(self) -> bool:
@@ -67,7 +73,7 @@ class Preconditioner:
 
     def is_slow(self, reductions: list[float], remaining: float) -> bool:
         """Whether something better would pay, for what plain steps have reached and have yet to reach, as factors."""
-        narrow = self._is_cheap(self._band)
+        narrow = self._band is not None
         trial, pays = (_BAND_TRIAL, _BAND_PAYS) if narrow else (_MULTIGRID_TRIAL, _MULTIGRID_PAYS)
         steps = len(reductions) - 1
         if self._better is not None or steps < trial:
@@ -80,16 +86,16 @@ class Preconditioner:
     def is_due(self, imbalance: float, last_steps: int) -> bool:
         """Whether it is to be set up: not worth a trial of the diagonal, or set up far from here, which shows."""
         if self._better is None:
-            return self._band.operations <= _VERY_NARROW * self._flows.n_edges
+            return self._band is not None and self._band.operations <= _VERY_NARROW * self._flows.n_edges
         return self._set_up_at > max(_FAR, _STALE * imbalance) and last_steps > _STALE_STEPS
 
     def set_up(self, imbalance: float) -> bool:
         """Set up what suits the network, at the present imbalance; whether the flows were moved meanwhile."""
         self._set_up_at, flows = imbalance, self._flows
-        if self.is_plain and not self._is_cheap(self._band):  # the first time: another order may be narrower
-            self._band = Band.by_levels(flows.outward)
-        if self._is_cheap(self._band):
-            self._better = self._band.factorized(flows.outward, flows.degree, flows.diagonal())
+        if self.is_plain and self._band is None:  # the first time: another order may be narrower
+            self._band = Band.reordered(flows.outward, _NARROW * flows.n_edges)
+        if self._band is not None:
+            self._better = self._band.factorized(flows.outward, flows.degree)
             self.name = f"Cholesky factorization in a band of {self._band.width}"
             return False
         multigrid = Multigrid(flows.laplacian())
@@ -101,9 +107,6 @@ class Preconditioner:
         self._better = multigrid
         self.name = f"multigrid over {' > '.join(map(str, multigrid.sizes))} unknowns"
         return unbalanced
-
-    def _is_cheap(self, band: Band) -> bool:
-        return band.operations <= _NARROW * self._flows.n_edges
 
 
 def _balance_aggregates(flows: Flows, aggregates: list[Index]) -> None:

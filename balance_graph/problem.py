@@ -227,7 +227,9 @@ class BalanceProblem:
         for first in range(0, self.n_edges, _BLOCK):
             part = slice(first, first + _BLOCK)
             weight = self.weight[part].astype(np.float64)
-            costs = self.regularizer.linear(weight, np.exp(self.log_coefficient[part]), None)
+            log_coefficient = self.log_coefficient[part]
+            coefficient = np.exp(log_coefficient) if log_coefficient.any() else 1.0
+            costs = self.regularizer.linear(weight, coefficient, None)
             if costs is None or not _in_range(costs[0], weight):
                 return None
             total += float(costs[0].sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from numbers import Real
 from typing import Any
 
@@ -34,7 +35,7 @@ class Regularizer:
         """
         raise NotImplementedError
 
-    def linear(self, weight: Array, coefficient: Array, exponent: Array | None) -> tuple[Array, Array] | None:  # noqa: ARG002
+    def linear(self, weight: Array, coefficient: Array | float, exponent: Array | None) -> tuple[Array, Array] | None:  # noqa: ARG002
         """Cost and slope of every edge outside the log domain, to the last digit; None where that is not known."""
         return None
 
@@ -55,12 +56,10 @@ class _SumOfPowers(Regularizer):
         amplitudes, exponents = (np.concatenate(column) for column in zip(*parts, strict=True))
         return PowerRows(np.tile(edge, len(parts)), amplitudes, exponents)
 
-    def linear(self, weight: Array, coefficient: Array, exponent: Array | None) -> tuple[Array, Array] | None:
+    def linear(self, weight: Array, coefficient: Array | float, exponent: Array | None) -> tuple[Array, Array] | None:
         with np.errstate(over="ignore", under="ignore"):
             powers = [(a * coefficient * np.abs(weight) ** p, p) for a, p in self._powers(exponent)]
-            return sum((cost for cost, _ in powers), start=np.zeros(weight.size)), sum(
-                (p * cost for cost, p in powers), start=np.zeros(weight.size)
-            )
+            return reduce(np.add, (cost for cost, _ in powers)), reduce(np.add, (p * cost for cost, p in powers))
 
     def _powers(self, exponent: Array | None) -> Sequence[tuple[float, float | Array]]:  # noqa: ARG002
         return self.terms

@@ -402,12 +402,81 @@ def test_band_solves_whatever_the_order_of_the_nodes(shuffled, degree, pool):
         W, pinned = sparse.csr_array(W[order][:, order]), pinned[order]
     flows = flows_of(problem_of((W, pinned), degree), pool)
     if shuffled:
-        assert Band.as_given(flows.outward).width > 100
-    band = Band.by_levels(flows.outward) if shuffled else Band.as_given(flows.outward)
+        assert Band.as_given(flows.outward, 1e4 * flows.size) is None
+    band = Band.reordered(flows.outward, 1e9) if shuffled else Band.as_given(flows.outward, 1e9)
     assert band.width <= 12
     right = np.random.default_rng(2).normal(size=flows.size)
-    solve = band.factorized(flows.outward, flows.degree, flows.diagonal())
+    solve = band.factorized(flows.outward, flows.degree)
     np.testing.assert_allclose(flows.laplacian().tosparse() @ solve(right), right, atol=1e-9)
+
+
+def levels_of(problem, pool):
+    network = LiveNetwork.of(problem, pool)
+    level = network.from_ground[:-1]
+    return Flows.of(network, None, pool), Band.of_levels(network.outward, level), level
+
+
+@pytest.mark.parametrize("degree", [1.0, "mixed"])
+@pytest.mark.parametrize("shape", ["layers", "layers with skips", "many layers"])
+def test_levels_solve_for_what_is_equal_on_them(shape, degree, pool):
+    """P (P^T H P)^-1 P^T with the dense Hessian H and the indicators P of the levels."""
+    W, pinned = layered([2] * 300 if shape == "many layers" else [4] * 30, np.random.default_rng(0))
+    if shape == "layers with skips":
+        W = sparse.csr_array(W + 0.5 * (W @ W) + 0.1 * sparse.eye_array(120, k=1))
+    if degree == "mixed":
+        degree = np.random.default_rng(0).choice([0.5, 1.0, 2.0], pinned.size)
+    flows, levels, level = levels_of(problem_of((W, pinned), degree), pool)
+    assert levels.size == level.max()
+    P = np.eye(levels.size)[levels.place]
+    H = flows.laplacian().tosparse().toarray()
+    right = np.random.default_rng(2).normal(size=flows.size)
+    expected = P @ np.linalg.solve(P.T @ H @ P, P.T @ right)
+    solve = levels.factorized(flows.outward, flows.degree)
+    np.testing.assert_allclose(solve(right), expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max())
+    with_rest = levels.added_to_diagonal(flows.outward, flows.degree, flows.diagonal())
+    np.testing.assert_allclose(with_rest(right), solve(right) + right / flows.diagonal(), rtol=1e-13)
+
+
+def test_levels_are_one_where_edges_lead_from_one_end_to_the_other(pool):
+    _, levels, level = levels_of(problem_of(random_digraph(2000, 12_000, np.random.default_rng(0))), pool)
+    assert level.max() > 2
+    assert (levels.size, levels.width) == (1, 0)
+
+
+def test_levels_share_positions_where_their_factorization_would_cost_more_than_a_pass(pool):
+    """A ladder of 2000 rungs with shortcuts over 100: one position a level would take 2000 * 100^2 multiplications."""
+    n, reach = 2000, 100
+    W = sparse.lil_array((n, n))
+    W.setdiag(1.0, k=1)
+    W[np.arange(reach, n - 1), np.arange(n - reach - 1)] = 0.5  # back, so that distances stay those of the ladder
+    pinned = np.zeros(n, dtype=bool)
+    pinned[[0, -1]] = True
+    _, levels, level = levels_of(problem_of((sparse.csr_array(W), pinned)), pool)
+    assert level.max() > 1500
+    assert 1 < levels.size < 200
+    assert levels.operations <= W.nnz
+    np.testing.assert_array_equal(levels.place, (level - 1) // (-(-int(level.max()) // levels.size)))
+
+
+def test_levels_make_the_number_of_steps_independent_of_depth(pool, monkeypatch):
+    steps = []
+    for depth in (20, 400):
+        problem = problem_of(layered([16] * depth, np.random.default_rng(0)))
+        monkeypatch.setattr(SOLVE, "_LARGE", 1)
+        note = bg.solve(problem, bg.NewtonSolver(tol=1e-10)).notes[0]
+        assert "levels" in note
+        steps.append(int(note.split()[2]))
+    assert steps[1] <= 2 * steps[0]
+
+
+def test_conjugate_gradients_stop_where_a_product_is_nothing_but_rounding():
+    """A matrix with a direction of curvature 1e-30, all of whose entries are 1: steps along it would be noise."""
+    matrix = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    solution, steps, _ = conjugate_gradients(
+        lambda x: matrix @ x, np.ones(2), lambda x: x, weight=np.ones(2), tol=1e-12, max_steps=50
+    )
+    assert steps == 1
+    np.testing.assert_array_equal(solution, 0.0)
 
 
 def test_conjugate_gradients_solve_a_symmetric_system():

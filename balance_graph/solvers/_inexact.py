@@ -36,6 +36,7 @@ class InexactNewton:
     log_constant: float = -np.inf
     history: History = field(default_factory=History)
     iterations: int = 0
+    _imbalance: Array = field(default_factory=lambda: np.empty(0), init=False)
 
     def run(self, report: Report) -> Status:
         """Move the flows to balance; whatever the status, they are left at a valid point."""
@@ -48,9 +49,8 @@ class InexactNewton:
             return Status.STALLED
 
     def _iterate(self, report: Report) -> Status:
+        largest = self._measure()
         while True:
-            imbalance = self.flows.imbalance()
-            largest = float(np.abs(imbalance).max(initial=0.0))
             if not np.isfinite(largest):
                 return Status.STALLED
             self.history.add(np.logaddexp(self.flows.log_cost, self.log_constant), float(np.tanh(0.5 * largest)))
@@ -61,12 +61,17 @@ class InexactNewton:
                 return Status.LIMIT
             if self.iterations == _MOST_ITERATIONS:
                 return Status.STALLED
-            direction = self._direction(imbalance, largest)
-            if direction is not None and not self._step(direction, largest):
-                return Status.STALLED
+            direction = self._direction(largest)
+            largest = self._measure() if direction is None else self._step(direction, largest)
             self.iterations += 1
 
-    def _direction(self, imbalance: Array, largest: float) -> Array | None:
+    def _measure(self) -> float:
+        """The largest imbalance at the present point, all of them kept; inf where some are not finite."""
+        self._imbalance = self.flows.imbalance()
+        largest = float(np.abs(self._imbalance).max(initial=0.0))
+        return largest if np.isfinite(largest) else np.inf
+
+    def _direction(self, largest: float) -> Array | None:
         """Newton's direction to the accuracy that this iteration can use; None if the flows were moved instead.
 
         The Jacobian of the log equations, its rows multiplied by the mean of in- and out-cost, differs from the
@@ -75,37 +80,37 @@ class InexactNewton:
         """
         # Newton squares the imbalance: solving to less than that, or than the tolerance, is wasted.
         direction = self.hessian.solve(
-            -self.hessian.weight * imbalance,
+            -self.hessian.weight * self._imbalance,
             goal=max(min(_SHARE, largest) * largest, 0.5 * self.tol),
             last_goal=0.5 * self.tol,
             imbalance=largest,
         )
         return None if direction is None else direction / self.flows.exponent
 
-    def _step(self, direction: Array, largest: float) -> bool:
-        """Move along the direction, halved until it makes progress; local sweeps in the end. False if stuck."""
+    def _step(self, direction: Array, largest: float) -> float:
+        """Move along the direction, halved until it makes progress; local sweeps in the end.
+
+        The largest imbalance there; inf if stuck.
+        """
         log_cost = self.flows.log_cost
         length = self.flows.longest(direction)
         shortest = length * _SHORTEST
         while length >= shortest:
             self.flows.move(length * direction)
-            if self._progress(log_cost, largest, length):
-                return True
+            now = self._measure()
+            if self._is_progress(now, log_cost, largest, length):
+                return now
             self.flows.move(-length * direction)
             length *= 0.5
         self.flows.sweep(_SWEEPS, _NEAR)
-        return self._largest() < 0.999 * largest
+        now = self._measure()
+        return now if now < 0.999 * largest else np.inf
 
-    def _progress(self, log_cost: float, largest: float, length: float) -> bool:
+    def _is_progress(self, now: float, log_cost: float, largest: float, length: float) -> bool:
         """Whether the largest imbalance has fallen; or, far from balance, where that says little, the cost."""
-        now = self._largest()
         return now <= (1.0 - _SUFFICIENT * length) * largest or (
             largest > _FLAT and now < np.inf and self.flows.log_cost < log_cost
         )
-
-    def _largest(self) -> float:
-        largest = float(np.abs(self.flows.imbalance()).max(initial=0.0))
-        return largest if np.isfinite(largest) else np.inf
 
     @property
     def notes(self) -> tuple[str, ...]:
