@@ -194,30 +194,30 @@ def fill_band(out_start, out_head, out_value, degree, place, rows):  # type: ign
     """
     n = place.size
     for i in range(n + 1):
-        one, two, flow = place[i] if i < n else -1, -1, 0.0
+        c, one = degree[i], place[i] if i < n else -1
+        two, flow, own = -1, 0.0, 0.0
         for e in range(out_start[i], out_start[i + 1]):
             j = out_head[e]
             there = place[j] if j < n else -1
             if there != two:  # heads of one place mostly come one after another: their flows are added up first
-                enter_flow(one, two, flow, degree[i], rows)
+                own += enter_flow(one, two, flow, c, rows)
                 two, flow = there, 0.0
             flow += out_value[e]
-        enter_flow(one, two, flow, degree[i], rows)
+        own += enter_flow(one, two, flow, c, rows)
+        if one >= 0:
+            rows[0, one] += own
 
 
 @compiled
 def enter_flow(one, two, flow, c, rows):  # type: ignore[no-untyped-def]
-    """Add the terms of ``flow (s_two - c s_one)^2``; -1 is the ground, where s = 0."""
+    """Add the terms of ``flow (s_two - c s_one)^2``, all but the square of s_one, which is returned; -1 is the ground."""
     if one == two:
-        if one >= 0:
-            rows[0, one] += (1.0 - c) ** 2 * flow
-        return
-    if one >= 0:
-        rows[0, one] += c * c * flow
+        return (1.0 - c) ** 2 * flow
     if two >= 0:
         rows[0, two] += flow
-    if one >= 0 and two >= 0:
-        rows[abs(one - two), min(one, two)] -= c * flow
+        if one >= 0:
+            rows[abs(one - two), min(one, two)] -= c * flow
+    return c * c * flow
 
 
 @compiled

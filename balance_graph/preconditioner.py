@@ -14,8 +14,8 @@ from balance_graph.multigrid import Multigrid
 # the number from which those cost less.
 _BAND_TRIAL, _BAND_PAYS = 8, 25
 _MULTIGRID_TRIAL, _MULTIGRID_PAYS = 20, 200
-# Multiplications per edge up to which a factorization in a band is cheap, and up to which it is not even worth a trial
-# of the diagonal.
+# Multiplications per edge up to which a factorization in a band is cheap, and up to which a new one for each direction
+# costs less than the steps it saves.
 _NARROW, _VERY_NARROW = 1000.0, 20.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
 # steps than this.
@@ -84,9 +84,11 @@ class Preconditioner:
         return bool(np.log(remaining) / rate > pays)
 
     def is_due(self, imbalance: float, last_steps: int) -> bool:
-        """Whether it is to be set up: not worth a trial of the diagonal, or set up far from here, which shows."""
-        if self._better is None:
-            return self._band is not None and self._band.operations <= _VERY_NARROW * self._flows.n_edges
+        """Whether it is to be set up: cheaper than a few steps without, or set up far from here, which shows."""
+        if self._band is not None and self._band.operations <= _VERY_NARROW * self._flows.n_edges:
+            return True
+        if self.is_plain:
+            return False
         return self._set_up_at > max(_FAR, _STALE * imbalance) and last_steps > _STALE_STEPS
 
     def set_up(self, imbalance: float) -> bool:
