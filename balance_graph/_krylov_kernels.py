@@ -37,7 +37,7 @@ def dots(one, other, vector):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def turn(search, preconditioned, share):  # type: ignore[no-untyped-def]
-    """``search = preconditioned + share * search``, in place."""
-    for i in range(search.size):
-        search[i] = preconditioned[i] + share * search[i]
+def turn(vector, new, share):  # type: ignore[no-untyped-def]
+    """``vector = new + share * vector``, in place."""
+    for i in range(vector.size):
+        vector[i] = new[i] + share * vector[i]

@@ -131,14 +131,17 @@ def left_first(row, begin, end, column, value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(start, middle, column, value, diagonal, right, x, aggregate, coarse):  # type: ignore[no-untyped-def]
-    """Gauss-Seidel from x = 0, first to last; the residual, summed over aggregates, into `coarse`."""
-    n = diagonal.size
+def descend(start, middle, column, value, inverse, right, x, aggregate, coarse):  # type: ignore[no-untyped-def]
+    """Gauss-Seidel from x = 0, first to last; the residual, summed over aggregates, into `coarse`.
+
+    `inverse` is that of the diagonal.
+    """
+    n = inverse.size
     for i in range(n):
         total = right[i]
         for e in range(start[i], middle[i]):
             total -= value[e] * x[column[e]]
-        x[i] = total / diagonal[i]
+        x[i] = total * inverse[i]
     coarse[:] = 0.0
     for i in range(n):  # what is left is the upper triangle times x
         total = 0.0
@@ -148,9 +151,9 @@ def descend(start, middle, column, value, diagonal, right, x, aggregate, coarse)
 
 
 @compiled
-def ascend(start, middle, column, value, diagonal, right, x, aggregate, correction):  # type: ignore[no-untyped-def]
+def ascend(start, middle, column, value, inverse, right, x, aggregate, correction):  # type: ignore[no-untyped-def]
     """Add a correction by aggregates to x, in place; Gauss-Seidel, last to first; the product with the result."""
-    n = diagonal.size
+    n = inverse.size
     product = np.empty(n)
     for i in range(n):
         x[i] += correction[aggregate[i]]
@@ -160,7 +163,7 @@ def ascend(start, middle, column, value, diagonal, right, x, aggregate, correcti
             lower += value[e] * x[column[e]]
         for e in range(middle[i], start[i + 1]):
             upper += value[e] * x[column[e]]
-        x[i] = (right[i] - lower - upper) / diagonal[i]
+        x[i] = (right[i] - lower - upper) * inverse[i]
         product[i] = right[i] - lower
     for i in range(n):  # the lower triangle has changed since
         total = product[i]
@@ -210,7 +213,7 @@ def fill_band(out_start, out_head, out_value, degree, place, rows):  # type: ign
 
 @compiled
 def enter_flow(one, two, flow, c, rows):  # type: ignore[no-untyped-def]
-    """Add the terms of ``flow (s_two - c s_one)^2``, all but the square of s_one, which is returned; -1 is the ground."""
+    """Add the terms of ``flow (s_two - c s_one)^2``, without that of s_one^2, which is returned; -1 is the ground."""
     if one == two:
         return (1.0 - c) ** 2 * flow
     if two >= 0:

@@ -82,7 +82,7 @@ class HessianSolver:
         solution, self._last_steps, left = conjugate_gradients(
             lambda step: self._flows.product(diagonal, step),
             right,
-            (lambda residual: residual / diagonal) if better is None else better.operator(diagonal),
+            (lambda residual: (residual / diagonal, None)) if better is None else better.here(diagonal),
             weight=weight,
             tol=goal,
             max_steps=_MOST_STEPS,

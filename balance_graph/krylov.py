@@ -12,12 +12,14 @@ from balance_graph._types import Array
 _ROUNDING = float(np.finfo(float).eps)
 
 Operator = Callable[[Array], Array]
+# An approximate solution, and the product with it where that is known from the way there.
+Precondition = Callable[[Array], tuple[Array, Array | None]]
 
 
 def conjugate_gradients(
     product: Operator,
     right: Array,
-    precondition: Operator,
+    precondition: Precondition,
     *,
     weight: Array,
     tol: float,
@@ -41,12 +43,17 @@ def conjugate_gradients(
     from balance_graph import _krylov_kernels as kernels  # compiled: slow to load
 
     x, residual = np.zeros_like(right), right.copy()
-    search = precondition(residual).copy()  # it is changed in place
-    first = energy = residual @ search
+    search, image, share = np.zeros_like(right), np.zeros_like(right), 0.0
+    new, image_of_new = precondition(residual)
+    first = energy = residual @ new
     step, size = 0, float(np.abs(residual / weight).max(initial=0.0))
     while step < max_steps:
         step += 1
-        image = product(search)
+        kernels.turn(search, new, share)
+        if image_of_new is None:
+            image = product(search)
+        else:
+            kernels.turn(image, image_of_new, share)
         curvature, within_terms = kernels.curvature(search, image, weight)
         if not curvature > _ROUNDING * within_terms:
             break
@@ -54,11 +61,11 @@ def conjugate_gradients(
         size = float(kernels.advance(x, search, residual, image, length, weight))
         if size <= tol:
             break
-        preconditioned = precondition(residual)
+        new, image_of_new = precondition(residual)
         # Polak and Ribiere's form: what the preconditioner changes from step to step is taken out. The residual has
         # changed by -length * image.
-        before, (along, energy) = energy, kernels.dots(image, residual, preconditioned)
-        kernels.turn(search, preconditioned, -length * along / before)
+        before, (along, energy) = energy, kernels.dots(image, residual, new)
+        share = -length * along / before
         if not energy > 0.0 or patience(float(np.sqrt(energy) / np.sqrt(first))):
             break
     return x, step, size

@@ -50,8 +50,13 @@ class Laplacian(NamedTuple):
 
 class _Level(NamedTuple):
     matrix: Laplacian
+    inverse: Array  # of the diagonal: a division for each unknown would be half the time of a sweep
     aggregate: Index
     n_aggregates: int
+
+    @classmethod
+    def of(cls, matrix: Laplacian, aggregate: Index, n_aggregates: int) -> _Level:
+        return cls(matrix, 1.0 / matrix.diagonal, aggregate, n_aggregates)
 
 
 class Multigrid:
@@ -74,7 +79,7 @@ class Multigrid:
             coarse, aggregate = _coarser(matrix)
             if coarse.size > _STALL * matrix.size:
                 break
-            self._levels.append(_Level(matrix, aggregate, coarse.size))
+            self._levels.append(_Level.of(matrix, aggregate, coarse.size))
             matrix = coarse
         self.sizes = [*(level.matrix.size for level in self._levels), matrix.size]
         self._coarsest = _coarsest(matrix)
@@ -84,16 +89,25 @@ class Multigrid:
         """Aggregate of each unknown, level by level."""
         return [level.aggregate for level in self._levels]
 
-    def __call__(self, right: Array) -> Array:
-        """An approximate solution of ``H x = right`` (not exactly linear in `right`: use a flexible Krylov method)."""
-        return self._cycle(0, right)[0] if self._levels else self._coarsest(right)
+    def update(self, matrix: Laplacian) -> None:
+        """Solve with another matrix of the same pattern, that differs little: the coarse matrices stay."""
+        if self._levels:
+            self._levels[0] = _Level.of(matrix, self._levels[0].aggregate, self._levels[0].n_aggregates)
+
+    def __call__(self, right: Array) -> tuple[Array, Array | None]:
+        """An approximate solution of ``H x = right``, and the product with it where that falls off.
+
+        It is not exactly linear in `right`: use a flexible Krylov method.
+        """
+        return self._cycle(0, right) if self._levels else (self._coarsest(right), None)
 
     def _cycle(self, depth: int, right: Array) -> tuple[Array, Array]:
         """An approximate solution, and the product with it."""
-        matrix, aggregate, n_aggregates = self._levels[depth]
+        (start, middle, column, value, _), inverse, aggregate, n_aggregates = self._levels[depth]
+        rows = start, middle, column, value, inverse
         x, coarse = np.empty_like(right), np.empty(n_aggregates)
-        kernels.descend(*matrix, right, x, aggregate, coarse)
-        product = kernels.ascend(*matrix, right, x, aggregate, self._coarse_solution(depth + 1, coarse))
+        kernels.descend(*rows, right, x, aggregate, coarse)
+        product = kernels.ascend(*rows, right, x, aggregate, self._coarse_solution(depth + 1, coarse))
         return x, product
 
     def _coarse_solution(self, depth: int, right: Array) -> Array:

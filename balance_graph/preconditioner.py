@@ -7,19 +7,20 @@ import numpy as np
 from balance_graph._types import Array, Index
 from balance_graph.banded import Band
 from balance_graph.flows import Flows
-from balance_graph.krylov import Operator
+from balance_graph.krylov import Precondition
+from balance_graph.laplacian import Solve
 from balance_graph.multigrid import Multigrid
 
 # Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
 # the number from which those cost less.
 _BAND_TRIAL, _BAND_PAYS = 8, 25
-_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 20, 200
+_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 12, 200
 # Multiplications per edge up to which a factorization in a band is cheap, and up to which a new one for each direction
 # costs less than the steps it saves.
 _NARROW, _VERY_NARROW = 1000.0, 20.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
 # steps than this.
-_STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 12
+_STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 7
 # Multigrid set up at a larger imbalance is preceded by local sweeps of aggregates.
 _UNBALANCED = 0.3
 # Share of all flows that the ground exchanges, below which it hardly holds the common scale of all unknowns.
@@ -50,14 +51,24 @@ class Preconditioner:
         self._flows = flows
         self._band = Band.as_given(flows.outward, _NARROW * flows.n_edges)
         self._levels = Band.of_levels(flows.outward, level)
-        self._better: Operator | None = None
+        # No order is much narrower than its levels are.
+        per_level = flows.size / float(level.max())
+        self._may_be_narrow = flows.size * per_level**2 <= _NARROW * flows.n_edges
+        self._better: Solve | Multigrid | None = None
         self._set_up_at = np.inf
-        self.name = f"diagonal preconditioner and {self._levels.size} levels"
+        self.name = "diagonal preconditioner"
+        if self._levels.size > 1:
+            self.name += f" and {self._levels.size} levels"
 
-    def operator(self, diagonal: Array) -> Operator:
-        """The approximate inverse, for a Hessian of the given diagonal."""
-        if self._better is not None:
+    def here(self, diagonal: Array) -> Precondition:
+        """The approximate inverse at the present flows, whose Hessian has the given diagonal."""
+        if isinstance(self._better, Multigrid):
+            self._better.update(self._flows.laplacian())
             return self._better
+        solve = self._better if self._better is not None else self._plain(diagonal)
+        return lambda residual: (solve(residual), None)
+
+    def _plain(self, diagonal: Array) -> Solve:
         flows = self._flows
         if self._levels.size == 1 and flows.into[-1] + flows.out_of[-1] > _LOOSE * diagonal.sum():
             return lambda residual: residual / diagonal
@@ -94,7 +105,7 @@ class Preconditioner:
     def set_up(self, imbalance: float) -> bool:
         """Set up what suits the network, at the present imbalance; whether the flows were moved meanwhile."""
         self._set_up_at, flows = imbalance, self._flows
-        if self.is_plain and self._band is None:  # the first time: another order may be narrower
+        if self.is_plain and self._band is None and self._may_be_narrow:
             self._band = Band.reordered(flows.outward, _NARROW * flows.n_edges)
         if self._band is not None:
             self._better = self._band.factorized(flows.outward, flows.degree)

@@ -385,12 +385,16 @@ def test_multigrid_preconditions_a_deep_laplacian_independently_of_depth(pool):
     assert steps[1] <= 2 * steps[0]
 
 
-def test_multigrid_keeps_count_of_the_product_with_what_it_returns(pool):
+@pytest.mark.parametrize("updated", [False, True])
+def test_multigrid_keeps_count_of_the_product_with_what_it_returns(updated, pool):
     flows = flows_of(problem_of(layered([6] * 300, np.random.default_rng(0))), pool)
-    matrix = flows.laplacian()
+    multigrid = Multigrid(flows.laplacian())
+    if updated:
+        flows.sweep(1, 1.0)
+        multigrid.update(flows.laplacian())
     right = np.random.default_rng(1).normal(size=flows.size)
-    x, product = Multigrid(matrix)._cycle(0, right)
-    np.testing.assert_allclose(product, matrix.tosparse() @ x, rtol=1e-10, atol=1e-10 * np.abs(right).max())
+    x, product = multigrid(right)
+    np.testing.assert_allclose(product, flows.laplacian().tosparse() @ x, rtol=1e-10, atol=1e-10 * np.abs(right).max())
 
 
 @pytest.mark.parametrize("degree", [1.0, 2.0])
@@ -408,6 +412,10 @@ def test_band_solves_whatever_the_order_of_the_nodes(shuffled, degree, pool):
     right = np.random.default_rng(2).normal(size=flows.size)
     solve = band.factorized(flows.outward, flows.degree)
     np.testing.assert_allclose(flows.laplacian().tosparse() @ solve(right), right, atol=1e-9)
+
+
+def unpreconditioned(residual):
+    return residual, None
 
 
 def levels_of(problem, pool):
@@ -473,7 +481,7 @@ def test_conjugate_gradients_stop_where_a_product_is_nothing_but_rounding():
     """A matrix with a direction of curvature 1e-30, all of whose entries are 1: steps along it would be noise."""
     matrix = np.array([[1.0, -1.0], [-1.0, 1.0]])
     solution, steps, _ = conjugate_gradients(
-        lambda x: matrix @ x, np.ones(2), lambda x: x, weight=np.ones(2), tol=1e-12, max_steps=50
+        lambda x: matrix @ x, np.ones(2), unpreconditioned, weight=np.ones(2), tol=1e-12, max_steps=50
     )
     assert steps == 1
     np.testing.assert_array_equal(solution, 0.0)
@@ -484,11 +492,11 @@ def test_conjugate_gradients_solve_a_symmetric_system():
     root = np.eye(30) + 0.05 * rng.normal(size=(30, 30))
     matrix, right = root @ root.T, rng.normal(size=30)
     settings = {"weight": np.ones(30), "tol": 1e-11, "max_steps": 60}
-    solution, steps, residual = conjugate_gradients(lambda x: matrix @ x, right, lambda x: x, **settings)
+    solution, steps, residual = conjugate_gradients(lambda x: matrix @ x, right, unpreconditioned, **settings)
     np.testing.assert_allclose(solution, np.linalg.solve(matrix, right), atol=1e-8)
     assert residual <= 1e-11
     assert steps <= 40
-    solution, _, _ = conjugate_gradients(lambda x: matrix @ x, np.zeros(30), lambda x: x, **settings)
+    solution, _, _ = conjugate_gradients(lambda x: matrix @ x, np.zeros(30), unpreconditioned, **settings)
     np.testing.assert_array_equal(solution, 0.0)
 
 
