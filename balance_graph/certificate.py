@@ -35,7 +35,7 @@ _MAX_STEPS = 100
 # Largest system whose inverse is formed to bound a correction where H is not a Stieltjes matrix.
 _MAX_DENSE = 1500
 # From here on, passes over edge lists beat factorizations, and the time it takes to load compiled loops.
-_LARGE = 10_000
+_LARGE = 4_000
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # cvxpy answers in well under a second up to here, and is the reference; above, Newton alone is as exact and faster.
 _AUTO_CVXPY_EDGES = 2000
 # From here on, passes over edge lists beat factorizations, and the time it takes to load compiled loops.
-_LARGE = 10_000
+_LARGE = 4_000
 
 
 @runtime_checkable

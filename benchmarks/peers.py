@@ -144,7 +144,7 @@ def layer_loop(network: Network) -> Answer:
 
 NEWTON, CLARABEL = "Newton", ("CvxpySolver, CLARABEL", "plain cvxpy, CLARABEL")
 PEERS: dict[str, Callable[[Network], Answer]] = {
-    NEWTON: _library(bg.NewtonSolver()),
+    NEWTON: _library(bg.NewtonSolver(tol=1e-10)),
     "local, cyclic": _library(bg.StochasticSolver(order="cyclic", max_sweeps=_MOST_SWEEPS)),
     CLARABEL[0]: _library(bg.CvxpySolver(backend="CLARABEL", polish=False)),
     CLARABEL[1]: plain_cvxpy,

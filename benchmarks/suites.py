@@ -362,7 +362,7 @@ SUITES = {
                 ),
                 Hypothesis(
                     "From 10^4 edges on, nothing else reaches a relative imbalance of 1e-6 sooner than Newton reaches "
-                    "1e-12.",
+                    "1e-10.",
                     _nobody_sooner,
                 ),
             ),

@@ -19,6 +19,8 @@ _SWEEPS, _NEAR = 10, np.e
 _MOST_ITERATIONS = 40
 # Far from balance, this share of the imbalance may be left: more digits would not bring Newton closer.
 _SHARE = 0.2
+# Near balance, exact directions leave about this times the square of the imbalance.
+_SQUARED = 0.3
 _SUFFICIENT = 1e-4
 _SHORTEST = 1.0 / 64.0
 # Below this imbalance, the cost is too flat to tell progress by.
@@ -78,10 +80,10 @@ class InexactNewton:
         symmetric Hessian of the cost by terms of the size of the imbalance. So Newton's quadratic convergence is kept
         if the Hessian takes its place, and conjugate gradients need no more than two passes over the edges a step.
         """
-        # Newton squares the imbalance: solving to less than that, or than the tolerance, is wasted.
+        # Newton all but squares the imbalance: solving to much less than that, or than the tolerance, is wasted.
         direction = self.hessian.solve(
             -self.hessian.weight * self._imbalance,
-            goal=max(min(_SHARE, largest) * largest, 0.5 * self.tol),
+            goal=max(min(_SHARE, _SQUARED * largest) * largest, 0.5 * self.tol),
             last_goal=0.5 * self.tol,
             imbalance=largest,
         )

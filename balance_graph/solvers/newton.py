@@ -34,7 +34,7 @@ class NewtonSolver:
     so the method does. Equations of weakly attached clusters are written in a basis of their own
     (`balance_graph.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
-    From 10 000 edges on, `solve` takes networks with one exponent by inexact Newton, in passes over their edges: a
+    From 4 000 edges on, `solve` takes networks with one exponent by inexact Newton, in passes over their edges: a
     start that does not depend on the scales given, local sweeps, and directions by conjugate gradients on the Hessian
     of the cost, preconditioned by its diagonal, a Cholesky factorization in a band, or aggregation multigrid, whichever
     pays. If it stalls, the method with factorizations takes over. What was chosen stands in ``summary()``.
