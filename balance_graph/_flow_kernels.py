@@ -304,11 +304,39 @@ def gather(start, column, value, x, result):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def hessian_product(diagonal, degree, from_tails, from_heads, step):  # type: ignore[no-untyped-def]
-    """``diagonal * step - from_tails - degree * from_heads``."""
+def gather_and_scatter(  # type: ignore[no-untyped-def]
+    start, column, value, at_columns, at_rows, gathered, scattered, first, last
+):
+    """Over the rows first .. last: `gather`; and ``scattered[j] = sum of value * at_rows`` over the edges to j."""
+    two = np.uint32(2)
+    scattered[:] = 0.0
+    for i in range(first, last):
+        begin, end = start[i], start[i + 1]
+        own, total = at_rows[i], 0.0
+        if end - begin >= 32:
+            other = 0.0
+            rest = end - (end - begin) % two
+            for e in range(begin, rest, two):
+                j, amount, k, more = column[e], value[e], column[e + 1], value[e + 1]
+                total += amount * at_columns[j]
+                other += more * at_columns[k]
+                scattered[j] += amount * own
+                scattered[k] += more * own
+            total += other
+            begin = rest
+        for e in range(begin, end):
+            j, amount = column[e], value[e]
+            total += amount * at_columns[j]
+            scattered[j] += amount * own
+        gathered[i] = total
+
+
+@compiled
+def hessian_product(diagonal, degree, from_tails, more_from_tails, from_heads, step):  # type: ignore[no-untyped-def]
+    """``diagonal * step - from_tails - more_from_tails - degree * from_heads``."""
     result = np.empty(step.size)
     for i in range(step.size):
-        result[i] = diagonal[i] * step[i] - from_tails[i] - degree[i] * from_heads[i]
+        result[i] = diagonal[i] * step[i] - (from_tails[i] + more_from_tails[i]) - degree[i] * from_heads[i]
     return result
 
 
@@ -346,7 +374,7 @@ def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, deg
 
     Returns the largest ratio of in-cost to c times out-cost, or the reverse, that was met.
     """
-    worst = 1.0
+    most = least = 1.0
     for i in range(degree.size - 1):
         into = out_of = 0.0
         for e in range(in_start[i], in_start[i + 1]):
@@ -355,15 +383,15 @@ def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, deg
             out_of += out_value[e] * up[out_head[e]]
         c = degree[i]
         ratio = c * out_of / into
-        met = ratio * (up[i] ** -(1.0 + c) if c != 1.0 else down[i] / up[i])
-        worst = max(worst, met, 1.0 / met)
-        if c == 1.0:
-            up[i] = math.sqrt(ratio)
-            down[i] = 1.0 / up[i]
+        if c == 1.0:  # the two roots side by side: neither waits for the other
+            met = ratio * (down[i] * down[i])
+            up[i], down[i] = math.sqrt(ratio), math.sqrt(into / out_of)
         else:
+            met = ratio * up[i] ** -(1.0 + c)
             up[i] = ratio ** (1.0 / (1.0 + c))
             down[i] = up[i] ** -c
-    return worst
+        most, least = max(most, met), min(least, met)
+    return max(most, 1.0 / least)
 
 
 @compiled

@@ -233,9 +233,9 @@ def summed(values, place, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spread(values, diagonal, of_places, place):  # type: ignore[no-untyped-def]
-    """``values / diagonal``, and what is due to each one's place."""
+def spread(values, factor, of_places, place):  # type: ignore[no-untyped-def]
+    """``values * factor``, and what is due to each one's place."""
     result = np.empty(values.size)
     for i in range(values.size):
-        result[i] = values[i] / diagonal[i] + of_places[place[i]]
+        result[i] = values[i] * factor[i] + of_places[place[i]]
     return result

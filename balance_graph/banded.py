@@ -104,13 +104,13 @@ class Band:
             return solve_places
         return lambda right: solve_places(kernels.summed(right, place, self.size))[place]
 
-    def added_to_diagonal(self, edges: EdgeList, degree: Array, diagonal: Array) -> Solve:
-        """The solution of `factorized`, plus that with the diagonal: it sees to what differs within positions."""
+    def with_diagonal(self, edges: EdgeList, degree: Array, inverse: Array) -> Solve:
+        """The solution of `factorized` plus that with a diagonal, given inverted, for what differs within positions."""
         solve_places, place = self._factorized(edges, degree), self.place
 
         def solve(right: Array) -> Array:
             of_places = solve_places(kernels.summed(right, place, self.size))
-            result: Array = kernels.spread(right, diagonal, of_places, place)
+            result: Array = kernels.spread(right, inverse, of_places, place)
             return result
 
         return solve

@@ -61,15 +61,15 @@ class HessianSolver:
         better = self._preconditioner
         if better is not None and better.is_due(imbalance, self._last_steps) and better.set_up(imbalance):
             return None
-        solution, left = self._iterate(right, goal, last_goal)
+        solution, left = self._iterate(right, goal, last_goal, imbalance)
         if left > goal and better is not None and better.is_plain:
             if better.set_up(imbalance):
                 return None
             rest = right - self._flows.product(self._flows.diagonal(), solution)
-            solution = solution + self._iterate(rest, goal, last_goal)[0]
+            solution = solution + self._iterate(rest, goal, last_goal, imbalance)[0]
         return solution
 
-    def _iterate(self, right: Array, goal: float, last_goal: float) -> tuple[Array, float]:
+    def _iterate(self, right: Array, goal: float, last_goal: float, imbalance: float) -> tuple[Array, float]:
         """A solution and the residual that it leaves."""
         diagonal, weight, better = self._flows.diagonal(), self.weight, self._preconditioner
         first = float(np.abs(right / weight).max(initial=0.0))
@@ -82,7 +82,7 @@ class HessianSolver:
         solution, self._last_steps, left = conjugate_gradients(
             lambda step: self._flows.product(diagonal, step),
             right,
-            (lambda residual: (residual / diagonal, None)) if better is None else better.here(diagonal),
+            (lambda residual: (residual / diagonal, None)) if better is None else better.here(diagonal, imbalance),
             weight=weight,
             tol=goal,
             max_steps=_MOST_STEPS,

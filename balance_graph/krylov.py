@@ -42,11 +42,11 @@ def conjugate_gradients(
     """
     from balance_graph import _krylov_kernels as kernels  # compiled: slow to load
 
-    x, residual = np.zeros_like(right), right.copy()
+    x, residual, scale = np.zeros_like(right), right.copy(), 1.0 / weight
     search, image, share = np.zeros_like(right), np.zeros_like(right), 0.0
     new, image_of_new = precondition(residual)
     first = energy = residual @ new
-    step, size = 0, float(np.abs(residual / weight).max(initial=0.0))
+    step, size = 0, float(np.abs(residual * scale).max(initial=0.0))
     while step < max_steps:
         step += 1
         kernels.turn(search, new, share)
@@ -58,7 +58,7 @@ def conjugate_gradients(
         if not curvature > _ROUNDING * within_terms:
             break
         length = energy / curvature
-        size = float(kernels.advance(x, search, residual, image, length, weight))
+        size = float(kernels.advance(x, search, residual, image, length, scale))
         if size <= tol:
             break
         new, image_of_new = precondition(residual)

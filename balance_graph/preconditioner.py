@@ -21,6 +21,8 @@ _NARROW, _VERY_NARROW = 1000.0, 20.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
 # steps than this.
 _STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 7
+# Flows hardly change any more once their imbalance is below this.
+_SETTLED = 0.03
 # Multigrid set up at a larger imbalance is preceded by local sweeps of aggregates.
 _UNBALANCED = 0.3
 # Share of all flows that the ground exchanges, below which it hardly holds the common scale of all unknowns.
@@ -55,27 +57,30 @@ class Preconditioner:
         per_level = flows.size / float(level.max())
         self._may_be_narrow = flows.size * per_level**2 <= _NARROW * flows.n_edges
         self._better: Solve | Multigrid | None = None
+        self._plain_at = np.inf
         self._set_up_at = np.inf
         self.name = "diagonal preconditioner"
         if self._levels.size > 1:
             self.name += f" and {self._levels.size} levels"
 
-    def here(self, diagonal: Array) -> Precondition:
-        """The approximate inverse at the present flows, whose Hessian has the given diagonal."""
+    def here(self, diagonal: Array, imbalance: float) -> Precondition:
+        """The approximate inverse at the present flows, whose Hessian has the given diagonal, and their imbalance."""
         if isinstance(self._better, Multigrid):
             self._better.update(self._flows.laplacian())
             return self._better
-        solve = self._better if self._better is not None else self._plain(diagonal)
+        if self.is_plain and self._plain_at > _SETTLED:
+            self._plain, self._plain_at = self._set_up_plain(diagonal), imbalance
+        solve = self._better if self._better is not None else self._plain
         return lambda residual: (solve(residual), None)
 
-    def _plain(self, diagonal: Array) -> Solve:
-        flows = self._flows
+    def _set_up_plain(self, diagonal: Array) -> Solve:
+        flows, inverse = self._flows, 1.0 / diagonal
         if self._levels.size == 1 and flows.into[-1] + flows.out_of[-1] > _LOOSE * diagonal.sum():
-            return lambda residual: residual / diagonal
+            return lambda residual: residual * inverse
         try:
-            return self._levels.added_to_diagonal(flows.outward, flows.degree, diagonal)
+            return self._levels.with_diagonal(flows.outward, flows.degree, inverse)
         except ArithmeticError:  # the flows between levels drown in those within
-            return lambda residual: residual / diagonal
+            return lambda residual: residual * inverse
 
     @property
     def is_plain(self) -> bool:

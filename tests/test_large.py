@@ -163,6 +163,14 @@ def test_flows_agree_with_the_balance_equations(matrix, pool, side_by_side, monk
     assert with_constant == pytest.approx(reduction.log_cost(flows.log_scales), abs=1e-10)
 
 
+def test_networks_without_an_order_keep_a_list_for_each_end(pool, monkeypatch):
+    monkeypatch.setattr(flows_module, "_SIDE_BY_SIDE", 1)
+    monkeypatch.setattr(flows_module, "_LOCAL", 100)
+    rng = np.random.default_rng(0)
+    assert not flows_of(problem_of(random_digraph(2000, 12_000, rng)), pool)._is_local
+    assert flows_of(problem_of(layered([20] * 100, rng)), pool)._is_local
+
+
 def test_moves_beyond_the_range_of_floats_change_edges_as_they_should(pool):
     """All nodes move by e^2000, but for a little: factors of nodes overflow, changes of edges do not."""
     W, pinned = random_digraph(200, 2000, np.random.default_rng(0))
@@ -199,9 +207,14 @@ def test_a_sweep_is_that_of_the_local_balancer(degree, pool):
 
 @pytest.mark.parametrize("degree", [1.0, 2.0])
 @pytest.mark.parametrize("p", [1.0, 3.0])
-def test_products_and_matrix_are_those_of_the_hessian(degree, p, pool):
-    problem = problem_of(layered([4, 5, 6, 3], np.random.default_rng(0)), degree, p)
-    flows = flows_of(problem, pool, np.random.default_rng(2).normal(size=11))
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("widths", [[4, 5, 6, 3], [40, 37, 41, 40]])
+def test_products_and_matrix_are_those_of_the_hessian(widths, local, degree, p, pool, monkeypatch):
+    """By a pass over each list, and by one over a single list in two halves; with short rows and long ones."""
+    monkeypatch.setattr(flows_module, "_SIDE_BY_SIDE", 1 if local else 10**9)
+    problem = problem_of(layered(widths, np.random.default_rng(0)), degree, p)
+    flows = flows_of(problem, pool, np.random.default_rng(2).normal(size=sum(widths[1:-1])))
+    assert flows._is_local == local
     reduction = reduce_problem(problem, problem.active)
     log_slopes, _ = reduction.log_slopes(flows.log_scales)
     A = reduction.matrix
@@ -441,7 +454,7 @@ def test_levels_solve_for_what_is_equal_on_them(shape, degree, pool):
     expected = P @ np.linalg.solve(P.T @ H @ P, P.T @ right)
     solve = levels.factorized(flows.outward, flows.degree)
     np.testing.assert_allclose(solve(right), expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max())
-    with_rest = levels.added_to_diagonal(flows.outward, flows.degree, flows.diagonal())
+    with_rest = levels.with_diagonal(flows.outward, flows.degree, 1.0 / flows.diagonal())
     np.testing.assert_allclose(with_rest(right), solve(right) + right / flows.diagonal(), rtol=1e-13)
 
 
