@@ -12,31 +12,62 @@ from balance_graph._compiled import compiled
 
 
 @compiled
-def symmetric_rows(  # type: ignore[no-untyped-def]
-    out_start, out_head, out_value, in_start, in_tail, in_value, degree
-):
-    """Off-diagonal rows of ``-(Y c + (Y c)^T)`` for flows Y between the unknowns; the ground, last, is left out."""
+def symmetric_pattern(out_start, out_head, in_start, in_tail):  # type: ignore[no-untyped-def]
+    """Off-diagonal entries of ``Y c + (Y c)^T`` for flows Y between the unknowns; the ground, last, is left out."""
     n = out_start.size - 2
     start, middle = np.zeros(n + 1, out_start.dtype), np.zeros(n, out_start.dtype)
     column = np.empty(out_start[n] + in_start[n], np.uint32)
-    value = np.empty(column.size, np.float64)
     seen = np.full(n, -1, np.int64)
     end = 0
     for i in range(n):
         begin = end
-        for upper in (False, True):
-            if upper:
-                middle[i] = end
-            for e in range(in_start[i], in_start[i + 1]):
-                j = in_tail[e]
-                if j < n and (j > i) == upper:
-                    end = enter(j, -degree[j] * in_value[e], begin, end, seen, column, value)
-            for e in range(out_start[i], out_start[i + 1]):
-                j = out_head[e]
-                if j < n and (j > i) == upper:
-                    end = enter(j, -degree[i] * out_value[e], begin, end, seen, column, value)
+        for e in range(in_start[i], in_start[i + 1]):
+            end = enter_column(in_tail[e], begin, end, seen, column)
+        for e in range(out_start[i], out_start[i + 1]):
+            end = enter_column(out_head[e], begin, end, seen, column)
+        middle[i] = columns_left_first(i, begin, end, column)
         start[i + 1] = end
-    return start, middle, column[:end], value[:end]
+    return start, middle, column[:end].copy()
+
+
+@compiled
+def enter_column(j, begin, end, seen, column):  # type: ignore[no-untyped-def]
+    """Add a column to the row that began at `begin`, unless it is there or is the ground; the row's new end."""
+    if j >= seen.size or seen[j] >= begin:
+        return end
+    seen[j] = end
+    column[end] = j
+    return end + 1
+
+
+@compiled
+def columns_left_first(row, begin, end, column):  # type: ignore[no-untyped-def]
+    """Bring the columns left of the diagonal before the others, in place; where the others begin."""
+    middle = begin
+    for e in range(begin, end):
+        if column[e] < row:
+            column[e], column[middle] = column[middle], column[e]
+            middle += 1
+    return middle
+
+
+@compiled
+def symmetric_values(  # type: ignore[no-untyped-def]
+    start, column, out_start, out_head, out_value, in_start, in_tail, in_value, degree, value
+):
+    """The entries of ``-(Y c + (Y c)^T)`` in the places of `symmetric_pattern`."""
+    n = start.size - 1
+    place = np.empty(n, np.int64)
+    for i in range(n):
+        for e in range(start[i], start[i + 1]):
+            place[column[e]] = e
+            value[e] = 0.0
+        for e in range(in_start[i], in_start[i + 1]):
+            if in_tail[e] < n:
+                value[place[in_tail[e]]] -= degree[in_tail[e]] * in_value[e]
+        for e in range(out_start[i], out_start[i + 1]):
+            if out_head[e] < n:
+                value[place[out_head[e]]] -= degree[i] * out_value[e]
 
 
 @compiled
@@ -191,7 +222,7 @@ def band_width(start, column, place, most):  # type: ignore[no-untyped-def]
 
 @compiled
 def fill_band(out_start, out_head, out_value, degree, place, rows):  # type: ignore[no-untyped-def]
-    """The lower triangle of the matrix of `symmetric_rows`, summed over places, in band form: ``rows[i - j, j]``.
+    """The lower triangle of the matrix of `symmetric_values`, summed over places, in band form: ``rows[i - j, j]``.
 
     Edge by edge, ``y (s_head - c s_tail)^2``: what happens within a place does not take part, so nothing cancels.
     """

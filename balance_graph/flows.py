@@ -215,9 +215,14 @@ class Flows:
             lambda: kernels.gather_and_scatter(*rows[0], *rows[1:], self._more_from_tails, half, self.size + 1),
         )
 
-    def laplacian(self) -> Laplacian:
-        """The Hessian of the cost over p^2 as a matrix."""
-        start, middle, column, value = _multigrid_kernels.symmetric_rows(*self.outward, *self._in, self.degree)
+    def laplacian(self, earlier: Laplacian | None = None) -> Laplacian:
+        """The Hessian of the cost over p^2 as a matrix; in the place of an earlier one, which has the same pattern."""
+        if earlier is None:
+            start, middle, column = _multigrid_kernels.symmetric_pattern(*self.outward[:2], *self._in[:2])
+            value = np.empty(column.size)
+        else:
+            start, middle, column, value, _ = earlier
+        _multigrid_kernels.symmetric_values(start, column, *self.outward, *self._in, self.degree, value)
         return Laplacian(start, middle, column, value, self.diagonal())
 
 

@@ -9,7 +9,7 @@ from balance_graph.banded import Band
 from balance_graph.flows import Flows
 from balance_graph.krylov import Precondition
 from balance_graph.laplacian import Solve
-from balance_graph.multigrid import Multigrid
+from balance_graph.multigrid import Laplacian, Multigrid
 
 # Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
 # the number from which those cost less.
@@ -57,6 +57,7 @@ class Preconditioner:
         per_level = flows.size / float(level.max())
         self._may_be_narrow = flows.size * per_level**2 <= _NARROW * flows.n_edges
         self._better: Solve | Multigrid | None = None
+        self._laplacian: Laplacian | None = None
         self._plain_at = np.inf
         self._set_up_at = np.inf
         self.name = "diagonal preconditioner"
@@ -66,7 +67,7 @@ class Preconditioner:
     def here(self, diagonal: Array, imbalance: float) -> Precondition:
         """The approximate inverse at the present flows, whose Hessian has the given diagonal, and their imbalance."""
         if isinstance(self._better, Multigrid):
-            self._better.update(self._flows.laplacian())
+            self._better.update(self._laplacian_here())
             return self._better
         if self.is_plain and self._plain_at > _SETTLED:
             self._plain, self._plain_at = self._set_up_plain(diagonal), imbalance
@@ -81,6 +82,10 @@ class Preconditioner:
             return self._levels.with_diagonal(flows.outward, flows.degree, inverse)
         except ArithmeticError:  # the flows between levels drown in those within
             return lambda residual: residual * inverse
+
+    def _laplacian_here(self) -> Laplacian:
+        self._laplacian = self._flows.laplacian(self._laplacian)
+        return self._laplacian
 
     @property
     def is_plain(self) -> bool:
@@ -113,14 +118,15 @@ class Preconditioner:
         if self.is_plain and self._band is None and self._may_be_narrow:
             self._band = Band.reordered(flows.outward, _NARROW * flows.n_edges)
         if self._band is not None:
+            self._better = None  # two factors at a time would be the peak of memory
             self._better = self._band.factorized(flows.outward, flows.degree)
             self.name = f"Cholesky factorization in a band of {self._band.width}"
             return False
-        multigrid = Multigrid(flows.laplacian())
+        multigrid = Multigrid(self._laplacian_here())
         unbalanced = imbalance > _UNBALANCED and bool(np.all(flows.degree == 1.0))
         if unbalanced:
             _balance_aggregates(flows, multigrid.aggregates)
-            multigrid = Multigrid(flows.laplacian())
+            multigrid = Multigrid(self._laplacian_here())
             self._set_up_at = float(np.abs(flows.imbalance()).max(initial=0.0))
         self._better = multigrid
         self.name = f"multigrid over {' > '.join(map(str, multigrid.sizes))} unknowns"
