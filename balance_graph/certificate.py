@@ -34,7 +34,7 @@ _EPS = float(np.finfo(float).eps)
 _MAX_STEPS = 100
 # Largest system whose inverse is formed to bound a correction where H is not a Stieltjes matrix.
 _MAX_DENSE = 1500
-# From here on, passes over edge lists beat factorizations, and the time it takes to load compiled loops.
+# From here on, passes over edge lists beat factorizations, and soon the time it takes to load compiled loops.
 _LARGE = 4_000
 
 

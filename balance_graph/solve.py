@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 # cvxpy answers in well under a second up to here, and is the reference; above, Newton alone is as exact and faster.
 _AUTO_CVXPY_EDGES = 2000
-# From here on, passes over edge lists beat factorizations, and the time it takes to load compiled loops.
+# From here on, passes over edge lists beat factorizations, and soon the time it takes to load compiled loops.
 _LARGE = 4_000
+# Iterations after which factorizations (15 are the rule) are not on their way to an answer soon.
+_PATIENCE = 100
 
 
 @runtime_checkable
@@ -132,42 +134,99 @@ def solve(
     """
     check_on_unattained(on_unattained)
     chosen = as_solver(solver, problem.n_edges)
-    started = time.perf_counter()
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
-    notes: tuple[str, ...] = ()
     with reporter(progress) as report:
-        if isinstance(chosen, NewtonSolver) and problem.n_edges >= _LARGE:
-            from balance_graph.large import solve_large  # compiled loops: slow to load, and needed here only
-
-            large = solve_large(
-                problem,
-                tol=chosen.tol,
-                max_iterations=chosen.max_iterations,
-                start=None if start is None else center,
-                prune=on_unattained == "prune",
-                report=report,
-            )
-            if large is not None and large.is_final:
-                return _solution_of_large(problem, chosen, center, large, started)
-            if large is not None:
-                notes = (*large.outcome.notes, "inexact Newton stalled; exact Newton took over")
-                center = large.outcome.displacement
-        solution = _solve_reduced(problem, chosen, on_unattained, center, report, started)
-        return dataclasses.replace(solution, notes=(*notes, *solution.notes))
+        run = _Run(problem, center, on_unattained, report, time.perf_counter())
+        if not isinstance(chosen, NewtonSolver):
+            return _solve_reduced(run, chosen, center)
+        if problem.n_edges >= _LARGE:
+            return _solve_large_first(run, chosen, is_given=start is not None)
+        return _solve_exactly_first(run, chosen)
 
 
-def _solution_of_large(
-    problem: BalanceProblem, solver: Solver, center: Array, large: LargeOutcome, started: float
-) -> Solution:
-    outcome = large.outcome
+class _Run(NamedTuple):
+    """What stays the same throughout a solve."""
+
+    problem: BalanceProblem
+    center: Array
+    on_unattained: str
+    report: Report
+    started: float
+
+
+def _solve_large_first(run: _Run, chosen: NewtonSolver, *, is_given: bool) -> Solution:
+    """By passes over edge lists; where they stall, by factorizations, first from where the cost is lower."""
+    large = _attempt_large(run, chosen, run.center if is_given else None)
+    if large is None:
+        return _solve_reduced(run, chosen, run.center)
+    if large.is_final:
+        return _solution_of_large(run, chosen, large)
+    starts = [large.outcome.displacement, run.center]
+    if not large.log_cost < run.problem.log_cost(run.center):
+        starts.reverse()
+    patient = dataclasses.replace(chosen, max_iterations=min(chosen.max_iterations, _PATIENCE))
+    tries = []
+    for start in starts:
+        tries.append(_solve_reduced(run, patient, start))
+        if tries[-1].status in (Status.CONVERGED, Status.INTERRUPTED):
+            break
+    best = tries[-1] if tries[-1].converged else min(tries, key=lambda solution: solution.relative_imbalance)
+    return _after(best, (*large.outcome.notes, "inexact Newton stalled; exact Newton took over"))
+
+
+def _solve_exactly_first(run: _Run, chosen: NewtonSolver) -> Solution:
+    """By factorizations; where they make no headway, by passes over edge lists, which start elsewhere."""
+    patient = dataclasses.replace(chosen, max_iterations=min(chosen.max_iterations, _PATIENCE))
+    solution = _solve_reduced(run, patient, run.center)
+    left = chosen.max_iterations - solution.iterations
+    if solution.status not in (Status.LIMIT, Status.STALLED) or left == 0:
+        return solution
+    rest = dataclasses.replace(chosen, max_iterations=left)
+    large, reached = _attempt_large(run, rest, None), solution.log_scales
+    notes = (*solution.notes, "exact Newton made no headway; inexact Newton took over")
+    if large is not None and large.is_final and large.outcome.status is Status.CONVERGED:
+        return _after(_solution_of_large(run, chosen, large), notes, solution)
+    if large is not None and large.log_cost < solution.log_cost:
+        reached, notes = large.outcome.displacement, (*notes, *large.outcome.notes, "exact Newton went on from there")
+    elif solution.status is Status.STALLED:
+        return solution
+    else:
+        notes = solution.notes
+    return _after(_solve_reduced(run, rest, reached), notes, solution)
+
+
+def _attempt_large(run: _Run, chosen: NewtonSolver, start: Array | None) -> LargeOutcome | None:
+    from balance_graph.large import solve_large  # compiled loops: slow to load, and needed here only
+
+    return solve_large(
+        run.problem,
+        tol=chosen.tol,
+        max_iterations=chosen.max_iterations,
+        start=start,
+        prune=run.on_unattained == "prune",
+        report=run.report,
+    )
+
+
+def _after(solution: Solution, notes: tuple[str, ...], earlier: Solution | None = None) -> Solution:
+    """The solution with what came before it."""
+    solution = dataclasses.replace(solution, notes=tuple(dict.fromkeys((*notes, *solution.notes))))
+    if earlier is None:
+        return solution
+    history = earlier.history.followed_by(solution.history)
+    return dataclasses.replace(solution, iterations=earlier.iterations + solution.iterations, history=history)
+
+
+def _solution_of_large(run: _Run, solver: Solver, large: LargeOutcome) -> Solution:
+    problem, outcome = run.problem, large.outcome
     return Solution(
         log_scales=outcome.displacement,
         log_cost=large.log_cost,
-        initial_cost=problem.cost(center),
+        initial_cost=problem.cost(run.center),
         relative_imbalance=large.relative_imbalance,
         status=outcome.status,
         iterations=outcome.iterations,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - run.started,
         history=outcome.history,
         solver=solver.name,
         pruned_edges=_edge_names(problem, large.dead),
@@ -176,11 +235,10 @@ def _solution_of_large(
     )
 
 
-def _solve_reduced(
-    problem: BalanceProblem, chosen: Solver, on_unattained: str, center: Array, report: Report, started: float
-) -> Solution:
+def _solve_reduced(run: _Run, chosen: Solver, center: Array) -> Solution:
+    problem, report = run.problem, run.report
     attainment = find_attainment(problem)
-    if on_unattained == "raise":
+    if run.on_unattained == "raise":
         attainment.raise_if_not_attained()
     pruned = prune(problem, attainment)
     reduction = reduce_problem(pruned, pruned.active, center)
@@ -190,11 +248,11 @@ def _solve_reduced(
     return Solution(
         log_scales=log_scales,
         log_cost=pruned.log_cost(log_scales),
-        initial_cost=problem.cost(center),
+        initial_cost=problem.cost(run.center),
         relative_imbalance=pruned.relative_imbalance(log_scales),
         status=outcome.status,
         iterations=outcome.iterations,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - run.started,
         history=outcome.history,
         solver=chosen.name,
         pruned_edges=_edge_names(problem, np.flatnonzero(problem.active & ~pruned.active)),

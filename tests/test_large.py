@@ -513,13 +513,44 @@ def test_conjugate_gradients_solve_a_symmetric_system():
     np.testing.assert_array_equal(solution, 0.0)
 
 
-def test_exact_method_takes_over_where_the_inexact_one_stalls(inexact, monkeypatch):
+@pytest.mark.parametrize("far", [False, True])
+def test_exact_method_takes_over_where_the_inexact_one_stalls(far, inexact, monkeypatch):
+    """From the better of where it stalled and where it was to start."""
     from balance_graph.solvers import _inexact
 
-    monkeypatch.setattr(_inexact.InexactNewton, "_step", lambda *_: False)
-    solution = bg.solve(problem_of(layered([4, 5, 6, 3], np.random.default_rng(0))), "newton")
+    def stuck(run, direction, largest):
+        if far:
+            run.flows.move(np.full(run.flows.size, 40.0))
+        return np.inf
+
+    monkeypatch.setattr(_inexact.InexactNewton, "_step", stuck)
+    problem = problem_of(layered([4, 5, 6, 3], np.random.default_rng(0)))
+    solution = bg.solve(problem, "newton")
     assert solution.converged
     assert any("took over" in note for note in solution.notes)
+    assert solution.iterations <= 10
+    assert solution.initial_cost == problem.cost(np.zeros(problem.n_nodes))
+
+
+def bent_chain(rng, n=150):
+    """A chain with edges both ways and degrees 1/2, 1 and 2: balanced weights are far from any start."""
+    W = sparse.csr_array(np.diag(rng.normal(size=n - 1), 1) + np.diag(rng.normal(size=n - 1), -1))
+    pinned = np.zeros(n, dtype=bool)
+    pinned[[0, -1]] = True
+    return bg.BalanceProblem.from_sparse(W, pinned=pinned, degree=rng.choice([0.5, 1.0, 2.0], n))
+
+
+@pytest.mark.parametrize("seed", [0, 4, 10])
+def test_inexact_method_takes_over_where_the_exact_one_makes_no_headway(seed):
+    problem = bent_chain(np.random.default_rng(seed))
+    solution = bg.solve(problem, "newton")
+    assert solution.converged
+    assert any("no headway" in note for note in solution.notes)
+    assert solution.relative_imbalance <= 1e-12
+    assert bg.certify(problem, solution.log_scales).relative_gap < 1e-9
+    assert len(solution.history) == solution.iterations + 1
+    stopped = bg.solve(problem, bg.NewtonSolver(max_iterations=30))
+    assert (stopped.status, stopped.iterations) == ("limit reached", 30)
 
 
 def test_iterative_solves_replace_factorizations_that_would_fill_in(monkeypatch):

@@ -36,8 +36,9 @@ class NewtonSolver:
 
     From 4 000 edges on, `solve` takes networks with one exponent by inexact Newton, in passes over their edges: a
     start that does not depend on the scales given, local sweeps, and directions by conjugate gradients on the Hessian
-    of the cost, preconditioned by its diagonal, a Cholesky factorization in a band, or aggregation multigrid, whichever
-    pays. If it stalls, the method with factorizations takes over. What was chosen stands in ``summary()``.
+    of the cost, preconditioned by its diagonal and levels of nodes, a Cholesky factorization in a band, or aggregation
+    multigrid, whichever pays. If it stalls, the method with factorizations takes over; and where that makes no headway
+    in 100 iterations, inexact Newton tries, whatever the size. What was chosen stands in ``summary()``.
 
     Examples
     --------
