@@ -53,6 +53,8 @@ class Flows:
         The edges by tail, with their costs at the present point.
     log_scales : (size,) array
         Of the unknowns, at the present point.
+    longest_move : float
+        Largest change of a log-scale in one move so far: log-scales are rounded at that size.
     into, out_of : (size + 1,) arrays
         In-cost and out-cost of each unknown and the ground, in units of ``exp(log_unit)``.
     """
@@ -61,7 +63,7 @@ class Flows:
         self.outward, self._in, self._pool = outward, inward, pool
         self.size, self.degree, self.exponent = degree.size - 1, degree, exponent
         self._is_linear = bool(np.all(degree == 1.0))
-        self.log_scales, self.log_unit = np.zeros(self.size), 0.0
+        self.log_scales, self.log_unit, self.longest_move = np.zeros(self.size), 0.0, 0.0
         self.into, self.out_of = np.empty(self.size + 1), np.empty(self.size + 1)
         self._from_tails, self._from_heads = np.empty(self.size + 1), np.empty(self.size + 1)
         self._padded, self._more_from_tails = np.zeros(self.size + 1), np.zeros(self.size + 1)
@@ -145,6 +147,7 @@ class Flows:
                 lambda: kernels.advance_far(*self.outward, down, up, self.out_of),
             )
         self.log_scales = self.log_scales + step
+        self.longest_move = max(self.longest_move, float(np.abs(step).max(initial=0.0)))
 
     def _advance(self, up: Array, down: Array) -> None:
         self._both(

@@ -35,7 +35,7 @@ class LargeOutcome:
     log_cost, relative_imbalance : float
         Of the live network.
     tol, rounding : float
-        Relative imbalance that was asked for, and that rounding of the log-scales can make.
+        Relative imbalance that was asked for, and that rounding of the log-scales, there and on the way, can make.
     """
 
     outcome: Outcome
@@ -81,8 +81,8 @@ def solve_large(
         status = run.run(report)
         log_scales = network.expand(flows.log_scales)
         log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)
-    largest = float(np.abs(log_scales).max(initial=0.0)) * network.exponent * float(network.degree.max())
-    rounding = 1e-14 + 4.0 * float(np.finfo(float).eps) * largest
+    furthest = max(float(np.abs(log_scales).max(initial=0.0)), flows.longest_move)
+    rounding = 1e-14 + 4.0 * float(np.finfo(float).eps) * furthest * network.exponent * float(network.degree.max())
     outcome = Outcome(log_scales, status, run.iterations, run.history, run.notes)
     return LargeOutcome(
         outcome, dead, network.gauges, float(np.logaddexp(log_cost, constant)), imbalance, tol, rounding

@@ -171,6 +171,25 @@ def test_networks_without_an_order_keep_a_list_for_each_end(pool, monkeypatch):
     assert flows_of(problem_of(layered([20] * 100, rng)), pool)._is_local
 
 
+def test_long_moves_there_and_back_are_not_mistaken_for_flows_that_drown(inexact, monkeypatch):
+    """Log-scales are rounded at the size of the longest move, though they end up small."""
+    from balance_graph.solvers._inexact import InexactNewton
+
+    run = InexactNewton.run
+
+    def by_a_detour(newton, report):
+        status = run(newton, report)
+        slope = 0.7 * np.minimum(np.arange(1, 59_999), np.arange(59_998, 0, -1))
+        newton.flows.move(slope)
+        newton.flows.move(-slope)
+        return status
+
+    monkeypatch.setattr(InexactNewton, "run", by_a_detour)
+    solution = bg.solve(problem_of(layered([1] * 60_000, np.random.default_rng(0))), bg.NewtonSolver(tol=1e-13))
+    assert solution.converged
+    assert not any("took over" in note for note in solution.notes)
+
+
 def test_moves_beyond_the_range_of_floats_change_edges_as_they_should(pool):
     """All nodes move by e^2000, but for a little: factors of nodes overflow, changes of edges do not."""
     W, pinned = random_digraph(200, 2000, np.random.default_rng(0))
