@@ -55,6 +55,11 @@ class LargeOutcome:
         enough = max(2.0 * reached, self.rounding, self.tol if self.gauges.size else 0.0)
         return self.outcome.status is not Status.STALLED and self.relative_imbalance <= enough
 
+    @property
+    def has_converged(self) -> bool:
+        """Whether it is the answer asked for."""
+        return self.is_final and self.outcome.status is Status.CONVERGED
+
 
 def solve_large(
     problem: BalanceProblem, *, tol: float, max_iterations: int, start: Array | None, prune: bool, report: Report

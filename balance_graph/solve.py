@@ -136,15 +136,15 @@ def solve(
     chosen = as_solver(solver, problem.n_edges)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     with reporter(progress) as report:
-        run = _Run(problem, center, on_unattained, report, time.perf_counter())
+        task = _Task(problem, center, on_unattained, report, time.perf_counter())
         if not isinstance(chosen, NewtonSolver):
-            return _solve_reduced(run, chosen, center)
+            return _solve_reduced(task, chosen, center)
         if problem.n_edges >= _LARGE:
-            return _solve_large_first(run, chosen, is_given=start is not None)
-        return _solve_exactly_first(run, chosen)
+            return _solve_large_first(task, chosen, is_given=start is not None)
+        return _solve_exactly_first(task, chosen)
 
 
-class _Run(NamedTuple):
+class _Task(NamedTuple):
     """What stays the same throughout a solve."""
 
     problem: BalanceProblem
@@ -154,57 +154,57 @@ class _Run(NamedTuple):
     started: float
 
 
-def _solve_large_first(run: _Run, chosen: NewtonSolver, *, is_given: bool) -> Solution:
+def _solve_large_first(task: _Task, chosen: NewtonSolver, *, is_given: bool) -> Solution:
     """By passes over edge lists; where they stall, by factorizations, first from where the cost is lower."""
-    large = _attempt_large(run, chosen, run.center if is_given else None)
+    large = _attempt_large(task, chosen, task.center if is_given else None)
     if large is None:
-        return _solve_reduced(run, chosen, run.center)
-    if large.is_final:
-        return _solution_of_large(run, chosen, large)
-    starts = [large.outcome.displacement, run.center]
-    if not large.log_cost < run.problem.log_cost(run.center):
+        return _solve_reduced(task, chosen, task.center)
+    if large.is_final or large.outcome.status is Status.INTERRUPTED:
+        return _solution_of_large(task, chosen, large)
+    starts = [large.outcome.displacement, task.center]
+    if not large.log_cost < task.problem.log_cost(task.center):
         starts.reverse()
     patient = dataclasses.replace(chosen, max_iterations=min(chosen.max_iterations, _PATIENCE))
     tries = []
     for start in starts:
-        tries.append(_solve_reduced(run, patient, start))
+        tries.append(_solve_reduced(task, patient, start))
         if tries[-1].status in (Status.CONVERGED, Status.INTERRUPTED):
             break
     best = tries[-1] if tries[-1].converged else min(tries, key=lambda solution: solution.relative_imbalance)
     return _after(best, (*large.outcome.notes, "inexact Newton stalled; exact Newton took over"))
 
 
-def _solve_exactly_first(run: _Run, chosen: NewtonSolver) -> Solution:
+def _solve_exactly_first(task: _Task, chosen: NewtonSolver) -> Solution:
     """By factorizations; where they make no headway, by passes over edge lists, which start elsewhere."""
     patient = dataclasses.replace(chosen, max_iterations=min(chosen.max_iterations, _PATIENCE))
-    solution = _solve_reduced(run, patient, run.center)
+    solution = _solve_reduced(task, patient, task.center)
     left = chosen.max_iterations - solution.iterations
     if solution.status not in (Status.LIMIT, Status.STALLED) or left == 0:
         return solution
     rest = dataclasses.replace(chosen, max_iterations=left)
-    large, reached = _attempt_large(run, rest, None), solution.log_scales
+    large, reached = _attempt_large(task, rest, None), solution.log_scales
     notes = (*solution.notes, "exact Newton made no headway; inexact Newton took over")
-    if large is not None and large.is_final and large.outcome.status is Status.CONVERGED:
-        return _after(_solution_of_large(run, chosen, large), notes, solution)
+    if large is not None and (large.has_converged or large.outcome.status is Status.INTERRUPTED):
+        return _after(_solution_of_large(task, chosen, large), notes, solution)
     if large is not None and large.log_cost < solution.log_cost:
         reached, notes = large.outcome.displacement, (*notes, *large.outcome.notes, "exact Newton went on from there")
     elif solution.status is Status.STALLED:
         return solution
     else:
         notes = solution.notes
-    return _after(_solve_reduced(run, rest, reached), notes, solution)
+    return _after(_solve_reduced(task, rest, reached), notes, solution)
 
 
-def _attempt_large(run: _Run, chosen: NewtonSolver, start: Array | None) -> LargeOutcome | None:
+def _attempt_large(task: _Task, chosen: NewtonSolver, start: Array | None) -> LargeOutcome | None:
     from balance_graph.large import solve_large  # compiled loops: slow to load, and needed here only
 
     return solve_large(
-        run.problem,
+        task.problem,
         tol=chosen.tol,
         max_iterations=chosen.max_iterations,
         start=start,
-        prune=run.on_unattained == "prune",
-        report=run.report,
+        prune=task.on_unattained == "prune",
+        report=task.report,
     )
 
 
@@ -217,16 +217,16 @@ def _after(solution: Solution, notes: tuple[str, ...], earlier: Solution | None 
     return dataclasses.replace(solution, iterations=earlier.iterations + solution.iterations, history=history)
 
 
-def _solution_of_large(run: _Run, solver: Solver, large: LargeOutcome) -> Solution:
-    problem, outcome = run.problem, large.outcome
+def _solution_of_large(task: _Task, solver: Solver, large: LargeOutcome) -> Solution:
+    problem, outcome = task.problem, large.outcome
     return Solution(
         log_scales=outcome.displacement,
         log_cost=large.log_cost,
-        initial_cost=problem.cost(run.center),
+        initial_cost=problem.cost(task.center),
         relative_imbalance=large.relative_imbalance,
         status=outcome.status,
         iterations=outcome.iterations,
-        seconds=time.perf_counter() - run.started,
+        seconds=time.perf_counter() - task.started,
         history=outcome.history,
         solver=solver.name,
         pruned_edges=_edge_names(problem, large.dead),
@@ -235,10 +235,10 @@ def _solution_of_large(run: _Run, solver: Solver, large: LargeOutcome) -> Soluti
     )
 
 
-def _solve_reduced(run: _Run, chosen: Solver, center: Array) -> Solution:
-    problem, report = run.problem, run.report
+def _solve_reduced(task: _Task, chosen: Solver, center: Array) -> Solution:
+    problem, report = task.problem, task.report
     attainment = find_attainment(problem)
-    if run.on_unattained == "raise":
+    if task.on_unattained == "raise":
         attainment.raise_if_not_attained()
     pruned = prune(problem, attainment)
     reduction = reduce_problem(pruned, pruned.active, center)
@@ -248,11 +248,11 @@ def _solve_reduced(run: _Run, chosen: Solver, center: Array) -> Solution:
     return Solution(
         log_scales=log_scales,
         log_cost=pruned.log_cost(log_scales),
-        initial_cost=problem.cost(run.center),
+        initial_cost=problem.cost(task.center),
         relative_imbalance=pruned.relative_imbalance(log_scales),
         status=outcome.status,
         iterations=outcome.iterations,
-        seconds=time.perf_counter() - run.started,
+        seconds=time.perf_counter() - task.started,
         history=outcome.history,
         solver=chosen.name,
         pruned_edges=_edge_names(problem, np.flatnonzero(problem.active & ~pruned.active)),

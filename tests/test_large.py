@@ -572,6 +572,21 @@ def test_inexact_method_takes_over_where_the_exact_one_makes_no_headway(seed):
     assert (stopped.status, stopped.iterations) == ("limit reached", 30)
 
 
+def test_an_interrupt_ends_the_solve_whichever_method_is_at_work():
+    """Exact Newton gives up after 100 iterations; the next method is interrupted in its second."""
+    calls = []
+
+    def interrupt(*_):
+        calls.append(None)
+        if len(calls) > 102:
+            raise KeyboardInterrupt
+
+    solution = bg.solve(bent_chain(np.random.default_rng(0)), "newton", progress=interrupt)
+    assert solution.status == "interrupted"
+    assert len(calls) == 103
+    assert any("inexact" in note for note in solution.notes)
+
+
 def test_iterative_solves_replace_factorizations_that_would_fill_in(monkeypatch):
     from balance_graph import laplacian
 
