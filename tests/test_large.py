@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
@@ -188,6 +189,19 @@ def test_long_moves_there_and_back_are_not_mistaken_for_flows_that_drown(inexact
     solution = bg.solve(problem_of(layered([1] * 60_000, np.random.default_rng(0))), bg.NewtonSolver(tol=1e-13))
     assert solution.converged
     assert not any("took over" in note for note in solution.notes)
+
+
+def test_imbalances_near_balance_are_good_to_the_last_digit():
+    """Against the inverse hyperbolic tangent in 50 digits; logarithms would lose what they have in common."""
+    share = np.concatenate([-np.geomspace(1e-15, kernels.NEAR, 40), np.geomspace(1e-12, kernels.NEAR, 40), [0.0]])
+    over, under = np.append(1.0 + share, 9.0), np.append((1.0 - share) / 4.0, 1.0)  # the last is the ground
+    found, largest = kernels.log_ratios_of_near(over, under, np.full(over.size, 4.0))
+    with mpmath.workdps(50):
+        exact = [
+            float(mpmath.log(mpmath.mpf(one) / (4 * mpmath.mpf(other)))) for one, other in zip(over, under, strict=True)
+        ]
+    np.testing.assert_allclose(found[:-1], exact[:-1], rtol=1e-15, atol=0)
+    assert largest == pytest.approx(kernels.NEAR, rel=1e-12)
 
 
 def test_moves_beyond_the_range_of_floats_change_edges_as_they_should(pool):
@@ -510,10 +524,10 @@ def test_levels_make_the_number_of_steps_independent_of_depth(pool, monkeypatch)
 
 
 def test_conjugate_gradients_stop_where_a_product_is_nothing_but_rounding():
-    """A matrix with a direction of curvature 1e-30, all of whose entries are 1: steps along it would be noise."""
+    """A direction of curvature 1e-18 in a matrix whose entries are 1: steps along it would be noise, times 1e18."""
     matrix = np.array([[1.0, -1.0], [-1.0, 1.0]])
     solution, steps, _ = conjugate_gradients(
-        lambda x: matrix @ x, np.ones(2), unpreconditioned, weight=np.ones(2), tol=1e-12, max_steps=50
+        lambda x: matrix @ x + 1e-18 * x, np.ones(2), unpreconditioned, weight=np.ones(2), tol=1e-12, max_steps=50
     )
     assert steps == 1
     np.testing.assert_array_equal(solution, 0.0)
@@ -548,6 +562,7 @@ def test_exact_method_takes_over_where_the_inexact_one_stalls(far, inexact, monk
     assert solution.converged
     assert any("took over" in note for note in solution.notes)
     assert solution.iterations <= 10
+    assert solution.history.log_cost[0] <= problem.log_cost(np.zeros(problem.n_nodes)) + 1e-9
     assert solution.initial_cost == problem.cost(np.zeros(problem.n_nodes))
 
 
