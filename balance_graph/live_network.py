@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from balance_graph import _flow_kernels as kernels
+from balance_graph import _network_kernels as kernels
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.log_domain import log_sum
 from balance_graph.problem import BalanceProblem

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from balance_graph import _flow_kernels as kernels
+from balance_graph import _network_kernels as kernels
 from balance_graph._types import Array
 from balance_graph.live_network import EdgeList, LiveNetwork
 

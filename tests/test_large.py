@@ -15,6 +15,7 @@ from scipy import sparse
 
 import balance_graph as bg
 from balance_graph import _flow_kernels as kernels
+from balance_graph import _network_kernels as network_kernels
 from balance_graph import flows as flows_module
 from balance_graph.banded import Band
 from balance_graph.equations import BalanceEquations
@@ -390,9 +391,11 @@ def test_accumulated_costs_are_sums_over_all_paths(far, pool):
         forward[k] = np.logaddexp.reduce(before)
     free = ~pinned
     np.testing.assert_allclose(network.forward[:-1], forward[free], rtol=1e-12)
-    order, _ = kernels.visits(network.outward.start, network.outward.column, network.inward.start)
+    order, _ = network_kernels.visits(network.outward.start, network.outward.column, network.inward.start)
     logs = network.inward._replace(value=np.log(network.inward.value))
-    np.testing.assert_allclose(kernels.accumulated_log_costs(order, *logs), network.forward, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        network_kernels.accumulated_log_costs(order, *logs), network.forward, rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("columns", [[1, 0], [0, 1]])
@@ -402,7 +405,7 @@ def test_accumulated_costs_of_different_blocks_add_up(columns):
     start = np.array([0, 1, 2, 4, 4], dtype=np.uint32)
     column = np.array([3, 3, *columns], dtype=np.uint32)
     values = np.array([2.0**300, 2.0**200, *(value[c] for c in columns)])
-    found = kernels.accumulated_costs(np.array([3, 0, 1, 2], dtype=np.int32), start, column, values)
+    found = network_kernels.accumulated_costs(np.array([3, 0, 1, 2], dtype=np.int32), start, column, values)
     expected = np.array([300.0, 200.0, 320.0, 0.0]) * np.log(2.0)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
