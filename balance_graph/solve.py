@@ -171,6 +171,10 @@ def _solve_large_first(task: _Task, chosen: NewtonSolver, *, is_given: bool) -> 
         if tries[-1].status in (Status.CONVERGED, Status.INTERRUPTED):
             break
     best = tries[-1] if tries[-1].converged else min(tries, key=lambda solution: solution.relative_imbalance)
+    left = chosen.max_iterations - patient.max_iterations
+    if best.status is Status.LIMIT and left > 0:
+        rest = dataclasses.replace(chosen, max_iterations=left)
+        best = _after(_solve_reduced(task, rest, best.log_scales), best.notes, best)
     return _after(best, (*large.outcome.notes, "inexact Newton stalled; exact Newton took over"))
 
 
