@@ -165,42 +165,39 @@ def left_first(row, begin, end, column, value):  # type: ignore[no-untyped-def]
 def descend(start, middle, column, value, inverse, right, x, aggregate, coarse):  # type: ignore[no-untyped-def]
     """Gauss-Seidel from x = 0, first to last; the residual, summed over aggregates, into `coarse`.
 
-    `inverse` is that of the diagonal.
+    `inverse` is that of the diagonal. What is left is the upper triangle times x: the lower one by columns, each row of
+    which has just been read.
     """
-    n = inverse.size
-    for i in range(n):
+    coarse[:] = 0.0
+    for i in range(inverse.size):
         total = right[i]
         for e in range(start[i], middle[i]):
             total -= value[e] * x[column[e]]
-        x[i] = total * inverse[i]
-    coarse[:] = 0.0
-    for i in range(n):  # what is left is the upper triangle times x
-        total = 0.0
-        for e in range(middle[i], start[i + 1]):
-            total -= value[e] * x[column[e]]
-        coarse[aggregate[i]] += total
+        own = total * inverse[i]
+        x[i] = own
+        for e in range(start[i], middle[i]):
+            coarse[aggregate[column[e]]] -= value[e] * own
 
 
 @compiled
 def ascend(start, middle, column, value, inverse, right, x, aggregate, correction):  # type: ignore[no-untyped-def]
-    """Add a correction by aggregates to x, in place; Gauss-Seidel, last to first; the product with the result."""
+    """Add a correction by aggregates to x, in place; Gauss-Seidel, last to first; the product with the result.
+
+    That is the right-hand side and the lower triangle, which met x before it changed, times the change: by columns.
+    """
     n = inverse.size
     product = np.empty(n)
     for i in range(n):
         x[i] += correction[aggregate[i]]
     for i in range(n - 1, -1, -1):
-        lower = upper = 0.0
-        for e in range(start[i], middle[i]):
-            lower += value[e] * x[column[e]]
+        total = right[i]
+        for e in range(start[i], start[i + 1]):
+            total -= value[e] * x[column[e]]
+        new = total * inverse[i]
+        change = new - x[i]
+        x[i], product[i] = new, right[i]
         for e in range(middle[i], start[i + 1]):
-            upper += value[e] * x[column[e]]
-        x[i] = (right[i] - lower - upper) * inverse[i]
-        product[i] = right[i] - lower
-    for i in range(n):  # the lower triangle has changed since
-        total = product[i]
-        for e in range(start[i], middle[i]):
-            total += value[e] * x[column[e]]
-        product[i] = total
+            product[column[e]] += value[e] * change
     return product
 
 
