@@ -122,12 +122,10 @@ def gather_and_scatter(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def hessian_product(diagonal, degree, from_tails, more_from_tails, from_heads, step):  # type: ignore[no-untyped-def]
-    """``diagonal * step - from_tails - more_from_tails - degree * from_heads``."""
-    result = np.empty(step.size)
+def hessian_product(diagonal, degree, from_tails, more_from_tails, from_heads, step, out):  # type: ignore[no-untyped-def]
+    """``diagonal * step - from_tails - more_from_tails - degree * from_heads``, into `out`."""
     for i in range(step.size):
-        result[i] = diagonal[i] * step[i] - (from_tails[i] + more_from_tails[i]) - degree[i] * from_heads[i]
-    return result
+        out[i] = diagonal[i] * step[i] - (from_tails[i] + more_from_tails[i]) - degree[i] * from_heads[i]
 
 
 @compiled

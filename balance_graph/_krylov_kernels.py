@@ -6,13 +6,13 @@ from balance_graph._compiled import compiled
 
 
 @compiled
-def advance(x, search, residual, image, length, scale):  # type: ignore[no-untyped-def]
-    """``x += length * search; residual -= length * image``, in place; ``max |residual| * scale``."""
+def advance(x, search, residual, image, length, weight):  # type: ignore[no-untyped-def]
+    """``x += length * search; residual -= length * image``, in place; ``max |residual| / weight``."""
     size = 0.0
     for i in range(x.size):
         x[i] += length * search[i]
         residual[i] -= length * image[i]
-        size = max(size, abs(residual[i]) * scale[i])
+        size = max(size, abs(residual[i]) / weight[i])
     return size
 
 

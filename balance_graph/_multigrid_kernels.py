@@ -261,9 +261,9 @@ def summed(values, place, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spread(values, factor, of_places, place):  # type: ignore[no-untyped-def]
-    """``values * factor``, and what is due to each one's place."""
+def spread(values, divisor, of_places, place):  # type: ignore[no-untyped-def]
+    """``values / divisor``, and what is due to each one's place."""
     result = np.empty(values.size)
     for i in range(values.size):
-        result[i] = values[i] * factor[i] + of_places[place[i]]
+        result[i] = values[i] / divisor[i] + of_places[place[i]]
     return result

@@ -5,6 +5,7 @@ Also of the network of groups of unknowns, its levels: a correction to precondit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from balance_graph._types import Array, Index
 from balance_graph.laplacian import Solve
 from balance_graph.live_network import EdgeList
 
+# A solution from a right-hand side and a diagonal.
+SolveBeside = Callable[[Array, Array], Array]
 # A pivot below this share of its diagonal entry is nothing but rounding.
 _SINGULAR = 1e-13
 
@@ -104,13 +107,13 @@ class Band:
             return solve_places
         return lambda right: solve_places(kernels.summed(right, place, self.size))[place]
 
-    def with_diagonal(self, edges: EdgeList, degree: Array, inverse: Array) -> Solve:
-        """The solution of `factorized` plus that with a diagonal, given inverted, for what differs within positions."""
+    def beside_diagonal(self, edges: EdgeList, degree: Array) -> SolveBeside:
+        """The solution of `factorized` plus that with a diagonal, given later, for what differs within positions."""
         solve_places, place = self._factorized(edges, degree), self.place
 
-        def solve(right: Array) -> Array:
+        def solve(right: Array, diagonal: Array) -> Array:
             of_places = solve_places(kernels.summed(right, place, self.size))
-            result: Array = kernels.spread(right, inverse, of_places, place)
+            result: Array = kernels.spread(right, diagonal, of_places, place)
             return result
 
         return solve

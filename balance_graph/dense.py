@@ -79,10 +79,9 @@ class DenseFlows:
         total: Array = (self.into + self.out_of)[:-1]
         return total
 
-    def product(self, diagonal: Array, step: Array) -> Array:
-        """Product with the Hessian of the cost over p^2, to single precision."""
+    def product(self, diagonal: Array, step: Array, out: Array) -> None:
+        """Product with the Hessian of the cost over p^2, to single precision, into `out`."""
         padded = np.append(step, 0.0)
         from_tails = self._up * ((self._down * padded).astype(np.float32) @ self._rough)
         from_heads = self._down * (self._rough @ (self._up * padded).astype(np.float32))
-        result: Array = diagonal * step - (from_tails + from_heads)[:-1]
-        return result
+        np.subtract(diagonal * step, (from_tails + from_heads)[:-1], out=out)

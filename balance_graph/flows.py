@@ -106,7 +106,7 @@ class Flows:
         up = self.exponent * np.append(self.log_scales, 0.0)
         down = -self.degree * up
         if log_unit is not None and self._is_near(up, down):
-            self._advance(np.exp(up), np.exp(down))
+            self._advance(np.exp(up, out=up), np.exp(down, out=down))
             return log_unit
         if log_unit is not None:
             for edges in (self._in, self.outward):
@@ -140,13 +140,13 @@ class Flows:
         up = self.exponent * np.append(step, 0.0)
         down = -self.degree * up
         if self._is_near(up, down):
-            self._advance(np.exp(up), np.exp(down))
+            self._advance(np.exp(up, out=up), np.exp(down, out=down))
         else:
             self._both(
                 lambda: kernels.advance_far(*self._in, up, down, self.into),
                 lambda: kernels.advance_far(*self.outward, down, up, self.out_of),
             )
-        self.log_scales = self.log_scales + step
+        self.log_scales += step
         self.longest_move = max(self.longest_move, float(np.abs(step).max(initial=0.0)))
 
     def _advance(self, up: Array, down: Array) -> None:
@@ -158,7 +158,7 @@ class Flows:
     @staticmethod
     def _is_near(up: Array, down: Array) -> bool:
         """Whether the exponentials are in the range of floats, and their products too."""
-        return bool(max(np.abs(up).max(), np.abs(down).max()) < _RANGE)
+        return bool(max(up.max(), -up.min(), down.max(), -down.min()) < _RANGE)
 
     def longest(self, step: Array) -> float:
         """The longest multiple of a step, up to 1, that keeps the change of every edge in range."""
@@ -177,7 +177,7 @@ class Flows:
             if worst <= enough:
                 break
         self._advance(up, down)
-        self.log_scales = self.log_scales + np.log(up[:-1]) / self.exponent
+        self.log_scales += np.log(up[:-1]) / self.exponent
 
     def imbalance(self) -> Array:
         """``log in - log (c out)`` of each unknown."""
@@ -192,8 +192,8 @@ class Flows:
         """Diagonal of the Hessian of the cost over p^2: ``in + c^2 out``."""
         return self.into[:-1] + self.degree[:-1] ** 2 * self.out_of[:-1]
 
-    def product(self, diagonal: Array, step: Array) -> Array:
-        """Product with the Hessian of the cost over p^2: ``diag(in + c^2 out) - Y c - (Y c)^T``."""
+    def product(self, diagonal: Array, step: Array, out: Array) -> None:
+        """Product with the Hessian of the cost over p^2, ``diag(in + c^2 out) - Y c - (Y c)^T``, into `out`."""
         heads = self._padded
         heads[:-1] = step
         tails = heads if self._is_linear else self.degree * heads
@@ -204,10 +204,9 @@ class Flows:
                 lambda: kernels.gather(*self._in, tails, self._from_tails),
                 lambda: kernels.gather(*self.outward, heads, self._from_heads),
             )
-        result: Array = kernels.hessian_product(
-            diagonal, self.degree, self._from_tails, self._more_from_tails, self._from_heads, step
+        kernels.hessian_product(
+            diagonal, self.degree, self._from_tails, self._more_from_tails, self._from_heads, step, out
         )
-        return result
 
     def _pass_over_one_list(self, tails: Array, heads: Array) -> None:
         """What tails and heads contribute to a product, each edge read once: half of the edges on each core."""

@@ -52,6 +52,7 @@ class HessianSolver:
         Parameters
         ----------
         right : (size,) array
+            Overwritten with what is left of it.
         goal, last_goal : float
             The residual to reach now, and the one that all solutions together are to reach: what pays is judged by it.
         imbalance : float
@@ -65,8 +66,7 @@ class HessianSolver:
         if left > goal and better is not None and better.is_plain:
             if better.set_up(imbalance):
                 return None
-            rest = right - self._flows.product(self._flows.diagonal(), solution)
-            solution = solution + self._iterate(rest, goal, last_goal, imbalance)[0]
+            solution += self._iterate(right, goal, last_goal, imbalance)[0]
         return solution
 
     def _iterate(self, right: Array, goal: float, last_goal: float, imbalance: float) -> tuple[Array, float]:
@@ -80,7 +80,7 @@ class HessianSolver:
             return better is not None and better.is_slow(reductions, last_goal / first)
 
         solution, self._last_steps, left = conjugate_gradients(
-            lambda step: self._flows.product(diagonal, step),
+            lambda step, out: self._flows.product(diagonal, step, out),
             right,
             (lambda residual: (residual / diagonal, None)) if better is None else better.here(diagonal, imbalance),
             weight=weight,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Index
 from balance_graph.flows import Flows
 from balance_graph.hessian import HessianSolver
-from balance_graph.live_network import LiveNetwork, Numbering, end_nodes
+from balance_graph.live_network import LiveNetwork
+from balance_graph.numbering import LeftOut, Numbering
 from balance_graph.preconditioner import Preconditioner
 from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
@@ -70,43 +72,68 @@ def solve_large(
     dead edges stand in the way of attainment and `prune` is not asked for.
     """
     with ThreadPoolExecutor(1) as pool, one_blas_thread():
-        network = LiveNetwork.of(problem, pool)
-        if network is None or network.outward.column.size == 0:
+        ended = _end_of_run(problem, tol, max_iterations, start, prune, report, pool)
+        if ended is None:
             return None
-        dead = network.dead
-        if dead.size and not prune:
-            return None
-        constant = network.log_constant
-        flows = Flows.of(network, None if start is None else network.restrict(start), pool)
-        # The balance of a held unknown follows from that of all others, with their errors added up.
-        goal = 0.1 * tol if network.numbering.held.size else tol
-        run = InexactNewton(
-            flows, HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1])), goal, max_iterations, constant
-        )
-        status = run.run(report)
-        log_scales = network.expand(flows.log_scales)
-        log_cost, imbalance = _state(network, log_scales, flows.log_cost, pool)
-    furthest = max(float(np.abs(log_scales).max(initial=0.0)), flows.longest_move)
-    rounding = 1e-14 + 4.0 * float(np.finfo(float).eps) * furthest * network.exponent * float(network.degree.max())
-    outcome = Outcome(log_scales, status, run.iterations, run.history, run.notes)
-    return LargeOutcome(
-        outcome, dead, network.gauges, float(np.logaddexp(log_cost, constant)), imbalance, tol, rounding
-    )
+        numbering, left_out, outcome, log_unit, rounding = ended
+        log_cost, imbalance = _state(numbering, outcome.displacement, log_unit, pool)
+    log_cost = float(np.logaddexp(log_cost, left_out.log_constant))
+    return LargeOutcome(outcome, left_out.dead, left_out.gauges, log_cost, imbalance, tol, rounding)
 
 
-def _state(network: LiveNetwork, log_scales: Array, log_unit: float, pool: Executor) -> tuple[float, float]:
+class _End(NamedTuple):
+    """What remains of a run: all else is given back before the end point is looked at."""
+
+    numbering: Numbering
+    left_out: LeftOut
+    outcome: Outcome
+    log_unit: float
+    rounding: float
+
+
+def _end_of_run(
+    problem: BalanceProblem,
+    tol: float,
+    max_iterations: int,
+    start: Array | None,
+    prune: bool,
+    report: Report,
+    pool: Executor,
+) -> _End | None:
+    network = LiveNetwork.of(problem, pool)
+    if network is None or network.n_edges == 0:
+        return None
+    numbering = network.numbering
+    left_out = numbering.left_out(network.n_edges)
+    if left_out.dead.size and not prune:
+        return None
+    flows = Flows.of(network, None if start is None else numbering.restrict(start), pool)
+    hessian = HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1]))
+    # What led to the start is not needed on the way, where memory peaks.
+    del network
+    # The balance of a held unknown follows from that of all others, with their errors added up.
+    goal = 0.1 * tol if numbering.held.size else tol
+    run = InexactNewton(flows, hessian, goal, max_iterations, left_out.log_constant)
+    status = run.run(report)
+    furthest = max(float(np.abs(flows.log_scales).max(initial=0.0)), flows.longest_move)
+    rounding = 1e-14 + 4.0 * float(np.finfo(float).eps) * furthest * flows.exponent * float(flows.degree.max())
+    outcome = Outcome(numbering.expand(flows.log_scales), status, run.iterations, run.history, run.notes)
+    return _End(numbering, left_out, outcome, flows.log_cost, rounding)
+
+
+def _state(numbering: Numbering, log_scales: Array, log_unit: float, pool: Executor) -> tuple[float, float]:
     """Logarithm of the cost that scales move, and largest relative imbalance: of the weights as given, at log-scales.
 
     Held unknowns count like all others.
     """
-    problem, at = network.problem, network.problem.manifold
+    problem, at = numbering.problem, numbering.problem.manifold
     every = Numbering.of(problem)
     assert every is not None
     degree = np.ones(every.size + 1)
     degree[every.unknown] = at.degree
-    up = network.exponent * log_scales
+    up = numbering.costs[-1] * log_scales
     down = -at.degree * up
-    edges = (*end_nodes(problem), every.unknown, every.size, *network.costs, up, down, log_unit)
+    edges = (*numbering.ends, every.unknown, every.size, *numbering.costs, up, down, log_unit)
     half = problem.n_edges // 2
     later = pool.submit(kernels.end_sums, *edges, half, problem.n_edges)
     first = kernels.end_sums(*edges, 0, half)

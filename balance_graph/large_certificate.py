@@ -20,7 +20,8 @@ from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
 from balance_graph.flows import Flows
 from balance_graph.hessian import HessianSolver
-from balance_graph.live_network import LiveNetwork, end_nodes
+from balance_graph.live_network import LiveNetwork
+from balance_graph.numbering import Numbering
 from balance_graph.preconditioner import Preconditioner
 from balance_graph.problem import BalanceProblem
 
@@ -79,7 +80,7 @@ def log_costs_of_large(problem: BalanceProblem, log_scales: Array) -> tuple[floa
             return None
         if log_moving is None:
             return None
-        return _log_cost(network, log_scales), _log_sum_of_bounds(log_moving, network)
+        return _log_cost(network.numbering, log_scales), _log_sum_of_bounds(log_moving, network)
 
 
 def _holds_gauges_only(network: LiveNetwork) -> bool:
@@ -91,11 +92,11 @@ def _restricted(network: LiveNetwork, log_scales: Array) -> Array:
     """Log-scales of the unknowns, in each part relative to the one that is held."""
     held, part = network.numbering.held, network.numbering.part
     if held.size == 0:
-        return network.restrict(log_scales)
+        return network.numbering.restrict(log_scales)
     label = np.zeros(log_scales.size, dtype=np.int32) if part is None else part
     shift = np.zeros(int(label.max()) + 1)
     shift[label[held]] = log_scales[held]
-    return network.restrict(log_scales - shift[label])
+    return network.numbering.restrict(log_scales - shift[label])
 
 
 def _log_bound(network: LiveNetwork, flows: Flows, pool: Executor) -> float | None:
@@ -106,8 +107,7 @@ def _log_bound(network: LiveNetwork, flows: Flows, pool: Executor) -> float | No
     for _ in range(_MAX_STEPS):
         if not np.all(np.isfinite(flows.imbalance())):
             return None
-        imbalance = (flows.into - flows.degree * flows.out_of)[:-1]
-        direction = -_solved_to_share(solver, imbalance)
+        direction = -_solved_to_share(solver, (flows.into - flows.degree * flows.out_of)[:-1])
         proof = _proof_here(network, flows, direction, solver, pool)
         if proof is not None and proof.is_loose:  # a second solve repairs what the first has left
             direction = direction - _solved_to_share(solver, proof.left)
@@ -121,7 +121,7 @@ def _log_bound(network: LiveNetwork, flows: Flows, pool: Executor) -> float | No
 
 
 def _solved_to_share(solver: HessianSolver, right: Array) -> Array:
-    """A solution that leaves a small share of the right-hand side."""
+    """A solution that leaves a small share of the right-hand side, which it overwrites."""
     size = float(np.abs(right / solver.weight).max(initial=0.0))
     return _solved(solver, right, max(_SHARE * size, min(100.0 * _SHARE * size, _HIDDEN)))
 
@@ -151,7 +151,7 @@ def _proof_here(
     weight = solver.weight
     off = float((_off(network, first) / weight).max())
     # A quarter of the right-hand side may be missing: its product is then 1.5 times what it must exceed.
-    reach = 2.0 * off * np.maximum(_solved(solver, weight, 0.25), 0.0)
+    reach = 2.0 * off * np.maximum(_solved(solver, weight.copy(), 0.25), 0.0)
     if not np.all(np.isfinite(reach)):
         return None
     sums = _sums(network, flows, direction, reach, pool)
@@ -163,7 +163,7 @@ def _proof_here(
     log_total = math.log(sums.total)
     rounding = 4.0 * _EPS * (4.0 + abs(log_total) + abs(flows.log_unit))
     log_bound = log_total + flows.log_unit + math.log1p(-lost) - rounding
-    return _Proof(log_bound, lost > _LOOSE + 4.0 * first.gap / first.total, first.at[:-1, 0])
+    return _Proof(log_bound, lost > _LOOSE + 4.0 * first.gap / first.total, first.at[:-1, 0].copy())
 
 
 def _is_sound(sums: _Sums) -> bool:
@@ -181,35 +181,36 @@ def _off(network: LiveNetwork, sums: _Sums) -> Array:
 
 def _sums(network: LiveNetwork, flows: Flows, direction: Array, reach: Array, pool: Executor) -> _Sums:
     """The sums at the present log-scales, half of the edges at a time on each core."""
-    factors = _log_factors(network, network.expand(flows.log_scales))
-    numbers = (*end_nodes(network.problem), network.numbering.unknown, network.degree)
-    edges = (*numbers, *network.costs, *factors, flows.log_unit)
+    numbering = network.numbering
+    factors = _log_factors(numbering, numbering.expand(flows.log_scales))
+    numbers = (*numbering.ends, numbering.unknown, network.degree)
+    edges = (*numbers, *numbering.costs, *factors, flows.log_unit)
     ends = np.append(direction, 0.0), np.append(reach, 0.0)
-    n_edges = network.problem.n_edges
+    n_edges = numbering.problem.n_edges
     half = n_edges // 2
     later = pool.submit(kernels.flow_bounds, *edges, *ends, half, n_edges)
     return _Sums.joined(_Sums(*kernels.flow_bounds(*edges, *ends, 0, half)), _Sums(*later.result()))
 
 
-def _log_factors(network: LiveNetwork, log_scales: Array) -> tuple[Array, Array]:
+def _log_factors(numbering: Numbering, log_scales: Array) -> tuple[Array, Array]:
     """``p l`` and ``-p c l`` of every node."""
-    up = network.exponent * log_scales
-    return up, -network.problem.manifold.degree * up
+    up = numbering.costs[-1] * log_scales
+    return up, -numbering.problem.manifold.degree * up
 
 
-def _log_cost(network: LiveNetwork, log_scales: Array) -> float:
+def _log_cost(numbering: Numbering, log_scales: Array) -> float:
     """Logarithm of the cost of all edges, dead ones included."""
-    edges = (*end_nodes(network.problem), *network.costs[1:], *_log_factors(network, log_scales))
+    edges = (*numbering.ends, *numbering.costs[1:], *_log_factors(numbering, log_scales))
     largest = float(kernels.largest_log_cost(*edges))
     return largest + math.log(kernels.cost_sum(*edges, largest))
 
 
 def _log_sum_of_bounds(log_moving: float, network: LiveNetwork) -> float:
     """Logarithm of a lower bound on the cost of all live edges, those included that no scale moves."""
-    log_constant = network.log_constant
+    log_constant = network.numbering.left_out(network.n_edges).log_constant
     if log_constant == -math.inf:
         return log_moving
     # Terms far below the sum carry larger errors, but together no more than log n times what the largest do.
-    log_constant -= 4.0 * _EPS * (16.0 + abs(log_constant) + math.log(network.problem.n_edges))
+    log_constant -= 4.0 * _EPS * (16.0 + abs(log_constant) + math.log(network.numbering.problem.n_edges))
     log_both = float(np.logaddexp(log_moving, log_constant))
     return log_both - 4.0 * _EPS * (2.0 + abs(log_both))

@@ -323,7 +323,7 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     n, pinned = manifold.n_nodes, manifold.pinned
     one, two, gain, tied = _links(manifold)
     if one.size == 0:
-        return np.where(pinned, -1, np.cumsum(~pinned) - 1), np.ones(n), int((~pinned).sum())
+        return np.where(pinned, -1, np.cumsum(~pinned) - 1), np.broadcast_to(1.0, n), int((~pinned).sum())
     links = sparse.coo_array((np.ones(one.size), (one, two)), shape=(n, n))
     count, component = csgraph.connected_components(links, directed=False)
     still = np.zeros(count, dtype=bool)

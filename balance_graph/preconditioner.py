@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from balance_graph._types import Array, Index
-from balance_graph.banded import Band
+from balance_graph.banded import Band, SolveBeside
 from balance_graph.flows import Flows
 from balance_graph.krylov import Precondition
 from balance_graph.laplacian import Solve
@@ -58,7 +58,8 @@ class Preconditioner:
         self._may_be_narrow = flows.size * per_level**2 <= _NARROW * flows.n_edges
         self._better: Solve | Multigrid | None = None
         self._laplacian: Laplacian | None = None
-        self._plain_at = np.inf
+        self._solve_levels: SolveBeside | None = None
+        self._levels_at = np.inf
         self._set_up_at = np.inf
         self.name = "diagonal preconditioner"
         if self._levels.size > 1:
@@ -69,19 +70,24 @@ class Preconditioner:
         if isinstance(self._better, Multigrid):
             self._better.update(self._laplacian_here())
             return self._better
-        if self.is_plain and self._plain_at > _SETTLED:
-            self._plain, self._plain_at = self._set_up_plain(diagonal), imbalance
-        solve = self._better if self._better is not None else self._plain
-        return lambda residual: (solve(residual), None)
+        if self._better is not None:
+            solve = self._better
+            return lambda residual: (solve(residual), None)
+        if self._levels_at > _SETTLED:
+            self._solve_levels, self._levels_at = self._set_up_levels(diagonal), imbalance
+        solve_levels = self._solve_levels
+        if solve_levels is None:
+            return lambda residual: (residual / diagonal, None)
+        return lambda residual: (solve_levels(residual, diagonal), None)
 
-    def _set_up_plain(self, diagonal: Array) -> Solve:
-        flows, inverse = self._flows, 1.0 / diagonal
+    def _set_up_levels(self, diagonal: Array) -> SolveBeside | None:
+        flows = self._flows
         if self._levels.size == 1 and flows.into[-1] + flows.out_of[-1] > _LOOSE * diagonal.sum():
-            return lambda residual: residual * inverse
+            return None
         try:
-            return self._levels.with_diagonal(flows.outward, flows.degree, inverse)
+            return self._levels.beside_diagonal(flows.outward, flows.degree)
         except ArithmeticError:  # the flows between levels drown in those within
-            return lambda residual: residual * inverse
+            return None
 
     def _laplacian_here(self) -> Laplacian:
         self._laplacian = self._flows.laplacian(self._laplacian)

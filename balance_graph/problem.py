@@ -351,7 +351,7 @@ def _node_array(values: ArrayLike, n: int, name: str) -> Array:
     if array.shape not in ((), (n,)):
         message = f"{name} must be a number or have shape ({n},), got shape {array.shape}"
         raise InvalidParameterError(message)
-    array = np.array(np.broadcast_to(array, n))
+    array = np.broadcast_to(array, n) if array.ndim == 0 else array.copy()
     bad = ~(np.isfinite(array) & (array > 0))
     if bad.any():
         k = int(np.argmax(bad))

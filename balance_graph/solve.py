@@ -297,7 +297,7 @@ def _with_strong_gauges(
 
 def _edge_names(problem: BalanceProblem, edges: Index) -> tuple[Any, ...]:
     names, at = problem.nodes, problem.manifold
-    return tuple((names[at.tail[e]], names[at.head[e]]) for e in edges.tolist())
+    return tuple((names[u], names[v]) for u, v in zip(at.tail[edges].tolist(), at.head[edges].tolist(), strict=True))
 
 
 def _gauge_nodes(reduction: Reduction) -> tuple[Any, ...]:

@@ -255,7 +255,9 @@ def test_products_and_matrix_are_those_of_the_hessian(widths, local, degree, p, 
     hessian = (A.T @ sparse.diags_array(np.exp(log_slopes - flows.log_unit) / p) @ A).toarray()
     np.testing.assert_allclose(flows.laplacian().tosparse().toarray(), hessian, rtol=1e-10, atol=1e-12)
     x = np.random.default_rng(1).normal(size=flows.size)
-    np.testing.assert_allclose(flows.product(flows.diagonal(), x), hessian @ x, rtol=1e-10, atol=1e-12)
+    product = np.empty(flows.size)
+    flows.product(flows.diagonal(), x, product)
+    np.testing.assert_allclose(product, hessian @ x, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", ["self-loop of degree 2", "two exponents", "nodes in ratios", "elastic net", "shared"])
@@ -420,8 +422,8 @@ def test_multigrid_preconditions_a_deep_laplacian_independently_of_depth(pool):
         right = np.random.default_rng(1).normal(size=flows.size) * weight
         multigrid = Multigrid(matrix)
         solution, count, residual = conjugate_gradients(
-            lambda x, flows=flows: flows.product(flows.diagonal(), x),
-            right,
+            lambda x, out, flows=flows: flows.product(flows.diagonal(), x, out),
+            right.copy(),
             multigrid,
             weight=weight,
             tol=1e-8,
@@ -467,6 +469,10 @@ def unpreconditioned(residual):
     return residual, None
 
 
+def product_with(matrix, shift=0.0):
+    return lambda x, out: np.add(matrix @ x, shift * x, out=out)
+
+
 def levels_of(problem, pool):
     network = LiveNetwork.of(problem, pool)
     level = network.from_ground[:-1]
@@ -490,8 +496,8 @@ def test_levels_solve_for_what_is_equal_on_them(shape, degree, pool):
     expected = P @ np.linalg.solve(P.T @ H @ P, P.T @ right)
     solve = levels.factorized(flows.outward, flows.degree)
     np.testing.assert_allclose(solve(right), expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max())
-    with_rest = levels.with_diagonal(flows.outward, flows.degree, 1.0 / flows.diagonal())
-    np.testing.assert_allclose(with_rest(right), solve(right) + right / flows.diagonal(), rtol=1e-13)
+    beside = levels.beside_diagonal(flows.outward, flows.degree)
+    np.testing.assert_allclose(beside(right, flows.diagonal()), solve(right) + right / flows.diagonal(), rtol=1e-13)
 
 
 def test_levels_are_one_where_edges_lead_from_one_end_to_the_other(pool):
@@ -530,7 +536,7 @@ def test_conjugate_gradients_stop_where_a_product_is_nothing_but_rounding():
     """A direction of curvature 1e-18 in a matrix whose entries are 1: steps along it would be noise, times 1e18."""
     matrix = np.array([[1.0, -1.0], [-1.0, 1.0]])
     solution, steps, _ = conjugate_gradients(
-        lambda x: matrix @ x + 1e-18 * x, np.ones(2), unpreconditioned, weight=np.ones(2), tol=1e-12, max_steps=50
+        product_with(matrix, 1e-18), np.ones(2), unpreconditioned, weight=np.ones(2), tol=1e-12, max_steps=50
     )
     assert steps == 1
     np.testing.assert_array_equal(solution, 0.0)
@@ -541,11 +547,13 @@ def test_conjugate_gradients_solve_a_symmetric_system():
     root = np.eye(30) + 0.05 * rng.normal(size=(30, 30))
     matrix, right = root @ root.T, rng.normal(size=30)
     settings = {"weight": np.ones(30), "tol": 1e-11, "max_steps": 60}
-    solution, steps, residual = conjugate_gradients(lambda x: matrix @ x, right, unpreconditioned, **settings)
+    left = right.copy()
+    solution, steps, residual = conjugate_gradients(product_with(matrix), left, unpreconditioned, **settings)
+    np.testing.assert_allclose(left, right - matrix @ solution, atol=1e-12)
     np.testing.assert_allclose(solution, np.linalg.solve(matrix, right), atol=1e-8)
     assert residual <= 1e-11
     assert steps <= 40
-    solution, _, _ = conjugate_gradients(lambda x: matrix @ x, np.zeros(30), unpreconditioned, **settings)
+    solution, _, _ = conjugate_gradients(product_with(matrix), np.zeros(30), unpreconditioned, **settings)
     np.testing.assert_array_equal(solution, 0.0)
 
 

@@ -63,9 +63,13 @@ class InexactNewton:
                 return Status.LIMIT
             if self.iterations == _MOST_ITERATIONS:
                 return Status.STALLED
-            direction = self._direction(largest)
-            largest = self._measure() if direction is None else self._step(direction, largest)
+            largest = self._advance(largest)
             self.iterations += 1
+
+    def _advance(self, largest: float) -> float:
+        """One iteration, from the largest imbalance to the next; inf if stuck."""
+        direction = self._direction(largest)
+        return self._measure() if direction is None else self._step(direction, largest)
 
     def _measure(self) -> float:
         """The largest imbalance at the present point, all of them kept; inf where some are not finite."""
@@ -81,13 +85,17 @@ class InexactNewton:
         if the Hessian takes its place, and conjugate gradients need no more than two passes over the edges a step.
         """
         # Newton all but squares the imbalance: solving to much less than that, or than the tolerance, is wasted.
+        right, self._imbalance = self._imbalance, np.empty(0)
+        right *= -self.hessian.weight
         direction = self.hessian.solve(
-            -self.hessian.weight * self._imbalance,
+            right,
             goal=max(min(_SHARE, _SQUARED * largest) * largest, 0.5 * self.tol),
             last_goal=0.5 * self.tol,
             imbalance=largest,
         )
-        return None if direction is None else direction / self.flows.exponent
+        if direction is not None:
+            direction /= self.flows.exponent
+        return direction
 
     def _step(self, direction: Array, largest: float) -> float:
         """Move along the direction, halved until it makes progress; local sweeps in the end.

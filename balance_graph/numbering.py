@@ -1,0 +1,131 @@
+"""Which unknown of a large network each node belongs to, which edges that leaves, and the way back to nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from balance_graph import _network_kernels as kernels
+from balance_graph._types import Array, Index, Mask
+from balance_graph.log_domain import log_sum
+from balance_graph.problem import BalanceProblem
+
+_NONE = np.empty(0, dtype=np.intp)
+
+
+class LeftOut(NamedTuple):
+    """What is not among the edges that scales move.
+
+    Attributes
+    ----------
+    dead : integer array
+        Edges of nonzero weight whose cost tends to zero.
+    gauges : integer array
+        One node of every group that is held, or left out, though not pinned, and has live edges (a self-loop, say).
+        Their common scales are arbitrary: no weight depends on them.
+    log_constant : float
+        Logarithm of the cost of the live edges that no scale moves.
+    """
+
+    dead: Index
+    gauges: Index
+    log_constant: float
+
+
+@dataclass(frozen=True, eq=False)
+class Numbering:
+    """Which unknown each node of a problem belongs to, and which part of the network.
+
+    Attributes
+    ----------
+    problem : BalanceProblem
+    unknown : (n_nodes,) integer array
+        `size` for the ground.
+    size : int
+        Number of unknowns.
+    part : (n_nodes,) integer array, or None where all nodes are in one part
+        Edges between parts are dead.
+    held : integer array
+        One node of every unknown that is held though it is not pinned.
+    """
+
+    problem: BalanceProblem
+    unknown: Index
+    size: int
+    part: Index | None
+    held: Index
+
+    @classmethod
+    def of(cls, problem: BalanceProblem) -> Numbering | None:
+        """All unknowns, or None where log-scales of nodes that move together are not equal."""
+        at = problem.manifold
+        if at.subspace is not None or np.any(at.ratio != 1.0):
+            return None
+        unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.uint32)
+        return cls(problem, unknown, at.n_coordinates, None, _NONE)
+
+    def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
+        """The unknowns of some nodes held, others dropped: all of these become ground."""
+        still = np.append(drop, False)
+        still[self.unknown[held]] = True  # those held before are ground already
+        still = still[:-1]
+        number = np.where(still, 0, np.cumsum(~still) - 1)
+        size = int((~still).sum())
+        number = np.where(still, size, number).astype(np.uint32)
+        return replace(self, unknown=np.append(number, np.uint32(size))[self.unknown], size=size, part=part, held=held)
+
+    @property
+    def degree(self) -> Array | None:
+        """Degree of each unknown, 1 for the ground; None where nodes of one differ or have self-loops that pay."""
+        at, unknown = self.problem.manifold, self.unknown
+        degree = np.ones(self.size + 1)
+        if np.all(at.degree[unknown < self.size] == 1.0):
+            return degree
+        degree[unknown] = at.degree
+        degree[-1] = 1.0
+        if np.any((degree[unknown] != at.degree) & (unknown < self.size)):
+            return None
+        within = (unknown[at.tail] == unknown[at.head]) & (unknown[at.tail] < self.size)
+        return None if np.any(at.degree[at.tail[within]] != 1.0) else degree
+
+    @property
+    def ends(self) -> tuple[Index, Index]:
+        """Tails and heads as unsigned numbers."""
+        tail, head = self.problem.manifold.tail, self.problem.manifold.head
+        return tail.view(f"u{tail.itemsize}"), head.view(f"u{head.itemsize}")
+
+    @cached_property
+    def costs(self) -> tuple[Index, Array, Array, float]:
+        """What the compiled loops read the cost of an edge from: parts, log-weights, log coefficients, exponent."""
+        problem = self.problem
+        part = np.zeros(1, dtype=np.int32) if self.part is None else self.part
+        coefficient = problem.log_coefficient if problem.log_coefficient.any() else np.empty(0)
+        return part, problem.log_weight, coefficient, float(problem.regularizer.p)  # type: ignore[attr-defined]
+
+    def left_out(self, n_moved: int) -> LeftOut:
+        """What is not among the edges that scales move, which are so many."""
+        problem, coordinate = self.problem, self.problem.manifold.coordinate
+        loose = (self.unknown == self.size) & (coordinate >= 0)
+        if n_moved == problem.n_edges and not loose.any():
+            return LeftOut(_NONE, _NONE, -np.inf)
+        kind, touched = kernels.kinds_of_edges(*self.ends, self.unknown, self.costs[0], problem.log_weight)
+        nodes = np.flatnonzero(loose & touched)
+        still = np.flatnonzero(kind == 1)
+        return LeftOut(
+            np.flatnonzero(kind == 2) if self.part is not None else _NONE,
+            nodes[np.unique(coordinate[nodes], return_index=True)[1]],
+            log_sum(self.costs[-1] * problem.log_weight[still] + problem.log_coefficient[still]),
+        )
+
+    def expand(self, values: Array) -> Array:
+        """Log-scales of all nodes from those of the unknowns."""
+        return np.append(values, 0.0)[self.unknown]
+
+    def restrict(self, log_scales: Array) -> Array:
+        """Log-scales of the unknowns from those of all nodes."""
+        values = np.zeros(self.size + 1)
+        values[self.unknown] = log_scales
+        return values[:-1]
