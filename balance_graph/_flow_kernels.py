@@ -123,7 +123,11 @@ def gather_and_scatter(  # type: ignore[no-untyped-def]
 
 @compiled
 def hessian_product(diagonal, degree, from_tails, more_from_tails, from_heads, step, out):  # type: ignore[no-untyped-def]
-    """``diagonal * step - from_tails - more_from_tails - degree * from_heads``, into `out`."""
+    """``diagonal * step - from_tails - more_from_tails - degree * from_heads``, into `out`; more may be empty."""
+    if more_from_tails.size == 0:
+        for i in range(step.size):
+            out[i] = diagonal[i] * step[i] - from_tails[i] - degree[i] * from_heads[i]
+        return
     for i in range(step.size):
         out[i] = diagonal[i] * step[i] - (from_tails[i] + more_from_tails[i]) - degree[i] * from_heads[i]
 

@@ -51,23 +51,34 @@ def edge_list(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def kinds_of_edges(tail, head, unknown, part, log_weight):  # type: ignore[no-untyped-def]
-    """Of each edge: 0 if scales move it, 1 if none does, 2 if it is dead, 3 if it is zero; and the nodes of live edges.
+def edges_left_out(tail, head, unknown, part, log_weight):  # type: ignore[no-untyped-def]
+    """The live edges that no scale moves, the dead ones of nonzero weight, and whether each node has live edges.
 
     The arguments are those of `edge_list`.
     """
-    kind, touched = np.empty(tail.size, np.uint8), np.zeros(unknown.size, np.bool_)
+    touched = np.zeros(unknown.size, np.bool_)
     whole = part.size == 1
+    n_still = n_dead = 0
     for e in range(tail.size):
         t, h = tail[e], head[e]
-        if log_weight[e] == -np.inf:
-            kind[e] = 3
-        elif not whole and part[t] != part[h]:
-            kind[e] = 2
-        else:
-            kind[e] = unknown[t] == unknown[h]
-            touched[t] = touched[h] = True
-    return kind, touched
+        if log_weight[e] > -np.inf:
+            if whole or part[t] == part[h]:
+                touched[t] = touched[h] = True
+                n_still += unknown[t] == unknown[h]
+            else:
+                n_dead += 1
+    still, dead = np.empty(n_still, np.int64), np.empty(n_dead, np.int64)
+    n_still = n_dead = 0
+    for e in range(tail.size):
+        t, h = tail[e], head[e]
+        if log_weight[e] > -np.inf:
+            if not whole and part[t] != part[h]:
+                dead[n_dead] = e
+                n_dead += 1
+            elif unknown[t] == unknown[h]:
+                still[n_still] = e
+                n_still += 1
+    return still, dead, touched
 
 
 @compiled

@@ -66,8 +66,9 @@ class Flows:
         self.log_scales, self.log_unit, self.longest_move = np.zeros(self.size), 0.0, 0.0
         self.into, self.out_of = np.empty(self.size + 1), np.empty(self.size + 1)
         self._from_tails, self._from_heads = np.empty(self.size + 1), np.empty(self.size + 1)
-        self._padded, self._more_from_tails = np.zeros(self.size + 1), np.zeros(self.size + 1)
+        self._padded = np.zeros(self.size + 1)
         self._is_local = outward.column.size >= _SIDE_BY_SIDE and _reach(outward) < _LOCAL
+        self._more_from_tails = np.empty(self.size + 1 if self._is_local else 0)
 
     @classmethod
     def of(cls, network: LiveNetwork, start: Array | None, pool: Executor) -> Flows:

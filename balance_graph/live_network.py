@@ -15,6 +15,7 @@ from scipy import sparse
 
 from balance_graph import _network_kernels as kernels
 from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph.manifold import numbered
 from balance_graph.numbering import Numbering
 from balance_graph.problem import BalanceProblem
 from balance_graph.regularizers import Lp
@@ -36,10 +37,12 @@ class EdgeList(NamedTuple):
 
 
 def sparse_rows(start: Index, column: Index, value: Array) -> Sparse:
-    """A square scipy sparse array in CSR form from unsigned indices."""
-    signed = np.int32 if column.size < 2**31 else np.int64
+    """A square scipy sparse array in CSR form from unsigned indices, which it shares where they are of one size."""
     shape = (start.size - 1, start.size - 1)
-    return sparse.csr_array((value, column.astype(signed), start.astype(signed)), shape=shape)
+    signed = np.dtype(f"i{start.itemsize}")
+    return sparse.csr_array(
+        (value, column.astype(start.dtype, copy=False).view(signed), start.view(signed)), shape=shape
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +124,8 @@ class LiveNetwork:
 
     def without(self, drop: Mask, numbering: Numbering) -> LiveNetwork:
         """The network without some unknowns that no path to or from the ground goes through, its lists taken over."""
-        number = np.where(drop, -1, np.cumsum(~drop) - 1).astype(np.int32)
         keep = ~drop
+        number = numbered(keep)
         return replace(
             self,
             numbering=numbering,

@@ -85,8 +85,7 @@ class Manifold:
     @cached_property
     def incidence(self) -> Sparse:
         """The matrix B, shape (n_edges, n_free): +1 at the head, -c at the tail, the sum at a self-loop."""
-        column = np.where(self.pinned, -1, np.cumsum(~self.pinned) - 1)
-        return _edge_matrix(self, column, np.ones(self.n_nodes), self.free_nodes.size)
+        return _edge_matrix(self, numbered(~self.pinned), np.ones(self.n_nodes), self.free_nodes.size)
 
     @cached_property
     def _ties(self) -> tuple[Index, Array, int]:
@@ -323,7 +322,7 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     n, pinned = manifold.n_nodes, manifold.pinned
     one, two, gain, tied = _links(manifold)
     if one.size == 0:
-        return np.where(pinned, -1, np.cumsum(~pinned) - 1), np.broadcast_to(1.0, n), int((~pinned).sum())
+        return numbered(~pinned), np.broadcast_to(1.0, n), int((~pinned).sum())
     links = sparse.coo_array((np.ones(one.size), (one, two)), shape=(n, n))
     count, component = csgraph.connected_components(links, directed=False)
     still = np.zeros(count, dtype=bool)
@@ -340,6 +339,14 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     result = np.full(n, -1)
     result[free] = coordinate
     return result, ratio, labels.size
+
+
+def numbered(chosen: Mask) -> Index:
+    """Numbers from 0 for the chosen nodes in order, -1 for all others; in 32 bits where they fit."""
+    number: Index = np.cumsum(chosen, dtype=np.int32 if chosen.size < 2**31 else np.int64)
+    number -= number.dtype.type(1)
+    number[~chosen] = -1
+    return number
 
 
 def _links(manifold: Manifold) -> tuple[Index, Index, Array, Mask]:

@@ -11,6 +11,7 @@ import numpy as np
 from balance_graph import _network_kernels as kernels
 from balance_graph._types import Array, Index, Mask
 from balance_graph.log_domain import log_sum
+from balance_graph.manifold import numbered
 from balance_graph.problem import BalanceProblem
 
 _NONE = np.empty(0, dtype=np.intp)
@@ -69,13 +70,12 @@ class Numbering:
 
     def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
         """The unknowns of some nodes held, others dropped: all of these become ground."""
-        still = np.append(drop, False)
-        still[self.unknown[held]] = True  # those held before are ground already
-        still = still[:-1]
-        number = np.where(still, 0, np.cumsum(~still) - 1)
-        size = int((~still).sum())
-        number = np.where(still, size, number).astype(np.uint32)
-        return replace(self, unknown=np.append(number, np.uint32(size))[self.unknown], size=size, part=part, held=held)
+        free = np.append(~drop, False)
+        free[self.unknown[held]] = False  # those held before are ground already
+        size = int(free.sum())
+        number = numbered(free)
+        number[~free] = size
+        return replace(self, unknown=number.astype(np.uint32)[self.unknown], size=size, part=part, held=held)
 
     @property
     def degree(self) -> Array | None:
@@ -111,11 +111,11 @@ class Numbering:
         loose = (self.unknown == self.size) & (coordinate >= 0)
         if n_moved == problem.n_edges and not loose.any():
             return LeftOut(_NONE, _NONE, -np.inf)
-        kind, touched = kernels.kinds_of_edges(*self.ends, self.unknown, self.costs[0], problem.log_weight)
+        ends = *self.ends, self.unknown, self.costs[0]
+        still, dead, touched = kernels.edges_left_out(*ends, problem.log_weight)
         nodes = np.flatnonzero(loose & touched)
-        still = np.flatnonzero(kind == 1)
         return LeftOut(
-            np.flatnonzero(kind == 2) if self.part is not None else _NONE,
+            dead,
             nodes[np.unique(coordinate[nodes], return_index=True)[1]],
             log_sum(self.costs[-1] * problem.log_weight[still] + problem.log_coefficient[still]),
         )
