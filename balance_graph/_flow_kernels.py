@@ -184,27 +184,3 @@ def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, deg
             down[i] = up[i] ** -c
         most, least = max(most, met), min(least, met)
     return max(most, 1.0 / least)
-
-
-@compiled
-def end_sums(  # type: ignore[no-untyped-def]
-    tail, head, unknown, size, part, log_weight, log_coefficient, exponent, up, down, log_unit, first, last
-):
-    """In- and out-cost of each unknown at given log-scales, from the weights as given, over the edges first .. last.
-
-    ``up`` and ``down`` are ``p l`` and ``-p c l`` by node; all costs in units of ``exp(log_unit)``. The rest as in
-    `edge_list`.
-    """
-    into, out_of = np.zeros(size + 1), np.zeros(size + 1)
-    whole = part.size == 1
-    for e in range(first, last):
-        t, h = tail[e], head[e]
-        i, j = unknown[h], unknown[t]
-        if i != j and (whole or part[t] == part[h]):
-            log_cost = exponent * log_weight[e] + up[h] + down[t] - log_unit
-            if log_coefficient.size > 0:
-                log_cost += log_coefficient[e]
-            cost = math.exp(log_cost)
-            into[i] += cost
-            out_of[j] += cost
-    return into, out_of

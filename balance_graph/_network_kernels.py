@@ -1,4 +1,4 @@
-"""Compiled passes that set up a large network: its edge lists, what is live, and sums along all paths.
+"""Compiled passes over a large network as given: its edge lists, what is live, sums along all paths and at all ends.
 
 Unknowns are 0 .. n-1 and n is the ground. An edge list is ``start, column, value``: the edges of row i are
 ``start[i] : start[i + 1]``. One list has the tails as rows and the heads as columns, the other the reverse. Indices are
@@ -15,43 +15,81 @@ from balance_graph._compiled import compiled
 
 
 @compiled
+def range_of_sizes(values):  # type: ignore[no-untyped-def]
+    """The least absolute value that is not zero, and the largest."""
+    least, largest = math.inf, 0.0
+    for k in range(values.size):
+        size = abs(np.float64(values[k]))
+        largest = max(largest, size)
+        if size > 0.0:
+            least = min(least, size)
+    return least, largest
+
+
+@compiled
+def range_of_log_costs(weight, log_coefficient, exponent):  # type: ignore[no-untyped-def]
+    """The least and the largest `log_cost` of a nonzero weight."""
+    least, largest = math.inf, -math.inf
+    for e in range(weight.size):
+        if weight[e] != 0.0:
+            value = log_cost(weight, log_coefficient, exponent, e)
+            least, largest = min(least, value), max(largest, value)
+    return least, largest
+
+
+@compiled
+def log_cost(weight, log_coefficient, exponent, e):  # type: ignore[no-untyped-def]
+    """Logarithm of the cost of an edge. An empty `log_coefficient` means coefficients 1."""
+    value = exponent * math.log(abs(np.float64(weight[e])))
+    return value + log_coefficient[e] if log_coefficient.size > 0 else value
+
+
+@compiled
+def cost(weight, log_coefficient, exponent, log_unit, e):  # type: ignore[no-untyped-def]
+    """The cost of an edge in units of ``exp(log_unit)``, without logarithms where there is nothing but a power."""
+    if log_coefficient.size > 0 or log_unit != 0.0:
+        return math.exp(log_cost(weight, log_coefficient, exponent, e) - log_unit)
+    size = abs(np.float64(weight[e]))
+    if exponent == 2.0:
+        return size * size
+    return size if exponent == 1.0 else size**exponent
+
+
+@compiled
 def edge_list(  # type: ignore[no-untyped-def]
-    start, row_node, column_node, unknown, part, log_weight, log_coefficient, exponent
+    start, row_node, column_node, unknown, part, weight, log_coefficient, exponent, log_unit, as_logarithms
 ):
-    """The edge list of one side, by a counting sort, with the logarithms of the edge costs; the least and the largest.
+    """The edge list of one side, by a counting sort, with the costs of the edges or their logarithms.
 
     ``start`` is filled. ``unknown`` numbers the nodes, ``part`` labels the parts that they belong to (of size 1 if
-    there is one part): edges between parts are left out, and so are zero weights and edges that no scale moves. An
-    empty `log_coefficient` means coefficients 1.
+    there is one part): edges between parts are left out, and so are zero weights and edges that no scale moves.
     """
     size = start.size - 2
     whole = part.size == 1
     for e in range(row_node.size):
         r, c = row_node[e], column_node[e]
-        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and log_weight[e] > -np.inf:
+        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
             start[unknown[r] + 1] += 1
     for i in range(size + 1):
         start[i + 1] += start[i]
     place = start[:-1].copy()
     column = np.empty(start[size + 1], np.uint32)
     value = np.empty(start[size + 1], np.float64)
-    least, largest = math.inf, -math.inf
     for e in range(row_node.size):
         r, c = row_node[e], column_node[e]
-        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and log_weight[e] > -np.inf:
+        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
             at = place[unknown[r]]
             place[unknown[r]] = at + 1
             column[at] = unknown[c]
-            log_cost = exponent * log_weight[e]
-            if log_coefficient.size > 0:
-                log_cost += log_coefficient[e]
-            value[at] = log_cost
-            least, largest = min(least, log_cost), max(largest, log_cost)
-    return column, value, least, largest
+            if as_logarithms:
+                value[at] = log_cost(weight, log_coefficient, exponent, e)
+            else:
+                value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
+    return column, value
 
 
 @compiled
-def edges_left_out(tail, head, unknown, part, log_weight):  # type: ignore[no-untyped-def]
+def edges_left_out(tail, head, unknown, part, weight):  # type: ignore[no-untyped-def]
     """The live edges that no scale moves, the dead ones of nonzero weight, and whether each node has live edges.
 
     The arguments are those of `edge_list`.
@@ -61,7 +99,7 @@ def edges_left_out(tail, head, unknown, part, log_weight):  # type: ignore[no-un
     n_still = n_dead = 0
     for e in range(tail.size):
         t, h = tail[e], head[e]
-        if log_weight[e] > -np.inf:
+        if weight[e] != 0.0:
             if whole or part[t] == part[h]:
                 touched[t] = touched[h] = True
                 n_still += unknown[t] == unknown[h]
@@ -71,7 +109,7 @@ def edges_left_out(tail, head, unknown, part, log_weight):  # type: ignore[no-un
     n_still = n_dead = 0
     for e in range(tail.size):
         t, h = tail[e], head[e]
-        if log_weight[e] > -np.inf:
+        if weight[e] != 0.0:
             if not whole and part[t] != part[h]:
                 dead[n_dead] = e
                 n_dead += 1
@@ -231,3 +269,44 @@ def one_sided_log_scales(  # type: ignore[no-untyped-def]
             slope[i] = answer[i] * (log_slope - 1.0)
             visited[i] = True
     return u, log_sum, log_slope
+
+
+@compiled
+def end_sums(  # type: ignore[no-untyped-def]
+    tail, head, unknown, size, part, weight, log_coefficient, exponent, up, down, log_unit, first, last
+):
+    """In- and out-cost of each unknown at given log-scales, from the weights as given, over the edges first .. last.
+
+    ``up`` and ``down`` are ``p l`` and ``-p c l`` by node; all costs in units of ``exp(log_unit)``. The rest as in
+    `edge_list`.
+    """
+    into, out_of = np.zeros(size + 1), np.zeros(size + 1)
+    whole = part.size == 1
+    for e in range(first, last):
+        t, h = tail[e], head[e]
+        i, j = unknown[h], unknown[t]
+        if i != j and (whole or part[t] == part[h]) and weight[e] != 0.0:
+            amount = math.exp(log_cost(weight, log_coefficient, exponent, e) + up[h] + down[t] - log_unit)
+            into[i] += amount
+            out_of[j] += amount
+    return into, out_of
+
+
+@compiled
+def near_end_sums(  # type: ignore[no-untyped-def]
+    tail, head, unknown, size, part, weight, exponent, up, down, first, last
+):
+    """As `end_sums`, with coefficients 1 and in units of 1, from ``exp(p l)`` and ``exp(-p c l)``.
+
+    All costs must be in the range of floats.
+    """
+    into, out_of, no_coefficient = np.zeros(size + 1), np.zeros(size + 1), np.empty(0)
+    whole = part.size == 1
+    for e in range(first, last):
+        t, h = tail[e], head[e]
+        i, j = unknown[h], unknown[t]
+        if i != j and (whole or part[t] == part[h]):
+            amount = cost(weight, no_coefficient, exponent, 0.0, e) * up[h] * down[t]
+            into[i] += amount
+            out_of[j] += amount
+    return into, out_of

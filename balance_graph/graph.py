@@ -12,7 +12,7 @@ import numpy as np
 from balance_graph._types import Array, Mask
 from balance_graph.activations import Activation, activation
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
-from balance_graph.log_domain import log_abs, times_exp
+from balance_graph.log_domain import times_exp
 from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.problem import BalanceProblem, check_groups
 from balance_graph.regularizers import Lp, Regularizer, as_regularizer
@@ -89,7 +89,7 @@ def compile_graph(
         names=names,
     )
     check_groups(manifold)
-    return BalanceProblem(manifold, log_abs(weights), log_coefficient, cost, exponent, weights)
+    return BalanceProblem(manifold, weights, log_coefficient, cost, exponent)
 
 
 def check_digraph(G: Any) -> None:  # noqa: N803

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from balance_graph import _flow_kernels as kernels
+from balance_graph import _network_kernels as kernels
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Index
 from balance_graph.flows import Flows
@@ -20,6 +20,9 @@ from balance_graph.problem import BalanceProblem
 from balance_graph.progress import Report
 from balance_graph.solution import Outcome, Status
 from balance_graph.solvers._inexact import InexactNewton
+
+# Exponentials of three numbers below this, and sums of their products, are in the range of floats.
+_MODERATE = 200.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +134,25 @@ def _state(numbering: Numbering, log_scales: Array, log_unit: float, pool: Execu
     assert every is not None
     degree = np.ones(every.size + 1)
     degree[every.unknown] = at.degree
-    up = numbering.costs[-1] * log_scales
+    up = numbering.exponent * log_scales
     down = -at.degree * up
-    edges = (*numbering.ends, every.unknown, every.size, *numbering.costs, up, down, log_unit)
+    ends = (*numbering.ends, every.unknown, every.size, numbering.parts)
+    weight, log_coefficient, exponent = numbering.costs
+    if log_coefficient.size == 0 and _is_moderate(numbering, up, down):
+        log_unit, sums = 0.0, kernels.near_end_sums
+        edges: tuple[Any, ...] = (*ends, weight, exponent, np.exp(up, out=up), np.exp(down, out=down))
+    else:
+        sums, edges = kernels.end_sums, (*ends, weight, log_coefficient, exponent, up, down, log_unit)
     half = problem.n_edges // 2
-    later = pool.submit(kernels.end_sums, *edges, half, problem.n_edges)
-    first = kernels.end_sums(*edges, 0, half)
-    into, out_of = (one + other for one, other in zip(first, later.result(), strict=True))
+    later = pool.submit(sums, *edges, half, problem.n_edges)
+    into, out_of = (one + other for one, other in zip(sums(*edges, 0, half), later.result(), strict=True))
     out_of *= degree
     alone = into + out_of == 0.0
     imbalance = np.abs(into - out_of) / np.where(alone, 1.0, into + out_of)
     return float(np.log(into.sum())) + log_unit, float(imbalance[:-1].max(initial=0.0))
+
+
+def _is_moderate(numbering: Numbering, up: Array, down: Array) -> bool:
+    """Whether costs and their factors can be multiplied as they are."""
+    furthest = max(*map(abs, numbering.range_of_log_costs), np.abs(up).max(), np.abs(down).max())
+    return bool(furthest < _MODERATE)

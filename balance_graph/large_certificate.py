@@ -184,7 +184,7 @@ def _sums(network: LiveNetwork, flows: Flows, direction: Array, reach: Array, po
     numbering = network.numbering
     factors = _log_factors(numbering, numbering.expand(flows.log_scales))
     numbers = (*numbering.ends, numbering.unknown, network.degree)
-    edges = (*numbers, *numbering.costs, *factors, flows.log_unit)
+    edges = (*numbers, numbering.parts, *_log_costs(numbering), *factors, flows.log_unit)
     ends = np.append(direction, 0.0), np.append(reach, 0.0)
     n_edges = numbering.problem.n_edges
     half = n_edges // 2
@@ -192,15 +192,21 @@ def _sums(network: LiveNetwork, flows: Flows, direction: Array, reach: Array, po
     return _Sums.joined(_Sums(*kernels.flow_bounds(*edges, *ends, 0, half)), _Sums(*later.result()))
 
 
+def _log_costs(numbering: Numbering) -> tuple[Array, Array, float]:
+    """Log-weights, log coefficients (empty where all are 0) and exponent."""
+    _, log_coefficient, exponent = numbering.costs
+    return numbering.problem.log_weight, log_coefficient, exponent
+
+
 def _log_factors(numbering: Numbering, log_scales: Array) -> tuple[Array, Array]:
     """``p l`` and ``-p c l`` of every node."""
-    up = numbering.costs[-1] * log_scales
+    up = numbering.exponent * log_scales
     return up, -numbering.problem.manifold.degree * up
 
 
 def _log_cost(numbering: Numbering, log_scales: Array) -> float:
     """Logarithm of the cost of all edges, dead ones included."""
-    edges = (*numbering.ends, *numbering.costs[1:], *_log_factors(numbering, log_scales))
+    edges = (*numbering.ends, *_log_costs(numbering), *_log_factors(numbering, log_scales))
     largest = float(kernels.largest_log_cost(*edges))
     return largest + math.log(kernels.cost_sum(*edges, largest))
 

@@ -140,13 +140,15 @@ class LiveNetwork:
 
     @classmethod
     def _compiled(cls, numbering: Numbering, pool: Executor) -> LiveNetwork:
-        ends, costs = numbering.ends, numbering.costs
+        least, largest = numbering.range_of_log_costs
+        log_unit = _unit(least, largest)
+        ends, sides = numbering.ends, (numbering.unknown, numbering.parts)
+        costs = *numbering.costs, log_unit or 0.0, log_unit is None
         # A matrix has two entries for each edge: those must be counted as well.
         starts = np.zeros((2, numbering.size + 2), dtype=np.uint32 if ends[0].size < 2**31 else np.uint64)
-        back = pool.submit(kernels.edge_list, starts[1], *ends[::-1], numbering.unknown, *costs)
-        *outward, least, largest = kernels.edge_list(starts[0], *ends, numbering.unknown, *costs)
-        one, other = EdgeList(starts[0], *outward), EdgeList(starts[1], *back.result()[:2])
-        log_unit = _unit(least, largest)
+        back = pool.submit(kernels.edge_list, starts[1], *ends[::-1], *sides, *costs)
+        one = EdgeList(starts[0], *kernels.edge_list(starts[0], *ends, *sides, *costs))
+        other = EdgeList(starts[1], *back.result())
         degree = numbering.degree
         assert degree is not None
         backwards = pool.submit(_accumulate, other, one, log_unit, bool(np.all(degree == 1.0)))
@@ -155,7 +157,7 @@ class LiveNetwork:
         return cls(
             numbering,
             degree,
-            costs[-1],
+            numbering.exponent,
             largest - least,
             log_unit,
             one,
@@ -197,14 +199,8 @@ def _busiest(problem: BalanceProblem) -> Index:
 
 
 def _accumulate(along: EdgeList, against: EdgeList, log_unit: float | None, costs: bool) -> tuple[Array, Index]:
-    """Accumulated log costs from the ground along a list (with `costs`), and distances.
-
-    With a unit the logarithms of `against` become costs on the way: each call takes a list of its own.
-    """
+    """Accumulated log costs from the ground along a list (with `costs`), and distances."""
     order, distance = kernels.visits(along.start, along.column, against.start)
-    if log_unit is not None:
-        np.subtract(against.value, log_unit, out=against.value)
-        np.exp(against.value, out=against.value)
     if not costs:
         return np.zeros(along.start.size - 1), distance
     accumulate = kernels.accumulated_log_costs if log_unit is None else kernels.accumulated_costs

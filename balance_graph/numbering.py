@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from balance_graph import _network_kernels as kernels
 from balance_graph._types import Array, Index, Mask
-from balance_graph.log_domain import log_sum
+from balance_graph.log_domain import log_abs, log_sum
 from balance_graph.manifold import numbered
 from balance_graph.problem import BalanceProblem
 
@@ -97,13 +98,34 @@ class Numbering:
         tail, head = self.problem.manifold.tail, self.problem.manifold.head
         return tail.view(f"u{tail.itemsize}"), head.view(f"u{head.itemsize}")
 
+    @property
+    def exponent(self) -> float:
+        """Exponent of the cost of every edge."""
+        return float(self.problem.regularizer.p)  # type: ignore[attr-defined]
+
+    @property
+    def parts(self) -> Index:
+        """Part of each node for the compiled loops, of size 1 where there is one part."""
+        return np.zeros(1, dtype=np.int32) if self.part is None else self.part
+
     @cached_property
-    def costs(self) -> tuple[Index, Array, Array, float]:
-        """What the compiled loops read the cost of an edge from: parts, log-weights, log coefficients, exponent."""
-        problem = self.problem
-        part = np.zeros(1, dtype=np.int32) if self.part is None else self.part
-        coefficient = problem.log_coefficient if problem.log_coefficient.any() else np.empty(0)
-        return part, problem.log_weight, coefficient, float(problem.regularizer.p)  # type: ignore[attr-defined]
+    def costs(self) -> tuple[Array, Array, float]:
+        """What the compiled loops compute the cost of an edge from: weights, log coefficients, exponent."""
+        weight, log_coefficient = self.problem.weight, self.problem.log_coefficient
+        if weight.dtype not in (np.float32, np.float64):
+            weight = weight.astype(np.float64)
+        coefficient = log_coefficient if log_coefficient.any() else np.empty(0)
+        return np.ascontiguousarray(weight), coefficient, self.exponent
+
+    @cached_property
+    def range_of_log_costs(self) -> tuple[float, float]:
+        """The least and the largest logarithm of the cost of an edge."""
+        weight, log_coefficient, exponent = self.costs
+        if log_coefficient.size:
+            least, largest = kernels.range_of_log_costs(weight, log_coefficient, exponent)
+            return least, largest
+        least, largest = kernels.range_of_sizes(weight)
+        return (exponent * math.log(least), exponent * math.log(largest)) if largest > 0.0 else (math.inf, -math.inf)
 
     def left_out(self, n_moved: int) -> LeftOut:
         """What is not among the edges that scales move, which are so many."""
@@ -111,13 +133,12 @@ class Numbering:
         loose = (self.unknown == self.size) & (coordinate >= 0)
         if n_moved == problem.n_edges and not loose.any():
             return LeftOut(_NONE, _NONE, -np.inf)
-        ends = *self.ends, self.unknown, self.costs[0]
-        still, dead, touched = kernels.edges_left_out(*ends, problem.log_weight)
+        still, dead, touched = kernels.edges_left_out(*self.ends, self.unknown, self.parts, self.costs[0])
         nodes = np.flatnonzero(loose & touched)
         return LeftOut(
             dead,
             nodes[np.unique(coordinate[nodes], return_index=True)[1]],
-            log_sum(self.costs[-1] * problem.log_weight[still] + problem.log_coefficient[still]),
+            log_sum(self.exponent * log_abs(problem.weight[still]) + problem.log_coefficient[still]),
         )
 
     def expand(self, values: Array) -> Array:

@@ -34,15 +34,13 @@ class BalanceProblem:
     ----------
     manifold : Manifold
         The architecture: edges, degrees, pinned and tied nodes, fixed edges, shared weights.
-    log_weight : (n_edges,) array
-        ``log|w|``; ``-inf`` for a zero weight, which costs nothing and constrains nothing.
+    weight : (n_edges,) array
+        The weights as given; a zero weight costs nothing and constrains nothing.
     log_coefficient : (n_edges,) array
         Logarithm of each edge's coefficient.
     regularizer : Regularizer
     exponent : (n_edges,) array or None
         Exponents of edges that have their own (NaN elsewhere); with `Lp` only.
-    weight : (n_edges,) array or None
-        The weights as given, where known: costs at the given scales are then computed from them to the last digit.
 
     Examples
     --------
@@ -55,11 +53,10 @@ class BalanceProblem:
     """
 
     manifold: Manifold
-    log_weight: Array
+    weight: Array
     log_coefficient: Array
     regularizer: Regularizer
     exponent: Array | None = None
-    weight: Array | None = None
 
     @classmethod
     def from_sparse(
@@ -115,10 +112,9 @@ class BalanceProblem:
         check_groups(manifold)
         return cls(
             manifold=manifold,
-            log_weight=log_abs(matrix.data),
+            weight=matrix.data,
             log_coefficient=_log_coefficient(coefficient, matrix, tail, head),
             regularizer=as_regularizer(regularizer),
-            weight=matrix.data,
         )
 
     @property
@@ -163,10 +159,16 @@ class BalanceProblem:
         """Values over nodes as a dict over the free ones."""
         return {self.nodes[k]: float(values[k]) for k in self.manifold.free_nodes.tolist()}
 
+    @cached_property
+    def log_weight(self) -> Array:
+        """``log|w|`` of each edge, ``-inf`` for a zero weight."""
+        return log_abs(self.weight)
+
     @property
     def active(self) -> Mask:
         """Edges of nonzero weight."""
-        return self.log_weight > -np.inf
+        active: Mask = self.weight != 0
+        return active
 
     def __repr__(self) -> str:
         free = self.n_nodes - int(self.manifold.pinned.sum())
@@ -204,9 +206,7 @@ class BalanceProblem:
 
         None near the ends of the range of floats, where only logarithms are safe.
         """
-        if self.weight is None:
-            return None
-        weight = np.where(self.active, self.weight, 0.0).astype(float)
+        weight = self.weight.astype(np.float64)
         parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
         if parts is None or not all(_in_range(part, weight) for part in parts):
             return None
@@ -221,7 +221,7 @@ class BalanceProblem:
 
     def _cost_as_given(self) -> float | None:
         """The cost at log-scales zero from the weights themselves, block by block; None where only logarithms do."""
-        if self._shares is not None or self.exponent is not None or self.weight is None:
+        if self._shares is not None or self.exponent is not None:
             return None if self._as_given is None else float(self._as_given[0].sum())
         total = 0.0
         for first in range(0, self.n_edges, _BLOCK):

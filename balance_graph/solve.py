@@ -77,7 +77,7 @@ def without_edges(problem: BalanceProblem, dead: Mask) -> BalanceProblem:
     at = problem.manifold
     if at.shared is not None:
         at = dataclasses.replace(at, shared=np.where(dead, -1, at.shared))
-    return dataclasses.replace(problem, manifold=at, log_weight=np.where(dead, -np.inf, problem.log_weight))
+    return dataclasses.replace(problem, manifold=at, weight=np.where(dead, 0.0, problem.weight))
 
 
 def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:

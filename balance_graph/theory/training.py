@@ -11,7 +11,6 @@ import numpy as np
 import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.graph import node_activation
-from balance_graph.log_domain import log_abs
 from balance_graph.theory.gradients import NetworkError, Parameters, least_squares
 from balance_graph.theory.subject import Subject
 
@@ -57,7 +56,7 @@ class Training:
 
     def problem(self, weights: Array) -> bg.BalanceProblem:
         """The balance problem of the network with other weights."""
-        return replace(self.subject.problem, weight=weights, log_weight=log_abs(weights))
+        return replace(self.subject.problem, weight=weights)
 
     def total(self, values: Array) -> tuple[float, Array]:
         """Error plus cost, and the slopes in the parameters."""
