@@ -114,19 +114,25 @@ def match_pairs(start, column, value, threshold):  # type: ignore[no-untyped-def
 
 
 @compiled
-def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[no-untyped-def]
-    """The matrix summed over aggregates, ``P^T H P`` with P the aggregates' indicators: again of the same kind."""
-    n = start.size - 1
+def members(aggregate, count):  # type: ignore[no-untyped-def]
+    """The members of each aggregate: those of c are ``member[first[c] : first[c + 1]]``."""
     first = np.zeros(count + 1, np.int64)
-    for i in range(n):
+    for i in range(aggregate.size):
         first[aggregate[i] + 1] += 1
     for c in range(count):
         first[c + 1] += first[c]
-    member = np.empty(n, np.int64)
+    member = np.empty(aggregate.size, np.int64)
     place = first[:-1].copy()
-    for i in range(n):
+    for i in range(aggregate.size):
         member[place[aggregate[i]]] = i
         place[aggregate[i]] += 1
+    return first, member
+
+
+@compiled
+def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[no-untyped-def]
+    """The matrix summed over aggregates, ``P^T H P`` with P the aggregates' indicators: again of the same kind."""
+    first, member = members(aggregate, count)
     seen = np.full(count, -1, np.int64)
     new_start, new_middle = np.zeros(count + 1, start.dtype), np.zeros(count, start.dtype)
     new_column = np.empty(column.size, np.uint32)
@@ -147,6 +153,34 @@ def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[n
         new_middle[c] = left_first(c, begin, end, new_column, new_value)
         new_start[c + 1] = end
     return new_start, new_middle, new_column[:end].copy(), new_value[:end].copy(), new_diagonal
+
+
+@compiled
+def places(start, column, aggregate, coarse_start, coarse_column):  # type: ignore[no-untyped-def]
+    """Where the matrix summed over aggregates has each off-diagonal entry: off its diagonal, or behind that, on it."""
+    count = coarse_start.size - 1
+    first, member = members(aggregate, count)
+    place, at = np.empty(column.size, start.dtype), np.empty(count, start.dtype)
+    for c in range(count):
+        for k in range(coarse_start[c], coarse_start[c + 1]):
+            at[coarse_column[k]] = k
+        at[c] = coarse_column.size + c
+        for m in range(first[c], first[c + 1]):
+            i = member[m]
+            for e in range(start[i], start[i + 1]):
+                place[e] = at[aggregate[column[e]]]
+    return place
+
+
+@compiled
+def sum_entries(value, diagonal, place, aggregate, count, entries):  # type: ignore[no-untyped-def]
+    """The entries of the matrix summed over aggregates, which are so many, in the places of `places`."""
+    entries[:] = 0.0
+    for e in range(value.size):
+        entries[place[e]] += value[e]
+    n_off_diagonal = entries.size - count
+    for i in range(diagonal.size):
+        entries[n_off_diagonal + aggregate[i]] += diagonal[i]
 
 
 @compiled
@@ -209,9 +243,12 @@ def band_width(start, column, place, most):  # type: ignore[no-untyped-def]
     """
     width, n = 0, place.size
     for i in range(n):
+        own = place[i]
+        furthest = 0
         for e in range(start[i], start[i + 1]):
-            if column[e] < n:
-                width = max(width, abs(place[i] - place[column[e]]))
+            there = place[column[e]] if column[e] < n else own
+            furthest = max(furthest, abs(there - own))
+        width = max(width, furthest)
         if width > most:
             break
     return width

@@ -22,8 +22,8 @@ from balance_graph.start import scale_free_start
 
 # Factors of a node beyond e^this are not formed; a change of an edge beyond it could take its cost out of range.
 _RANGE = 300.0
-# With fewer edges, handing a pass to another thread costs more than the pass.
-_SIDE_BY_SIDE = 100_000
+# With fewer edges, handing a pass to another thread costs more than the pass; a product of a local network is but one.
+_SIDE_BY_SIDE, _HALF_BY_HALF = 100_000, 400_000
 
 # Where the ends of an edge are this close in memory on average, to add at both costs less than to read a second list.
 _LOCAL, _SAMPLE = 15_000, 1000
@@ -68,7 +68,8 @@ class Flows:
         self._from_tails, self._from_heads = np.empty(self.size + 1), np.empty(self.size + 1)
         self._padded = np.zeros(self.size + 1)
         self._is_local = outward.column.size >= _SIDE_BY_SIDE and _reach(outward) < _LOCAL
-        self._more_from_tails = np.empty(self.size + 1 if self._is_local else 0)
+        in_halves = self._is_local and self.n_edges >= _HALF_BY_HALF
+        self._more_from_tails = np.empty(self.size + 1 if in_halves else 0)
 
     @classmethod
     def of(cls, network: LiveNetwork, start: Array | None, pool: Executor) -> Flows:
@@ -210,12 +211,15 @@ class Flows:
         )
 
     def _pass_over_one_list(self, tails: Array, heads: Array) -> None:
-        """What tails and heads contribute to a product, each edge read once: half of the edges on each core."""
+        """What tails and heads contribute to a product, each edge read once; where it pays, half on each core."""
+        rows = *self.outward, heads, tails, self._from_heads
+        if self._more_from_tails.size == 0:
+            kernels.gather_and_scatter(*rows, self._from_tails, 0, self.size + 1)
+            return
         half = int(np.searchsorted(self.outward.start, self.n_edges // 2))
-        rows = self.outward, heads, tails, self._from_heads
         self._both(
-            lambda: kernels.gather_and_scatter(*rows[0], *rows[1:], self._from_tails, 0, half),
-            lambda: kernels.gather_and_scatter(*rows[0], *rows[1:], self._more_from_tails, half, self.size + 1),
+            lambda: kernels.gather_and_scatter(*rows, self._from_tails, 0, half),
+            lambda: kernels.gather_and_scatter(*rows, self._more_from_tails, half, self.size + 1),
         )
 
     def laplacian(self, earlier: Laplacian | None = None) -> Laplacian:

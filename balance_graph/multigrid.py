@@ -48,15 +48,24 @@ class Laplacian(NamedTuple):
         return sparse.csr_array(off_diagonal + sparse.diags_array(self.diagonal))
 
 
-class _Level(NamedTuple):
-    matrix: Laplacian
-    inverse: Array  # of the diagonal: a division for each unknown would be half the time of a sweep
+class _Coarsening(NamedTuple):
+    """The way from a matrix to that summed over aggregates, entry by entry."""
+
     aggregate: Index
-    n_aggregates: int
+    place: Index
+    entries: Array  # those of the sum: off its diagonal, and behind them on it
 
     @classmethod
-    def of(cls, matrix: Laplacian, aggregate: Index, n_aggregates: int) -> _Level:
-        return cls(matrix, 1.0 / matrix.diagonal, aggregate, n_aggregates)
+    def between(cls, fine: Laplacian, aggregate: Index, coarse: Laplacian) -> _Coarsening:
+        """To a sum that has been formed already."""
+        place = kernels.places(fine.start, fine.column, aggregate, coarse.start, coarse.column)
+        return cls(aggregate, place, np.append(coarse.value, coarse.diagonal))
+
+    def sum_into(self, coarse: Laplacian, fine: Laplacian) -> Laplacian:
+        """The sum of a matrix in the pattern of another's, in place."""
+        kernels.sum_entries(fine.value, fine.diagonal, self.place, self.aggregate, coarse.size, self.entries)
+        value, diagonal = np.split(self.entries, [coarse.column.size])
+        return coarse._replace(value=value, diagonal=diagonal)
 
 
 class Multigrid:
@@ -69,50 +78,63 @@ class Multigrid:
 
     Attributes
     ----------
-    sizes : list of int
-        Unknowns on each level.
+    matrices : list of Laplacian
+        That of each level, the finest first.
     """
 
     def __init__(self, matrix: Laplacian) -> None:
-        self._levels: list[_Level] = []
+        self.matrices, self._coarsenings = [matrix], list[_Coarsening]()
         while matrix.size > _DIRECT:
             coarse, aggregate = _coarser(matrix)
             if coarse.size > _STALL * matrix.size:
                 break
-            self._levels.append(_Level.of(matrix, aggregate, coarse.size))
+            self._coarsenings.append(_Coarsening.between(matrix, aggregate, coarse))
+            self.matrices.append(coarse)
             matrix = coarse
-        self.sizes = [*(level.matrix.size for level in self._levels), matrix.size]
-        self._coarsest = _coarsest(matrix)
+        self._prepare()
+
+    @property
+    def sizes(self) -> list[int]:
+        """Unknowns on each level."""
+        return [matrix.size for matrix in self.matrices]
 
     @property
     def aggregates(self) -> list[Index]:
         """Aggregate of each unknown, level by level."""
-        return [level.aggregate for level in self._levels]
+        return [coarsening.aggregate for coarsening in self._coarsenings]
 
     def update(self, matrix: Laplacian) -> None:
-        """Solve with another matrix of the same pattern, that differs little: the coarse matrices stay."""
-        if self._levels:
-            self._levels[0] = _Level.of(matrix, self._levels[0].aggregate, self._levels[0].n_aggregates)
+        """Solve with another matrix of the same pattern; the aggregates stay."""
+        self.matrices[0] = matrix
+        for depth, coarsening in enumerate(self._coarsenings):
+            matrix = self.matrices[depth + 1] = coarsening.sum_into(self.matrices[depth + 1], matrix)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        # A division for each unknown would be half the time of a sweep.
+        self._inverses = [1.0 / matrix.diagonal for matrix in self.matrices[:-1]]
+        self._coarsest = _coarsest(self.matrices[-1])
 
     def __call__(self, right: Array) -> tuple[Array, Array | None]:
         """An approximate solution of ``H x = right``, and the product with it where that falls off.
 
         It is not exactly linear in `right`: use a flexible Krylov method.
         """
-        return self._cycle(0, right) if self._levels else (self._coarsest(right), None)
+        return self._cycle(0, right) if self._coarsenings else (self._coarsest(right), None)
 
     def _cycle(self, depth: int, right: Array) -> tuple[Array, Array]:
         """An approximate solution, and the product with it."""
-        (start, middle, column, value, _), inverse, aggregate, n_aggregates = self._levels[depth]
-        rows = start, middle, column, value, inverse
-        x, coarse = np.empty_like(right), np.empty(n_aggregates)
-        kernels.descend(*rows, right, x, aggregate, coarse)
-        product = kernels.ascend(*rows, right, x, aggregate, self._coarse_solution(depth + 1, coarse))
+        start, middle, column, value, _ = self.matrices[depth]
+        rows = start, middle, column, value, self._inverses[depth]
+        x, left = np.empty_like(right), np.empty(self.matrices[depth + 1].size)
+        aggregate = self._coarsenings[depth].aggregate
+        kernels.descend(*rows, right, x, aggregate, left)
+        product = kernels.ascend(*rows, right, x, aggregate, self._coarse_solution(depth + 1, left))
         return x, product
 
     def _coarse_solution(self, depth: int, right: Array) -> Array:
         """At most two steps of flexible conjugate gradients, preconditioned by the cycle from `depth` on."""
-        if depth == len(self._levels):
+        if depth == len(self._coarsenings):
             return self._coarsest(right)
         one, one_product = self._cycle(depth, right)
         energy = one @ one_product

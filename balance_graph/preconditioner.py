@@ -14,13 +14,13 @@ from balance_graph.multigrid import Laplacian, Multigrid
 # Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
 # the number from which those cost less.
 _BAND_TRIAL, _BAND_PAYS = 8, 25
-_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 12, 200
+_MULTIGRID_TRIAL, _MULTIGRID_PAYS = 6, 200
 # Multiplications per edge up to which a factorization in a band is cheap, and up to which a new one for each direction
 # costs less than the steps it saves.
 _NARROW, _VERY_NARROW = 1000.0, 20.0
 # A preconditioner set up at an imbalance this many times the present one, and over 0.1, is renewed once it needs more
-# steps than this.
-_STALE, _FAR, _STALE_STEPS = 3.0, 0.1, 7
+# steps than this: a factorization, or aggregates.
+_STALE, _FAR, _STALE_STEPS, _STALE_AGGREGATES = 3.0, 0.1, 7, 20
 # Flows hardly change any more once their imbalance is below this.
 _SETTLED = 0.03
 # Multigrid set up at a larger imbalance is preceded by local sweeps of aggregates.
@@ -116,7 +116,8 @@ class Preconditioner:
             return True
         if self.is_plain:
             return False
-        return self._set_up_at > max(_FAR, _STALE * imbalance) and last_steps > _STALE_STEPS
+        steps = _STALE_AGGREGATES if isinstance(self._better, Multigrid) else _STALE_STEPS
+        return self._set_up_at > max(_FAR, _STALE * imbalance) and last_steps > steps
 
     def set_up(self, imbalance: float) -> bool:
         """Set up what suits the network, at the present imbalance; whether the flows were moved meanwhile."""
@@ -128,15 +129,12 @@ class Preconditioner:
             self._better = self._band.factorized(flows.outward, flows.degree)
             self.name = f"Cholesky factorization in a band of {self._band.width}"
             return False
-        multigrid = Multigrid(self._laplacian_here())
-        unbalanced = imbalance > _UNBALANCED and bool(np.all(flows.degree == 1.0))
-        if unbalanced:
-            _balance_aggregates(flows, multigrid.aggregates)
-            multigrid = Multigrid(self._laplacian_here())
-            self._set_up_at = float(np.abs(flows.imbalance()).max(initial=0.0))
-        self._better = multigrid
+        self._better = multigrid = Multigrid(self._laplacian_here())
         self.name = f"multigrid over {' > '.join(map(str, multigrid.sizes))} unknowns"
-        return unbalanced
+        if imbalance > _UNBALANCED and np.all(flows.degree == 1.0):
+            _balance_aggregates(flows, multigrid.aggregates)
+            return True
+        return False
 
 
 def _balance_aggregates(flows: Flows, aggregates: list[Index]) -> None:

@@ -23,7 +23,7 @@ from balance_graph.regularizers import Regularizer, as_regularizer
 from balance_graph.rows import Rows
 
 # Edges of which costs are computed at a time, where no more than their sum is wanted.
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)

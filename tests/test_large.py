@@ -448,6 +448,21 @@ def test_multigrid_keeps_count_of_the_product_with_what_it_returns(updated, pool
     np.testing.assert_allclose(product, flows.laplacian().tosparse() @ x, rtol=1e-10, atol=1e-10 * np.abs(right).max())
 
 
+def test_multigrid_sums_another_matrix_over_the_aggregates_it_has(pool):
+    """P^T H P level by level, with H at another point than that where the aggregates were found."""
+    flows = flows_of(problem_of(layered([6] * 600, np.random.default_rng(0))), pool)
+    multigrid = Multigrid(flows.laplacian())
+    flows.sweep(2, 1.0)
+    matrix = flows.laplacian()
+    multigrid.update(matrix)
+    H = matrix.tosparse()
+    assert len(multigrid.aggregates) > 1
+    for level, aggregate in zip(multigrid.matrices[1:], multigrid.aggregates, strict=True):
+        P = sparse.csr_array((np.ones(aggregate.size), (np.arange(aggregate.size), aggregate)))
+        H = P.T @ H @ P
+        np.testing.assert_allclose(level.tosparse().toarray(), H.toarray(), atol=1e-12 * abs(H).max())
+
+
 @pytest.mark.parametrize("degree", [1.0, 2.0])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_band_solves_whatever_the_order_of_the_nodes(shuffled, degree, pool):
