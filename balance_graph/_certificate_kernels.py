@@ -85,6 +85,53 @@ def flow_bounds(  # type: ignore[no-untyped-def]
 
 
 @compiled
+def strongest_ways(  # type: ignore[no-untyped-def]
+    tail, head, unknown, degree, part, log_weight, log_coefficient, exponent, up, down, log_unit, position, first, last
+):
+    """The largest cost of an edge to each unknown from one of earlier position, and that one (the ground for none)."""
+    n = degree.size
+    strongest, source = np.zeros(n), np.full(n, n - 1)
+    whole = part.size == 1
+    for e in range(first, last):
+        t, h = tail[e], head[e]
+        i, j = unknown[h], unknown[t]
+        if position[j] >= position[i] or not (whole or part[t] == part[h]):
+            continue
+        log_cost = exponent * log_weight[e] + up[h] + down[t] - log_unit
+        if log_coefficient.size > 0:
+            log_cost += log_coefficient[e]
+        cost = math.exp(log_cost)
+        if cost > strongest[i]:
+            strongest[i], source[i] = cost, j
+    return strongest, source
+
+
+@compiled
+def gap_along_ways(order, strongest, source, degree, off, x):  # type: ignore[no-untyped-def]
+    """Terms of the duality gap where each unknown sends what it is out of balance to its source, and all else with it.
+
+    In reverse order of visits. With ``degree`` that of each unknown, a change of the flow from j counts ``degree[j]``
+    times there. Also the largest relative change of a flow downwards.
+    """
+    gap = widest = 0.0
+    carried = off.copy()
+    for k in range(order.size - 1, 0, -1):
+        i = order[k]
+        j = source[i]
+        if not strongest[i] > 0.0:
+            return math.inf, math.inf
+        d = degree[j]
+        carried[j] += d * carried[i]
+        change, change_size = x[i] - d * x[j], abs(x[i]) + d * abs(x[j])
+        width = (1.0 + 1e-6) * (carried[i] / strongest[i] + 4.0 * _EPS * change_size)
+        widest = max(widest, width - change)
+        if not width - change < 0.99:
+            return math.inf, widest
+        gap += strongest[i] * max(entropy(change + width), entropy(change - width))
+    return gap, widest
+
+
+@compiled
 def largest_log_cost(  # type: ignore[no-untyped-def]
     tail, head, log_weight, log_coefficient, exponent, up, down
 ):

@@ -1,21 +1,25 @@
 """The certificate of a large network with one exponent, in passes over its edges.
 
-The argument is that of `balance_graph.certificate`. Conjugate gradients propose the direction d of the circulation and
-the reach s of what corrects it; that they do what they should is then checked edge by edge, from the weights, with
-the rounding of every term. With costs c, ``x = p d`` and ``w = A x``, the flow ``c (1 + w)`` becomes a circulation by a
-further change ``A x'``, ``|x'| <= s``, where ``A^T C A s`` exceeds what is left of its balance, strictly: the
-off-diagonal entries of the matrix are <= 0, so ``s >= 0`` with a positive product also proves that it is not singular.
+The argument is that of `balance_graph.certificate`. Conjugate gradients propose the direction d of the circulation;
+what it does is then checked edge by edge, from the weights, with the rounding of every term. With costs c, ``x = p d``
+and ``w = A x``, what the flow ``c (1 + w)`` lacks of a circulation is sent to the inputs along a tree of strong edges.
+Where one of them is too weak for what it would have to carry, or that is much, a further change ``A x'`` makes up for
+it instead: conjugate gradients propose its reach s, ``|x'| <= s``, and ``A^T C A s`` must exceed what is lacking,
+strictly. The off-diagonal entries of the matrix are <= 0, so ``s >= 0`` with a positive product also proves that it is
+not singular.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from balance_graph import _certificate_kernels as kernels
+from balance_graph import _network_kernels as network_kernels
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
 from balance_graph.flows import Flows
@@ -35,6 +39,10 @@ _HIDDEN = 1e-13
 # A bound that gives away more than this, and several times what the direction alone would, loses to clusters (see
 # `balance_graph.clusters`) whose common shift the products cannot resolve: the generic path has a basis for them.
 _LOOSE = 1e-9
+# What hardly adds to the rounding of the cost.
+_NEGLIGIBLE = 1e-13
+# A flow that changes by less than this share of itself keeps its sign.
+_WIDEST = 0.99
 # Below this a cost may have lost digits to the end of the range of floats.
 _TINY = 1e-290
 
@@ -140,6 +148,17 @@ class _Proof(NamedTuple):
     is_loose: bool
     left: Array
 
+    @classmethod
+    def of(cls, flows: Flows, first: _Sums, sums: _Sums, further_gap: float) -> _Proof | None:
+        """From the sums of the direction alone, those with a correction, and what else the gap is; None above half."""
+        lost = 1.000001 * (sums.gap + further_gap + sums.error) / sums.total + 8.0 * _EPS
+        if not lost < 0.5:
+            return None
+        log_total = math.log(sums.total)
+        rounding = 4.0 * _EPS * (4.0 + abs(log_total) + abs(flows.log_unit))
+        log_bound = log_total + flows.log_unit + math.log1p(-lost) - rounding
+        return cls(log_bound, lost > _LOOSE + 4.0 * first.gap / first.total, first.at[:-1, 0].copy())
+
 
 def _proof_here(
     network: LiveNetwork, flows: Flows, direction: Array, solver: HessianSolver, pool: Executor
@@ -148,8 +167,26 @@ def _proof_here(
     first = _sums(network, flows, direction, np.zeros(flows.size), pool)
     if not _is_sound(first):
         return None
+    lacking = _off(network, first)
+    further_gap = _gap_along_tree(network, flows, direction, lacking, pool)
+    proofs = [_Proof.of(flows, first, first, further_gap)]
+    if further_gap > max(_NEGLIGIBLE * first.total, 0.01 * first.gap):
+        proofs.append(_proof_by_reach(network, flows, direction, solver, first, lacking, pool))
+    return max((proof for proof in proofs if proof is not None), key=lambda proof: proof.log_bound, default=None)
+
+
+def _proof_by_reach(
+    network: LiveNetwork,
+    flows: Flows,
+    direction: Array,
+    solver: HessianSolver,
+    first: _Sums,
+    lacking: Array,
+    pool: Executor,
+) -> _Proof | None:
+    """The bound where a further change makes up for what the direction lacks."""
     weight = solver.weight
-    off = float((_off(network, first) / weight).max())
+    off = float((lacking / weight).max())
     # A quarter of the right-hand side may be missing: its product is then 1.5 times what it must exceed.
     reach = 2.0 * off * np.maximum(_solved(solver, weight.copy(), 0.25), 0.0)
     if not np.all(np.isfinite(reach)):
@@ -157,18 +194,12 @@ def _proof_here(
     sums = _sums(network, flows, direction, reach, pool)
     if not _is_sound(sums) or not np.all(sums.at[:-1, 1] > _off(network, sums)):
         return None
-    lost = 1.000001 * (sums.gap + sums.error) / sums.total + 8.0 * _EPS
-    if not lost < 0.5:
-        return None
-    log_total = math.log(sums.total)
-    rounding = 4.0 * _EPS * (4.0 + abs(log_total) + abs(flows.log_unit))
-    log_bound = log_total + flows.log_unit + math.log1p(-lost) - rounding
-    return _Proof(log_bound, lost > _LOOSE + 4.0 * first.gap / first.total, first.at[:-1, 0].copy())
+    return _Proof.of(flows, first, sums, 0.0)
 
 
 def _is_sound(sums: _Sums) -> bool:
     """Whether all costs are known to many digits, and no flow changes sign."""
-    return sums.least > _TINY and sums.worst < 1e-8 and sums.widest < 0.99
+    return sums.least > _TINY and sums.worst < 1e-8 and sums.widest < _WIDEST
 
 
 def _off(network: LiveNetwork, sums: _Sums) -> Array:
@@ -180,16 +211,35 @@ def _off(network: LiveNetwork, sums: _Sums) -> Array:
 
 
 def _sums(network: LiveNetwork, flows: Flows, direction: Array, reach: Array, pool: Executor) -> _Sums:
-    """The sums at the present log-scales, half of the edges at a time on each core."""
+    """The sums at the present log-scales."""
+    ends = np.append(direction, 0.0), np.append(reach, 0.0)
+    return _Sums.joined(*(_Sums(*sums) for sums in _by_halves(kernels.flow_bounds, network, flows, ends, pool)))
+
+
+def _gap_along_tree(network: LiveNetwork, flows: Flows, direction: Array, off: Array, pool: Executor) -> float:
+    """What it adds to the duality gap to send all that is off balance to the ground; inf where an edge is too weak."""
+    order, _ = network_kernels.visits(network.outward.start, network.outward.column, network.inward.start)
+    position = np.empty_like(order)
+    position[order] = np.arange(order.size, dtype=order.dtype)
+    one, other = _by_halves(kernels.strongest_ways, network, flows, (position,), pool)
+    strongest = np.maximum(one[0], other[0])
+    source = np.where(one[0] >= other[0], one[1], other[1])
+    ends = np.append(off, 0.0), np.append(direction, 0.0)
+    gap, widest = kernels.gap_along_ways(order, strongest, source, network.degree, *ends)
+    return float(gap) if widest < _WIDEST else math.inf
+
+
+def _by_halves(
+    kernel: Callable[..., Any], network: LiveNetwork, flows: Flows, more: tuple[Array, ...], pool: Executor
+) -> tuple[Any, Any]:
+    """What a kernel finds at the present log-scales, half of the edges at a time on each core."""
     numbering = network.numbering
     factors = _log_factors(numbering, numbering.expand(flows.log_scales))
     numbers = (*numbering.ends, numbering.unknown, network.degree)
-    edges = (*numbers, numbering.parts, *_log_costs(numbering), *factors, flows.log_unit)
-    ends = np.append(direction, 0.0), np.append(reach, 0.0)
-    n_edges = numbering.problem.n_edges
-    half = n_edges // 2
-    later = pool.submit(kernels.flow_bounds, *edges, *ends, half, n_edges)
-    return _Sums.joined(_Sums(*kernels.flow_bounds(*edges, *ends, 0, half)), _Sums(*later.result()))
+    edges = (*numbers, numbering.parts, *_log_costs(numbering), *factors, flows.log_unit, *more)
+    half, n_edges = numbering.problem.n_edges // 2, numbering.problem.n_edges
+    later = pool.submit(kernel, *edges, half, n_edges)
+    return kernel(*edges, 0, half), later.result()
 
 
 def _log_costs(numbering: Numbering) -> tuple[Array, Array, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -162,9 +163,70 @@ def test_no_bound_is_made_from_an_invalid_reach(monkeypatch):
     problem = dense_layers(5, 8, np.random.default_rng(0))
     log_scales = bg.solve(problem, "newton").log_scales
     monkeypatch.setattr(large_certificate, "_solved", lambda _, right, goal: np.zeros_like(right))
+    monkeypatch.setattr(large_certificate, "_gap_along_tree", lambda *_: np.inf)
     assert log_costs_of_large(problem, log_scales) is None
     monkeypatch.setattr(certificate_module, "_LARGE", 1)
     assert bg.certify(problem, log_scales).relative_gap <= 1e-12
+
+
+@pytest.mark.parametrize("least", [-20, 0])
+@pytest.mark.parametrize("degree", [1.0, 2.0])
+def test_what_is_sent_along_the_tree_makes_a_circulation(degree, least):
+    """Exactly, in fractions: with the flows that the tree carries, all is balanced, at the gap that is claimed.
+
+    Where all lack the same sign, nothing that is sent cancels, and the claim is sharp.
+    """
+    rng = np.random.default_rng(3)
+    n = 8  # the last is the ground
+    costs = {(t, h): int(rng.integers(1000, 1100)) for t in range(n) for h in range(n) if t != h}
+    edges = np.array(list(costs))
+    log_weight = np.log(np.array(list(costs.values()), dtype=float))
+    degrees = np.append(np.full(n - 1, degree), 1.0)
+    order = np.array([n - 1, *rng.permutation(n - 1)])
+    position = np.argsort(order)
+    none, zeros = np.zeros(1, dtype=np.int32), np.zeros(n)
+    numbers = (edges[:, 0], edges[:, 1], np.arange(n), degrees, none, log_weight, np.empty(0), 1.0, zeros, zeros, 0.0)
+    strongest, source = kernels.strongest_ways(*numbers, position, 0, len(edges))
+    lacking = [Fraction(int(k), 64) for k in rng.integers(least, 20, n - 1)] + [Fraction(0)]
+    off = np.array([abs(float(r)) for r in lacking])
+    claimed, widest = kernels.gap_along_ways(order, strongest, source, degrees, off, zeros)
+    sent = {}
+    for i in order[:0:-1].tolist():
+        j = int(source[i])
+        assert position[j] < position[i]
+        assert strongest[i] == pytest.approx(max(costs[k, i] for k in range(n) if position[k] < position[i]))
+        sent[j, i] = -lacking[i]
+        lacking[j] -= Fraction(degrees[j]) * sent[j, i]
+        lacking[i] = Fraction(0)
+    assert not any(lacking[:-1])
+    with mp.workdps(40):
+        shares = {edge: mpf(flow.numerator) / flow.denominator / costs[edge] for edge, flow in sent.items()}
+        gap = sum(costs[edge] * ((1 + u) * mp.log(1 + u) - u) for edge, u in shares.items())
+        assert gap <= claimed
+        assert least < 0 or gap > 0.999 * claimed
+        assert max(-u for u in shares.values()) <= widest < 0.99
+
+
+def test_a_tree_that_would_have_to_carry_too_much_proves_nothing():
+    order, strongest, source = np.array([2, 0, 1]), np.array([1.0, 1.0, 0.0]), np.array([2, 0, 2])
+    off, ones = np.array([0.3, 0.9, 0.0]), np.ones(3)
+    gap, widest = kernels.gap_along_ways(order, strongest, source, ones, off, np.zeros(3))
+    assert gap == np.inf
+    assert widest > 0.99
+    assert kernels.gap_along_ways(order, 0.0 * strongest, source, ones, off, np.zeros(3))[0] == np.inf
+
+
+def test_deep_narrow_networks_are_certified_to_rounding(monkeypatch):
+    """Changes of potentials would have to reach across all layers: their bound gives away much more."""
+    from balance_graph import large_certificate
+
+    problem = dense_layers(10_000, 3, np.random.default_rng(0))
+    log_scales = bg.solve(problem, bg.NewtonSolver(tol=1e-10)).log_scales
+    log_cost, log_bound = log_costs_of_large(problem, log_scales)
+    assert 0.0 <= log_cost - log_bound < 1e-12
+    monkeypatch.setattr(large_certificate, "_gap_along_tree", lambda *_: np.inf)
+    without = log_costs_of_large(problem, log_scales)
+    assert without is None or log_cost - without[1] > 1e-11
 
 
 def test_what_rounding_may_hide_covers_what_it_does_hide():
