@@ -640,3 +640,42 @@ def test_iterative_solves_replace_factorizations_that_would_fill_in(monkeypatch)
     np.testing.assert_allclose(
         state.equations.newton_direction(state.log_slopes, state.ratio), direct, rtol=1e-7, atol=1e-9
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "float16", ">f8"])
+def test_weights_of_any_type_mean_the_numbers_that_they_hold(dtype, monkeypatch):
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
+    W, pinned = layered([8] * 10, np.random.default_rng(0))
+    W.data = np.rint(20 * W.data).astype(dtype)
+    one = bg.solve(bg.BalanceProblem.from_sparse(W, pinned=pinned), on_unattained="prune")
+    two = bg.solve(bg.BalanceProblem.from_sparse(W.astype(float), pinned=pinned), on_unattained="prune")
+    assert one.notes[0].startswith("inexact Newton")
+    np.testing.assert_array_equal(one.log_scales, two.log_scales)
+    assert one.initial_cost == two.initial_cost
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("coefficient", [None, 1.0 + 1e-12])
+def test_costs_without_logarithms_are_those_with_them(p, coefficient, monkeypatch):
+    """Coefficients other than 1 are logarithms: so they take the other way."""
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
+    W, pinned = random_digraph(200, 1500, np.random.default_rng(1))
+    problem = bg.BalanceProblem.from_sparse(W, pinned=pinned, regularizer=p, coefficient=coefficient)
+    solution = bg.solve(problem)
+    assert solution.notes[0].startswith("inexact Newton")
+    assert solution.log_cost == pytest.approx(problem.log_cost(solution.log_scales), abs=1e-12)
+    assert solution.relative_imbalance == pytest.approx(problem.relative_imbalance(solution.log_scales), abs=1e-14)
+
+
+def test_sums_at_the_ends_are_the_same_with_and_without_logarithms():
+    rng = np.random.default_rng(0)
+    n, m = 20, 200
+    tail, head = rng.integers(0, n, (2, m)).astype(np.uint32)
+    weight = np.where(rng.random(m) < 0.1, 0.0, rng.normal(size=m))
+    up, down = rng.normal(size=(2, n))
+    ends = tail, head, np.minimum(np.arange(n), n - 3).astype(np.uint32), n - 3, rng.integers(0, 2, n).astype(np.int32)
+    near = network_kernels.near_end_sums(*ends, weight, 1.5, np.exp(up), np.exp(down), 0, m)
+    far = network_kernels.end_sums(*ends, weight, np.empty(0), 1.5, up, down, 3.0, 0, m)
+    for one, other in zip(near, far, strict=True):
+        np.testing.assert_allclose(one, other * np.exp(3.0), rtol=1e-12)
+    assert near[0].sum() == pytest.approx(near[1].sum())
