@@ -679,3 +679,17 @@ def test_sums_at_the_ends_are_the_same_with_and_without_logarithms():
     for one, other in zip(near, far, strict=True):
         np.testing.assert_allclose(one, other * np.exp(3.0), rtol=1e-12)
     assert near[0].sum() == pytest.approx(near[1].sum())
+
+
+@pytest.mark.parametrize("scale", [1e-155, 1e-100, 1e100, 1e155])
+def test_weights_far_from_one_are_solved_in_units_of_their_own(scale, monkeypatch):
+    """Costs 1e310 leave the range of floats, and so would their sums."""
+    monkeypatch.setattr(SOLVE, "_LARGE", 1)
+    W, pinned = layered([8] * 10, np.random.default_rng(0))
+    plain = bg.solve(problem_of((W, pinned)))
+    W.data *= scale
+    solution = bg.solve(problem_of((W, pinned)))
+    assert len(solution.notes) == 1
+    np.testing.assert_allclose(solution.log_scales, plain.log_scales, atol=1e-12)
+    for log_cost in (solution.log_cost, solution.history.log_cost[-1]):
+        assert log_cost == pytest.approx(plain.log_cost + 2 * np.log(scale), abs=1e-11)
