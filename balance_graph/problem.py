@@ -24,6 +24,8 @@ from balance_graph.rows import Rows
 
 # Edges of which costs are computed at a time, where no more than their sum is wanted.
 _BLOCK = 1 << 14
+# Costs, and sums of them, that are far from the ends of the range of floats.
+_LEAST, _MOST = 1e-250, 1e250
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,10 +232,11 @@ class BalanceProblem:
             log_coefficient = self.log_coefficient[part]
             coefficient = np.exp(log_coefficient) if log_coefficient.any() else 1.0
             costs = self.regularizer.linear(weight, coefficient, None)
-            if costs is None or not _in_range(costs[0], weight):
+            if costs is None:
                 return None
             total += float(costs[0].sum())
-        return total
+        # Costs too small for floats are lost in a sum that is far from their end.
+        return total if _LEAST <= total <= _MOST else None
 
     def log_flows(self, log_scales: Array) -> Array:
         """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""
@@ -293,7 +296,7 @@ def _in_range(costs: Array, weight: Array) -> bool:
     smallest = costs.min(initial=np.inf)
     if smallest == 0.0:
         smallest = costs.min(initial=np.inf, where=weight != 0.0)
-    return bool(smallest >= 1e-250 and costs.max(initial=0.0) <= 1e250)
+    return bool(smallest >= _LEAST and costs.max(initial=0.0) <= _MOST)
 
 
 def check_groups(manifold: Manifold) -> None:
