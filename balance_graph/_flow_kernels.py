@@ -150,17 +150,6 @@ def log_ratios_of_near(over, under, factor):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def range_of_positive(values):  # type: ignore[no-untyped-def]
-    """The least positive value and the largest value."""
-    least, largest = math.inf, -math.inf
-    for k in range(values.size):
-        largest = max(largest, values[k])
-        if values[k] > 0.0:
-            least = min(least, values[k])
-    return least, largest
-
-
-@compiled
 def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, degree, up, down):  # type: ignore[no-untyped-def]
     """Balance every unknown once, in order: ``up = exp(p l)``, ``down = exp(-p c l)``, in place.
 

@@ -185,9 +185,9 @@ def _powers(A: Any, p: float) -> Array:  # noqa: N803
 
 def _is_moderate(costs: Array) -> bool:
     """Whether products of costs with factors of rows and columns stay in the range of floats."""
-    from balance_graph import _flow_kernels as kernels  # compiled loops: slow to load
+    from balance_graph import _network_kernels as kernels  # compiled loops: slow to load
 
-    least, largest = kernels.range_of_positive(costs.reshape(-1))
+    least, largest = kernels.range_of_sizes(costs.reshape(-1))
     return bool(least > 1e-100 and largest < 1e100)
 
 

@@ -124,8 +124,8 @@ class Preconditioner:
         self._set_up_at, flows = imbalance, self._flows
         if self.is_plain and self._band is None and self._may_be_narrow:
             self._band = Band.reordered(flows.outward, _NARROW * flows.n_edges)
+        self._better = None  # two at a time would be the peak of memory
         if self._band is not None:
-            self._better = None  # two factors at a time would be the peak of memory
             self._better = self._band.factorized(flows.outward, flows.degree)
             self.name = f"Cholesky factorization in a band of {self._band.width}"
             return False

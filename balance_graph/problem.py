@@ -6,23 +6,23 @@ its logarithm, so that weights from 1e-150 to 1e150 and any exponent are ordinar
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 
-from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph._sparse_arguments import canonical, group_array, log_coefficients, node_array, pinned_array
+from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by
 from balance_graph.manifold import Manifold, first_of_label
 from balance_graph.regularizers import Regularizer, as_regularizer
 from balance_graph.rows import Rows
 
-# Edges of which costs are computed at a time, where no more than their sum is wanted.
+# Edges to a block: few enough for the nearest memory.
 _BLOCK = 1 << 14
 # Costs, and sums of them, that are far from the ends of the range of floats.
 _LEAST, _MOST = 1e-250, 1e250
@@ -100,22 +100,22 @@ class BalanceProblem:
             For wrong shapes, non-finite weights, non-positive degrees or coefficients, and groups that mix pinned
             and free nodes or different degrees.
         """
-        matrix = _canonical(W)
+        matrix = canonical(W)
         n = matrix.shape[0]
         tail = np.repeat(np.arange(n, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
         head = matrix.indices
         manifold = Manifold(
             tail=tail,
             head=head,
-            degree=_node_array(degree, n, "degree"),
-            pinned=_pinned_array(pinned, n),
-            group=_group_array(groups, n),
+            degree=node_array(degree, n, "degree"),
+            pinned=pinned_array(pinned, n),
+            group=group_array(groups, n),
         )
         check_groups(manifold)
         return cls(
             manifold=manifold,
             weight=matrix.data,
-            log_coefficient=_log_coefficient(coefficient, matrix, tail, head),
+            log_coefficient=log_coefficients(coefficient, matrix, tail, head),
             regularizer=as_regularizer(regularizer),
         )
 
@@ -200,7 +200,19 @@ class BalanceProblem:
 
     def log_cost(self, log_scales: Array) -> float:
         """Logarithm of the cost; ``-inf`` for a network without weights."""
-        return log_sum(self.rows.log_costs(self.log_gains(log_scales)[self.rows.edge]))
+        if self._shares is not None:
+            return log_sum(self.rows.log_costs(self.log_gains(log_scales)[self.rows.edge]))
+        return log_sum(np.array([self._log_cost_of(part, log_scales) for part in self._blocks()]))
+
+    def _log_cost_of(self, part: slice, log_scales: Array) -> float:
+        at, exponent = self.manifold, None if self.exponent is None else self.exponent[part]
+        rows = self.regularizer.rows(log_abs(self.weight[part]), self.log_coefficient[part], exponent)
+        tail = at.tail[part][rows.edge]
+        return log_sum(rows.log_costs(log_scales[at.head[part][rows.edge]] - at.degree[tail] * log_scales[tail]))
+
+    def _blocks(self) -> Iterator[slice]:
+        """Edges of which costs are computed at a time, where no more than their sum is wanted."""
+        return (slice(first, first + _BLOCK) for first in range(0, self.n_edges, _BLOCK))
 
     @cached_property
     def _as_given(self) -> tuple[Array, Array] | None:
@@ -226,8 +238,7 @@ class BalanceProblem:
         if self._shares is not None or self.exponent is not None:
             return None if self._as_given is None else float(self._as_given[0].sum())
         total = 0.0
-        for first in range(0, self.n_edges, _BLOCK):
-            part = slice(first, first + _BLOCK)
+        for part in self._blocks():
             weight = self.weight[part].astype(np.float64)
             log_coefficient = self.log_coefficient[part]
             coefficient = np.exp(log_coefficient) if log_coefficient.any() else 1.0
@@ -321,82 +332,3 @@ def check_groups(manifold: Manifold) -> None:
 
 def _describe(manifold: Manifold, node: int) -> str:
     return "pinned" if manifold.pinned[node] else f"degree {manifold.degree[node]:g}"
-
-
-def _is_sparse(value: Any) -> bool:
-    return bool(sparse.issparse(value))
-
-
-def _canonical(matrix: Sparse) -> Sparse:
-    if not _is_sparse(matrix):
-        message = f"W must be a scipy sparse array or matrix, got {type(matrix).__name__}; wrap it in csr_array"
-        raise InvalidParameterError(message)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        message = f"W must be square, one row and column per node; got shape {matrix.shape}"
-        raise InvalidParameterError(message)
-    if np.iscomplexobj(matrix) or matrix.dtype == object:
-        message = f"W must hold real numbers, got dtype {matrix.dtype}; balance abs(W)"
-        raise InvalidParameterError(message)
-    result: Sparse = sparse.csr_array(matrix)
-    if not result.has_canonical_format:
-        result = result.copy()
-        result.sum_duplicates()
-    if not np.all(np.isfinite(result.data)):
-        k = int(np.argmin(np.isfinite(result.data)))
-        row = int(np.searchsorted(result.indptr, k, side="right")) - 1
-        message = f"weight of edge ({row}, {result.indices[k]}) is {result.data[k]}; weights must be finite"
-        raise InvalidNetworkError(message)
-    return result
-
-
-def _node_array(values: ArrayLike, n: int, name: str) -> Array:
-    array = np.asarray(values, dtype=float)
-    if array.shape not in ((), (n,)):
-        message = f"{name} must be a number or have shape ({n},), got shape {array.shape}"
-        raise InvalidParameterError(message)
-    array = np.broadcast_to(array, n) if array.ndim == 0 else array.copy()
-    bad = ~(np.isfinite(array) & (array > 0))
-    if bad.any():
-        k = int(np.argmax(bad))
-        message = f"{name} of node {k} is {array[k]}; it must be positive and finite"
-        raise InvalidParameterError(message)
-    return array
-
-
-def _pinned_array(pinned: ArrayLike, n: int) -> Mask:
-    array = np.array(pinned)
-    if array.shape != (n,) or array.dtype != bool:
-        message = f"pinned must be a boolean array of shape ({n},), got {array.dtype} of shape {array.shape}"
-        raise InvalidParameterError(message)
-    return array
-
-
-def _group_array(groups: ArrayLike | None, n: int) -> Index | None:
-    if groups is None:
-        return None
-    array = np.asarray(groups)
-    if array.shape != (n,) or not np.issubdtype(array.dtype, np.integer):
-        message = f"groups must be an integer array of shape ({n},), got {array.dtype} of shape {array.shape}"
-        raise InvalidParameterError(message)
-    return array.astype(np.intp)
-
-
-def _log_coefficient(coefficient: Any, matrix: Any, tail: Index, head: Index) -> Array:
-    if coefficient is None:
-        return np.broadcast_to(0.0, tail.size)
-    if _is_sparse(coefficient):
-        if coefficient.shape != matrix.shape:
-            message = f"coefficient must have the shape {matrix.shape} of W, got {coefficient.shape}"
-            raise InvalidParameterError(message)
-        values: Array = np.asarray(sparse.csr_array(coefficient)[tail, head], dtype=np.float64).reshape(-1)
-    elif np.ndim(coefficient) == 0:
-        values = np.broadcast_to(float(coefficient), tail.size)
-    else:
-        message = "coefficient must be a number or a scipy sparse array of the shape of W"
-        raise InvalidParameterError(message)
-    bad = ~(np.isfinite(values) & (values > 0))
-    if bad.any():
-        k = int(np.argmax(bad))
-        message = f"coefficient of edge ({tail[k]}, {head[k]}) is {values[k]}; it must be positive and finite"
-        raise InvalidParameterError(message)
-    return np.log(values)

@@ -693,3 +693,15 @@ def test_weights_far_from_one_are_solved_in_units_of_their_own(scale, monkeypatc
     np.testing.assert_allclose(solution.log_scales, plain.log_scales, atol=1e-12)
     for log_cost in (solution.log_cost, solution.history.log_cost[-1]):
         assert log_cost == pytest.approx(plain.log_cost + 2 * np.log(scale), abs=1e-11)
+
+
+@pytest.mark.parametrize("regularizer", [1.5, bg.ElasticNet(l1=0.5, l2=2.0)])
+def test_the_cost_of_many_blocks_is_that_of_all_rows(regularizer):
+    rng = np.random.default_rng(0)
+    W, pinned = random_digraph(3000, 50_000, rng)
+    W.data *= 10.0 ** rng.uniform(-150, 150, W.nnz)
+    problem = bg.BalanceProblem.from_sparse(W, pinned=pinned, regularizer=regularizer, coefficient=3.0)
+    log_scales = np.where(pinned, 0.0, 10 * rng.normal(size=3000))
+    rows = problem.rows
+    expected = np.logaddexp.reduce(rows.log_costs(problem.log_gains(log_scales)[rows.edge]))
+    assert problem.log_cost(log_scales) == pytest.approx(expected, rel=1e-13)

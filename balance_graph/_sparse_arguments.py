@@ -1,0 +1,96 @@
+"""Arrays that describe a network of their own accord, without networkx: checked, and brought to one form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+
+
+def _is_sparse(value: Any) -> bool:
+    return bool(sparse.issparse(value))
+
+
+def canonical(matrix: Sparse) -> Sparse:
+    """A square matrix of finite real weights in canonical CSR form; not copied where it is in that form."""
+    if not _is_sparse(matrix):
+        message = f"W must be a scipy sparse array or matrix, got {type(matrix).__name__}; wrap it in csr_array"
+        raise InvalidParameterError(message)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        message = f"W must be square, one row and column per node; got shape {matrix.shape}"
+        raise InvalidParameterError(message)
+    if np.iscomplexobj(matrix) or matrix.dtype == object:
+        message = f"W must hold real numbers, got dtype {matrix.dtype}; balance abs(W)"
+        raise InvalidParameterError(message)
+    result: Sparse = sparse.csr_array(matrix)
+    if not result.has_canonical_format:
+        result = result.copy()
+        result.sum_duplicates()
+    if not np.all(np.isfinite(result.data)):
+        k = int(np.argmin(np.isfinite(result.data)))
+        row = int(np.searchsorted(result.indptr, k, side="right")) - 1
+        message = f"weight of edge ({row}, {result.indices[k]}) is {result.data[k]}; weights must be finite"
+        raise InvalidNetworkError(message)
+    return result
+
+
+def node_array(values: ArrayLike, n: int, name: str) -> Array:
+    """A positive number for each node, from one for all or from an array."""
+    array = np.asarray(values, dtype=float)
+    if array.shape not in ((), (n,)):
+        message = f"{name} must be a number or have shape ({n},), got shape {array.shape}"
+        raise InvalidParameterError(message)
+    array = np.broadcast_to(array, n) if array.ndim == 0 else array.copy()
+    bad = ~(np.isfinite(array) & (array > 0))
+    if bad.any():
+        k = int(np.argmax(bad))
+        message = f"{name} of node {k} is {array[k]}; it must be positive and finite"
+        raise InvalidParameterError(message)
+    return array
+
+
+def pinned_array(pinned: ArrayLike, n: int) -> Mask:
+    """Which nodes are pinned, as a copy."""
+    array = np.array(pinned)
+    if array.shape != (n,) or array.dtype != bool:
+        message = f"pinned must be a boolean array of shape ({n},), got {array.dtype} of shape {array.shape}"
+        raise InvalidParameterError(message)
+    return array
+
+
+def group_array(groups: ArrayLike | None, n: int) -> Index | None:
+    """The group of each node, if there are any."""
+    if groups is None:
+        return None
+    array = np.asarray(groups)
+    if array.shape != (n,) or not np.issubdtype(array.dtype, np.integer):
+        message = f"groups must be an integer array of shape ({n},), got {array.dtype} of shape {array.shape}"
+        raise InvalidParameterError(message)
+    return array.astype(np.intp)
+
+
+def log_coefficients(coefficient: Any, matrix: Any, tail: Index, head: Index) -> Array:
+    """Logarithm of the coefficient of each edge, from one for all or from a sparse matrix."""
+    if coefficient is None:
+        return np.broadcast_to(0.0, tail.size)
+    if _is_sparse(coefficient):
+        if coefficient.shape != matrix.shape:
+            message = f"coefficient must have the shape {matrix.shape} of W, got {coefficient.shape}"
+            raise InvalidParameterError(message)
+        values: Array = np.asarray(sparse.csr_array(coefficient)[tail, head], dtype=np.float64).reshape(-1)
+    elif np.ndim(coefficient) == 0:
+        values = np.broadcast_to(float(coefficient), tail.size)
+    else:
+        message = "coefficient must be a number or a scipy sparse array of the shape of W"
+        raise InvalidParameterError(message)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        k = int(np.argmax(bad))
+        message = f"coefficient of edge ({tail[k]}, {head[k]}) is {values[k]}; it must be positive and finite"
+        raise InvalidParameterError(message)
+    return np.log(values)
