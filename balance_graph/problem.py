@@ -245,7 +245,8 @@ class BalanceProblem:
             costs = self.regularizer.linear(weight, coefficient, None)
             if costs is None:
                 return None
-            total += float(costs[0].sum())
+            with np.errstate(over="ignore"):
+                total += float(costs[0].sum())
         # Costs too small for floats are lost in a sum that is far from their end.
         return total if _LEAST <= total <= _MOST else None
 
