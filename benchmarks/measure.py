@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -117,22 +118,25 @@ def _peak(peak: PeakMemory, network: Network, spec: Spec) -> Part:
 def local(spec: Spec) -> Iterator[Part]:
     """Balance locally in one order: sweeps to the tolerance or the cap, and what one sweep costs."""
 
+    reports: list[float] = []  # when each sweep was done
+
     def balance(network: Network, max_sweeps: int) -> bg.Solution:
         solver = bg.StochasticSolver(order=spec["order"], tol=spec["tol"], max_sweeps=max_sweeps, rng=0)
-        return bg.solve(network.problem(), solver, on_unattained="prune")
+        reports.clear()
+        report = lambda *_: reports.append(time.perf_counter())  # noqa: E731
+        return bg.solve(network.problem(), solver, on_unattained="prune", progress=report)
 
     balance(network_of(spec, max(1000, family(spec["family"]).least)), 2)
     network = network_of(spec)
     unit = Unit(network.W)
-    once, _ = timed(lambda: balance(network, 1))
     seconds, solution = timed(lambda: balance(network, spec["max_sweeps"]))
     costs = _costs([seconds], unit)
-    sweep = max(0.0, seconds - once) / max(1, solution.iterations - 1)
+    sweeps = np.diff(reports)
     yield {
         **costs,
         **_sizes(network),
         **_reached(network, solution),
-        "products_per_sweep": sweep / costs["unit_seconds"] if solution.iterations > 1 else None,
+        "products_per_sweep": float(np.median(sweeps)) / costs["unit_seconds"] if sweeps.size else None,
         "imbalance_after": _thinned(solution.history.imbalance),
     }
 
