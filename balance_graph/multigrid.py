@@ -22,8 +22,9 @@ from balance_graph.live_network import sparse_rows
 _COUPLING = 0.25
 # A level that keeps more than this share of its unknowns is not worth its cost: solve there directly.
 _STALL = 0.8
-# Unknowns that a direct solve handles in less time than a cycle over them, and those it handles at all.
-_DIRECT, _MOST_DIRECT = 400, 2500
+# Unknowns that a direct solve handles in less time than a cycle over them, and those it handles at all: expanders fill
+# in, and the factorization is made anew with each matrix.
+_DIRECT, _MOST_DIRECT = 400, 1000
 # An inner conjugate gradient step that leaves less than this is not followed by a second.
 _ENOUGH = 0.6
 
