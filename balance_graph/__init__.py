@@ -4,11 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from balance_graph import networks
-from balance_graph._balance import balance, canonical_form
-from balance_graph.activations import Activation, activation, bilu, bipu, register_activation
-from balance_graph.attainment import Attainment
-from balance_graph.certificate import Certificate
-from balance_graph.equivalence import equivalent
+from balance_graph.certificate.bound import Certificate
 from balance_graph.errors import (
     BalanceGraphError,
     InvalidNetworkError,
@@ -21,13 +17,15 @@ from balance_graph.errors import (
     TooManyPathsError,
     UnsupportedError,
 )
-from balance_graph.evaluate import evaluate
-from balance_graph.graph import compile_graph
-from balance_graph.manifold import Manifold
-from balance_graph.matrix import balance_matrix
-from balance_graph.operations import balance_node, scale
-from balance_graph.problem import BalanceProblem
-from balance_graph.questions import (
+from balance_graph.graph.activations import Activation, activation, bilu, bipu, register_activation
+from balance_graph.graph.balancing import balance, canonical_form
+from balance_graph.graph.compilation import compile_graph
+from balance_graph.graph.equivalence import equivalent
+from balance_graph.graph.evaluation import evaluate
+from balance_graph.graph.files import read_network, write_network
+from balance_graph.graph.matrix import balance_matrix
+from balance_graph.graph.operations import balance_node, scale
+from balance_graph.graph.questions import (
     attainment,
     certify,
     convex_problem,
@@ -37,15 +35,17 @@ from balance_graph.questions import (
     manifold,
     relative_imbalance,
 )
-from balance_graph.readwrite import read_network, write_network
-from balance_graph.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
-from balance_graph.result import BalanceResult
-from balance_graph.solution import History, Solution, Status
-from balance_graph.solve import solve
+from balance_graph.graph.result import BalanceResult
+from balance_graph.problem.attainment import Attainment
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.manifold import Manifold
+from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+from balance_graph.problem.solution import History, Solution, Status
+from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
-from balance_graph.solvers.flow import FlowSolver
+from balance_graph.solvers.gradient_flow import FlowSolver
+from balance_graph.solvers.local.stochastic import StochasticSolver
 from balance_graph.solvers.newton import NewtonSolver
-from balance_graph.solvers.stochastic import StochasticSolver
 
 __version__ = "0.1.0"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import balance_graph as bg
-from balance_graph import activations
+from balance_graph.graph import activations
 
 SAMPLES = np.array([-3.0, -1.0, -0.25, 0.0, 0.5, 2.0])
 

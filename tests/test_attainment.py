@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import balance_graph as bg
-from balance_graph.attainment import _linear_program
+from balance_graph.problem.attainment import _linear_program
 
 
 def linear_program(problem: bg.BalanceProblem) -> set[int]:

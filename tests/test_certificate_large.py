@@ -13,9 +13,9 @@ from mpmath import mp, mpf
 from scipy import sparse
 
 import balance_graph as bg
-from balance_graph import _certificate_kernels as kernels
-from balance_graph import certificate as certificate_module
-from balance_graph.large_certificate import log_costs_of_large
+from balance_graph.certificate import _kernels as kernels
+from balance_graph.certificate import bound as certificate_module
+from balance_graph.certificate.large import log_costs_of_large
 
 # The cases that passes over edge lists take on: one exponent, single edges, weights in the range of floats.
 NAMES = [
@@ -149,7 +149,7 @@ def test_shared_weights_that_ties_imply_count_once(large, monkeypatch):
     for k in range(3):
         G.edges["x", f"h{k}"]["shared"] = "kernel"
     problem = bg.compile_graph(G)
-    monkeypatch.setattr(sys.modules["balance_graph.solve"], "_LARGE", 0)
+    monkeypatch.setattr(sys.modules["balance_graph.solvers.conductor"], "_LARGE", 0)
     solution = bg.solve(problem)
     assert solution.cost == pytest.approx(2 * 2 * 14**0.5)
     certificate = bg.certify(problem, solution.log_scales)
@@ -158,7 +158,7 @@ def test_shared_weights_that_ties_imply_count_once(large, monkeypatch):
 
 def test_no_bound_is_made_from_an_invalid_reach(monkeypatch):
     """What the solver proposes is checked: without an answer there is no bound, and the generic path takes over."""
-    from balance_graph import large_certificate
+    from balance_graph.certificate import large as large_certificate
 
     problem = dense_layers(5, 8, np.random.default_rng(0))
     log_scales = bg.solve(problem, "newton").log_scales
@@ -218,7 +218,7 @@ def test_a_tree_that_would_have_to_carry_too_much_proves_nothing():
 
 def test_deep_narrow_networks_are_certified_to_rounding(monkeypatch):
     """Changes of potentials would have to reach across all layers: their bound gives away much more."""
-    from balance_graph import large_certificate
+    from balance_graph.certificate import large as large_certificate
 
     problem = dense_layers(10_000, 3, np.random.default_rng(0))
     log_scales = bg.solve(problem, bg.NewtonSolver(tol=1e-10)).log_scales

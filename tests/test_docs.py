@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 import balance_graph as bg
-from balance_graph import activations
+from balance_graph.graph import activations
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(

@@ -14,19 +14,19 @@ from helpers import assert_optimal_cost, assert_optimal_weights, regularizer_of
 from scipy import sparse
 
 import balance_graph as bg
-from balance_graph import _flow_kernels as kernels
-from balance_graph import _network_kernels as network_kernels
-from balance_graph import flows as flows_module
-from balance_graph.banded import Band
-from balance_graph.equations import BalanceEquations
-from balance_graph.flows import Flows
-from balance_graph.iterate import Iterate
-from balance_graph.krylov import conjugate_gradients
-from balance_graph.live_network import LiveNetwork
-from balance_graph.multigrid import Multigrid
-from balance_graph.reduction import reduce_problem
+from balance_graph.linear.band import Band
+from balance_graph.linear.conjugate_gradients import conjugate_gradients
+from balance_graph.linear.multigrid import Multigrid
+from balance_graph.points import _edge_kernels as kernels
+from balance_graph.points import edges as flows_module
+from balance_graph.points.edges import Flows
+from balance_graph.points.equations import BalanceEquations
+from balance_graph.points.rows import Iterate
+from balance_graph.problem import network_kernels
+from balance_graph.problem.live_network import LiveNetwork
+from balance_graph.problem.reduction import reduce_problem
 
-SOLVE = sys.modules["balance_graph.solve"]
+SOLVE = sys.modules["balance_graph.solvers.conductor"]
 
 
 def layered(widths, rng):
@@ -629,7 +629,7 @@ def test_an_interrupt_ends_the_solve_whichever_method_is_at_work():
 
 
 def test_iterative_solves_replace_factorizations_that_would_fill_in(monkeypatch):
-    from balance_graph import laplacian
+    from balance_graph.linear import factorization as laplacian
 
     problem = problem_of(random_digraph(400, 3000, np.random.default_rng(0)))
     reduction = reduce_problem(problem, problem.active)

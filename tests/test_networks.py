@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from balance_graph import networks
-from balance_graph.activations import Activation, activation
 from balance_graph.errors import BalanceGraphError, InvalidNetworkError, InvalidParameterError
+from balance_graph.graph.activations import Activation, activation
 
 GALLERY = {
     "layered": lambda rng: networks.layered([3, 4, 2], rng=rng),

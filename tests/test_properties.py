@@ -11,7 +11,7 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 import balance_graph as bg
-from balance_graph.attainment import _linear_program
+from balance_graph.problem.attainment import _linear_program
 
 ACTIVATIONS = [
     "relu",

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from balance_graph import activations, networks
-from balance_graph.activations import Activation, activation, bilu, register_activation
+from balance_graph import networks
 from balance_graph.errors import InvalidNetworkError, NetworkFileError
-from balance_graph.readwrite import read_network, write_network
+from balance_graph.graph import activations
+from balance_graph.graph.activations import Activation, activation, bilu, register_activation
+from balance_graph.graph.files import read_network, write_network
 
 SUFFIXES = [".json", ".graphml", ".csv"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 import balance_graph as bg
-from balance_graph.rows import _entropy
+from balance_graph.problem.rows import _entropy
 
 ONE_EDGE = np.zeros(1)
 REGULARIZERS = {

@@ -12,10 +12,10 @@ from helpers import LOCAL_ORDERS, regularizer_of
 from scipy import sparse
 
 import balance_graph as bg
-from balance_graph.reduction import reduce_problem
-from balance_graph.solvers import _edge_kernels as kernels
-from balance_graph.solvers import _edge_sweeps, stochastic
-from balance_graph.solvers._edges import Edges
+from balance_graph.problem.reduction import reduce_problem
+from balance_graph.solvers.local import _edge_kernels as kernels
+from balance_graph.solvers.local import _edge_sweeps, stochastic
+from balance_graph.solvers.local._edges import Edges
 
 SMALL, LARGE = 0, 10**9
 
@@ -207,7 +207,7 @@ def _halves(start, neighbor, i):
 _RUN = """
 import numpy as np
 import balance_graph as bg
-from balance_graph.solvers import stochastic
+from balance_graph.solvers.local import stochastic
 stochastic._EDGES = 0
 from scipy import sparse
 W = sparse.csr_array(np.random.default_rng(0).normal(size=(8, 8)))

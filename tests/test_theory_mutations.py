@@ -24,7 +24,7 @@ def failures(names, numbers):
 
 
 def scaled_without_biases(G, problem, log_scales, *, weight, **options):
-    scaled = MODULES["balance_graph.graph"].scaled_graph(G, problem, log_scales, weight=weight, **options)
+    scaled = MODULES["balance_graph.graph.compilation"].scaled_graph(G, problem, log_scales, weight=weight, **options)
     for node, data in G.nodes(data=True):
         if data["role"] == "bias":
             for _, head, edge in G.out_edges(node, data=True):
@@ -54,7 +54,7 @@ def test_a_degree_that_is_dropped_from_the_out_weights(monkeypatch):
 def test_a_self_loop_that_counts_as_an_in_weight_only(monkeypatch):
     names, numbers = {"recurrent powers"}, (16,)
     assert not failures(names, numbers)
-    manifold = MODULES["balance_graph.manifold"]
+    manifold = MODULES["balance_graph.problem.manifold"]
     right = manifold._edge_matrix
 
     def loops_in_only(one, column, ratio, width):
@@ -83,7 +83,7 @@ def test_a_shared_weight_that_costs_once_per_copy(monkeypatch):
 
 def test_a_coefficient_that_is_dropped(monkeypatch):
     names, numbers = {"convolution, shared", "convolution, tied"}, (16,)
-    graph = MODULES["balance_graph.graph"]
+    graph = MODULES["balance_graph.graph.compilation"]
     monkeypatch.setattr(graph._Edges, "positive", lambda self, name, default: np.full(len(self.attributes), default))
     assert failures(names, numbers) == {16}
 
@@ -100,7 +100,7 @@ def test_a_derivative_without_its_degree(monkeypatch):
 def test_a_local_step_that_overshoots(monkeypatch):
     names, numbers = {"log(1 + w^2)"}, (10,)
     assert not failures(names, numbers)
-    blocks = MODULES["balance_graph.solvers._blocks"]
+    blocks = MODULES["balance_graph.solvers.local.blocks"]
     right = blocks.Block.shifts
     monkeypatch.setattr(blocks.Block, "shifts", lambda self, log_gains: 2.2 * right(self, log_gains))
     # It never comes to rest, so it need not be watched for long.
@@ -111,7 +111,7 @@ def test_a_local_step_that_overshoots(monkeypatch):
 def test_a_network_that_is_called_attained_and_is_not(monkeypatch):
     names, numbers = {"layered, biases", "random DAG, p = 1"}, (15,)
     assert not failures(names, numbers)
-    attainment = MODULES["balance_graph.attainment"]
+    attainment = MODULES["balance_graph.problem.attainment"]
 
     def nothing_dead(matrix, search):
         return np.zeros(matrix.shape[0], dtype=bool), np.zeros(matrix.shape[1])

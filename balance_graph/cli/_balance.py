@@ -15,8 +15,8 @@ from balance_graph.cli._options import FORMATS, add_command, add_network, wants_
 from balance_graph.cli._output import check_figure_file, check_network_file, save_figure
 from balance_graph.cli._report import attainment_document, certificate_document, finite, plain_edges, plain_node
 from balance_graph.errors import NotAttainedError
-from balance_graph.graph import compile_graph
-from balance_graph.solution import Status
+from balance_graph.graph.compilation import compile_graph
+from balance_graph.problem.solution import Status
 
 
 def add_balance(commands: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
 from balance_graph.cli._options import FORMATS, add_command, add_weight
-from balance_graph.graph import compile_graph, roles_of
+from balance_graph.graph.compilation import compile_graph, roles_of
 
 
 def add_compare(commands: Any) -> None:

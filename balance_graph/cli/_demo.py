@@ -17,7 +17,7 @@ from balance_graph.cli._answer import DONE, NO, Answer, Document
 from balance_graph.cli._options import add_command
 from balance_graph.cli._output import check_figure_file, save_figure
 from balance_graph.errors import MissingDependencyError
-from balance_graph.graph import compile_graph
+from balance_graph.graph.compilation import compile_graph
 
 _EXPONENTS = (2.0, 1.0)
 # The three routes of the demo agree to about 1e-12; a real disagreement is far above this.

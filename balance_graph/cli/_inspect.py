@@ -23,8 +23,8 @@ from balance_graph.cli._report import (
     reasons_document,
     some,
 )
-from balance_graph.graph import compile_graph, node_activation, roles_of
-from balance_graph.problem import BalanceProblem
+from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
+from balance_graph.problem.balance_problem import BalanceProblem
 
 # Solvers reach about 1e-12; weights that went through text with few digits stay far above this.
 _BALANCED = 1e-9

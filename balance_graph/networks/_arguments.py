@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from balance_graph._types import Array
-from balance_graph.activations import Activation
-from balance_graph.activations import activation as parse_activation
 from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.activations import Activation
+from balance_graph.graph.activations import activation as parse_activation
 
 
 def is_list(values: Any) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from balance_graph._types import Array
-from balance_graph.activations import Activation
-from balance_graph.activations import activation as parse_activation
 from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.activations import Activation
+from balance_graph.graph.activations import activation as parse_activation
 from balance_graph.networks._arguments import (
     checked_activations,
     checked_array,

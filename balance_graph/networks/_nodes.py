@@ -10,8 +10,8 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._types import Array
-from balance_graph.activations import Activation
 from balance_graph.errors import InvalidNetworkError
+from balance_graph.graph.activations import Activation
 
 BIAS = "bias"
 

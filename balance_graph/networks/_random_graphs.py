@@ -8,9 +8,9 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._types import Mask
-from balance_graph.activations import Activation
-from balance_graph.activations import activation as parse_activation
 from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.activations import Activation
+from balance_graph.graph.activations import activation as parse_activation
 from balance_graph.networks._arguments import checked_counts, checked_probability
 from balance_graph.networks._nodes import BIAS, add_units, connect, network_of_inputs
 from balance_graph.networks._random_weights import Rng, generator_of, he_weights, random_biases

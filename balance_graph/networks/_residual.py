@@ -6,7 +6,7 @@ from typing import Any
 
 import networkx as nx
 
-from balance_graph.activations import Activation
+from balance_graph.graph.activations import Activation
 from balance_graph.networks._arguments import positive_int
 from balance_graph.networks._layers import layered
 from balance_graph.networks._random_weights import Rng

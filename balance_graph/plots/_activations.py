@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from balance_graph.activations import Activation, activation
+from balance_graph.graph.activations import Activation, activation
 from balance_graph.plots._axes import COLORS, DARK, QUIET, axes_or_new, draw_grid, draw_legend, new_figure, write_title
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._types import Array
-from balance_graph.graph import compile_graph
+from balance_graph.graph.compilation import compile_graph
 from balance_graph.plots._axes import (
     AFTER,
     BEFORE,
@@ -21,8 +21,8 @@ from balance_graph.plots._axes import (
     write_note,
     write_title,
 )
-from balance_graph.problem import BalanceProblem
-from balance_graph.regularizers import Regularizer
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.result import BalanceResult
 from balance_graph.plots._axes import (
     COLORS,
     DARK,
@@ -19,8 +20,7 @@ from balance_graph.plots._axes import (
     from_matplotlib,
     write_title,
 )
-from balance_graph.result import BalanceResult
-from balance_graph.solution import History, Solution
+from balance_graph.problem.solution import History, Solution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

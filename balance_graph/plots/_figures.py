@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
+from balance_graph.graph.result import BalanceResult
 from balance_graph.plots._axes import DARK, new_figure, write_title
 from balance_graph.plots._balance import plot_balance
 from balance_graph.plots._convergence import plot_convergence
 from balance_graph.plots._network import plot_network
 from balance_graph.plots._weights import plot_weights
-from balance_graph.regularizers import Regularizer
-from balance_graph.result import BalanceResult
+from balance_graph.problem.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

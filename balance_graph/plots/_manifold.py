@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
-from balance_graph.graph import compile_graph
-from balance_graph.operations import balance_node
+from balance_graph.graph.compilation import compile_graph
+from balance_graph.graph.operations import balance_node
 from balance_graph.plots._axes import (
     COLORS,
     DARK,
@@ -24,9 +24,9 @@ from balance_graph.plots._axes import (
     new_figure,
     write_title,
 )
-from balance_graph.problem import BalanceProblem
-from balance_graph.regularizers import Regularizer
-from balance_graph.solve import solve
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.regularizers import Regularizer
+from balance_graph.solvers.conductor import solve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,12 +10,12 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._types import Array
-from balance_graph.graph import compile_graph
+from balance_graph.graph.compilation import compile_graph
 from balance_graph.plots._axes import DARK, FAINT, QUIET, axes_or_new, from_matplotlib, write_title
 from balance_graph.plots._positions import positions_of
 from balance_graph.plots._units import signed_imbalance
-from balance_graph.problem import BalanceProblem
-from balance_graph.regularizers import Regularizer
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

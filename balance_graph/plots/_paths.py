@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph.errors import InvalidParameterError
-from balance_graph.graph import node_activation, roles_of
+from balance_graph.graph.compilation import node_activation, roles_of
 from balance_graph.plots._axes import COLORS, DARK, FAINT, QUIET, axes_or_new, from_matplotlib, write_title
 
 if TYPE_CHECKING:

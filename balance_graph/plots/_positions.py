@@ -10,8 +10,8 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._types import Array
-from balance_graph.graph import roles_of
-from balance_graph.problem import BalanceProblem
+from balance_graph.graph.compilation import roles_of
+from balance_graph.problem.balance_problem import BalanceProblem
 
 
 def positions_of(G: nx.DiGraph[Any], problem: BalanceProblem) -> Array:  # noqa: N803

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from balance_graph.plots._axes import AFTER, BEFORE, DARK, FAINT, axes_or_new, draw_grid, draw_legend, write_title
-from balance_graph.problem import BalanceProblem
+from balance_graph.problem.balance_problem import BalanceProblem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

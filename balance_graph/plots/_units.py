@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from balance_graph._types import Array
-from balance_graph.log_domain import log_ratio
-from balance_graph.problem import BalanceProblem
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.log_domain import log_ratio
 
 
 def signed_imbalance(problem: BalanceProblem) -> Array:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from balance_graph._progress import Report
 from balance_graph._types import Array
-from balance_graph.dense import DenseFlows
-from balance_graph.flows import Flows
-from balance_graph.hessian import HessianSolver
-from balance_graph.progress import Report
-from balance_graph.solution import History, Status
+from balance_graph.points.dense import DenseFlows
+from balance_graph.points.edges import Flows
+from balance_graph.points.hessian import HessianSolver
+from balance_graph.problem.solution import History, Status
 
 # Local sweeps at the start remove what is rough: until in- and out-costs are within a factor e, as far as that goes.
 _SWEEPS, _NEAR = 10, np.e

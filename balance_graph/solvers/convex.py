@@ -12,19 +12,19 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._arguments import check_positive
+from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
-from balance_graph.elimination import independent_rows
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
-from balance_graph.iterate import Iterate
-from balance_graph.laplacian import factorize
-from balance_graph.log_domain import log_sum
-from balance_graph.manifold import Manifold, check_form
-from balance_graph.problem import BalanceProblem
-from balance_graph.progress import Report, silent
-from balance_graph.reduction import Reduction
-from balance_graph.rows import FunctionRows, PowerRows, Rows
-from balance_graph.solution import History, Outcome, Status
-from balance_graph.solvers._log_sweeps import local_sweeps
+from balance_graph.linear.factorization import factorize
+from balance_graph.points.rows import Iterate
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.elimination import independent_rows
+from balance_graph.problem.log_domain import log_sum
+from balance_graph.problem.manifold import Manifold, check_form
+from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.rows import FunctionRows, PowerRows, Rows
+from balance_graph.problem.solution import History, Outcome, Status
+from balance_graph.solvers.local.log_sweeps import local_sweeps
 from balance_graph.solvers.newton import NewtonSolver
 
 # cvxpy's words for how a backend ended. What is missing has no values to return.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from balance_graph._arguments import check_count, check_positive
+from balance_graph._progress import Report, silent
 from balance_graph._types import Array
-from balance_graph.iterate import Iterate
-from balance_graph.progress import Report, silent
-from balance_graph.reduction import Reduction
-from balance_graph.solution import History, Outcome, Status
+from balance_graph.points.rows import Iterate
+from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.solution import History, Outcome, Status
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class NewtonSolver:
     minimum is attained, so such a step exists. Where none is found (other degrees, singular to rounding), a step of
     Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere,
     so the method does. Equations of weakly attached clusters are written in a basis of their own
-    (`balance_graph.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
+    (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
     From 4 000 edges on, `solve` takes networks with one exponent by inexact Newton, in passes over their edges: a
     start that does not depend on the scales given, local sweeps, and directions by conjugate gradients on the Hessian

@@ -14,15 +14,15 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
-from balance_graph.attainment import find_attainment
 from balance_graph.errors import InvalidParameterError
-from balance_graph.log_domain import log_sum_by
-from balance_graph.problem import BalanceProblem
-from balance_graph.reduction import Reduction, reduce_problem
-from balance_graph.solve import solve
-from balance_graph.solvers._log_sweeps import color_classes
+from balance_graph.problem.attainment import find_attainment
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.log_domain import log_sum_by
+from balance_graph.problem.reduction import Reduction, reduce_problem
+from balance_graph.solvers.conductor import solve
+from balance_graph.solvers.local.log_sweeps import color_classes
+from balance_graph.solvers.local.stochastic import check_tied
 from balance_graph.solvers.newton import NewtonSolver
-from balance_graph.solvers.stochastic import check_tied
 
 # A rate read off at a relative imbalance r is wrong by about r; far above what solvers leave, far below what matters.
 _BALANCED = 1e-4

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Sparse
-from balance_graph.attainment import find_attainment
-from balance_graph.log_domain import log_sum
-from balance_graph.problem import BalanceProblem
-from balance_graph.reduction import Reduction, reduce_problem
+from balance_graph.problem.attainment import find_attainment
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.log_domain import log_sum
+from balance_graph.problem.reduction import Reduction, reduce_problem
 
 # Largest log-gain considered: no run of finite numbers goes beyond.
 _FAR = 1e6

@@ -1,6 +1,6 @@
 """Exact gradients of the error of any network in its weights, by reverse accumulation.
 
-The network is run as `balance_graph.evaluate` runs it: edges inside a strongly connected component carry the value of
+The network is run as `balance_graph.graph.evaluation` runs it: edges inside a strongly connected component carry the value of
 the step before, zero at first; all others act at once. With z the weighted sum at a node and f its activation, the
 backward pass carries ``delta = f'(z) dE/d(state)`` from heads to tails and from each step to the one before, and
 ``dE/dw = sum of delta(head) * state(tail)`` over batch and steps.
@@ -22,8 +22,8 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask
-from balance_graph.activations import Activation
-from balance_graph.graph import compile_graph, node_activation, roles_of
+from balance_graph.graph.activations import Activation
+from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
 
 # Up to so many nodes dense matrices are faster than sparse ones, and small beside everything else.
 _DENSE = 500

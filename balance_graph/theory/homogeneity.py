@@ -8,7 +8,7 @@ import numpy as np
 
 import balance_graph as bg
 from balance_graph._types import Array
-from balance_graph.graph import node_activation
+from balance_graph.graph.compilation import node_activation
 from balance_graph.theory.statement import Trial, statement
 
 _SHIPPED = ("linear", "relu", "leaky_relu(0.2)", "abs", "bilu(-0.5,2)", "relu2", "bipu(0.5,1,-2)", "bipu(3,0.7,1.3)")

@@ -11,7 +11,7 @@ import numpy as np
 import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.errors import NotAttainedError, SolverError
-from balance_graph.graph import node_activation
+from balance_graph.graph.compilation import node_activation
 from balance_graph.theory.statement import Tally, Trial, statement
 from balance_graph.theory.subject import Subject, difference, output_change, weights_of
 

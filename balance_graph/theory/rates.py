@@ -10,9 +10,9 @@ import numpy as np
 from balance_graph._arguments import check_count
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
-from balance_graph.problem import BalanceProblem
-from balance_graph.solve import solve
-from balance_graph.solvers.stochastic import ORDERS, StochasticSolver
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.solvers.conductor import solve
+from balance_graph.solvers.local.stochastic import ORDERS, StochasticSolver
 from balance_graph.theory._local_model import LocalModel, local_model
 from balance_graph.theory._sweeps import (
     deterministic_rate,

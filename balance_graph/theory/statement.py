@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph.errors import InvalidParameterError
-from balance_graph.regularizers import Regularizer, as_regularizer
+from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.theory.finding import Check, Counterexample, Finding
 from balance_graph.theory.subject import Subject
 

@@ -12,7 +12,7 @@ import numpy as np
 
 import balance_graph as bg
 from balance_graph._types import Array
-from balance_graph.graph import roles_of
+from balance_graph.graph.compilation import roles_of
 from balance_graph.theory._local_model import LocalModel, local_model
 
 # Steps of a recurrent network: enough for a value to pass around its cycles, few enough not to grow beyond bounds.

@@ -10,7 +10,7 @@ import numpy as np
 
 import balance_graph as bg
 from balance_graph._types import Array
-from balance_graph.graph import node_activation
+from balance_graph.graph.compilation import node_activation
 from balance_graph.theory.gradients import NetworkError, Parameters, least_squares
 from balance_graph.theory.subject import Subject
 

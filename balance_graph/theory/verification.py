@@ -9,9 +9,9 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from balance_graph.graph import compile_graph
-from balance_graph.progress import stages
-from balance_graph.regularizers import Regularizer, as_regularizer
+from balance_graph._progress import stages
+from balance_graph.graph.compilation import compile_graph
+from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.theory.finding import Finding
 from balance_graph.theory.gallery import default_gallery
 from balance_graph.theory.homogeneity import homogeneous_activations_are_bipu

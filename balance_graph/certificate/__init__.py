@@ -1,0 +1,1 @@
+"""The certified lower bound on the optimal cost, from any point of any solver."""

@@ -1,0 +1,194 @@
+"""A certified lower bound on the optimal cost, for any log-scales of any solver.
+
+The dual of the balance problem maximizes over circulations ``y >= 0, A^T y = 0``. Near balance Newton's direction d
+of the convex cost turns the flows y into a circulation, ``y (1 + u)`` with ``u = kappa A d``, and for a power of
+exponent p the duality gap is, without cancellation,
+
+    R - R* <= sum of (y / p) h(u),     h(u) = (1 + u) log(1 + u) - u.
+
+Rounding is accounted for. What floating point leaves in ``A^T y^`` is repaired by an exact correction that is not known
+but bounded: H = A^T D A is a Stieltjes matrix (positive definite, off-diagonal entries <= 0), so ``H s >= r`` with
+``s >= 0`` proves ``|H^-1 r'| <= s`` for every ``|r'| <= r``, and the inequality is checked with its own rounding. The
+bound on u widens by ``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
+
+Large networks with one exponent are certified in passes over their edges, see `balance_graph.certificate.large`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from balance_graph._types import Array, Sparse
+from balance_graph.linear.factorization import Solve, factorize
+from balance_graph.points.rows import Iterate
+from balance_graph.problem.attainment import find_attainment
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.log_domain import exp_or_inf
+from balance_graph.problem.reduction import Reduction, reduce_problem
+
+_EPS = float(np.finfo(float).eps)
+# From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
+_MAX_STEPS = 100
+# Largest system whose inverse is formed to bound a correction where H is not a Stieltjes matrix.
+_MAX_DENSE = 1500
+# From here on, passes over edge lists beat factorizations, and soon the time it takes to load compiled loops.
+_LARGE = 4_000
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A proof of how far a cost is from the optimum (the infimum, where the minimum is not attained).
+
+    Attributes
+    ----------
+    cost : float
+        The cost of the point in question: of all weights, dead ones included.
+    lower_bound : float
+        No scaling of the network costs less; valid in floating point. Where the minimum is not attained, it bounds the
+        infimum: dead weights can shrink for ever, and count nothing in it. So the gap of a network with dead weights
+        holds all that they cost at the point, however well the rest is balanced; set them to zero to certify the rest.
+    gap : float
+        ``cost - lower_bound``.
+    relative_gap : float
+        The gap relative to the cost; 0 for a network without weights. Its floor is the rounding of the cost itself.
+    """
+
+    cost: float
+    lower_bound: float
+    gap: float
+    relative_gap: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Certificate(cost={self.cost:.12g}, lower_bound={self.lower_bound:.12g}, "
+            f"relative_gap={self.relative_gap:.2g})"
+        )
+
+
+def certify_problem(problem: BalanceProblem, log_scales: Array) -> Certificate:
+    """Bound the optimal cost of a problem from one point.
+
+    Parameters
+    ----------
+    problem : BalanceProblem
+    log_scales : (n_nodes,) array
+        Log-scales that obey the ties, zero where pinned.
+
+    Returns
+    -------
+    Certificate
+        Tight near balance. From a point far off, Newton steps lead to one from which a bound follows; if they do not
+        get there, the bound is the cost of the edges that nothing can scale.
+    """
+    log_cost, log_bound = _log_costs(problem, log_scales)
+    if log_cost == -math.inf:
+        return Certificate(0.0, 0.0, 0.0, 0.0)
+    cost, log_bound = exp_or_inf(log_cost), min(log_bound, log_cost)
+    relative_gap = -math.expm1(log_bound - log_cost)
+    lower_bound = exp_or_inf(log_bound)
+    gap = cost - lower_bound if math.isfinite(cost) else exp_or_inf(log_cost + math.log(relative_gap or 5e-324))
+    return Certificate(cost, lower_bound, gap, relative_gap)
+
+
+def _log_costs(problem: BalanceProblem, log_scales: Array) -> tuple[float, float]:
+    """Logarithms of the cost and of a lower bound on the infimum."""
+    if problem.n_edges >= _LARGE:
+        from balance_graph.certificate.large import log_costs_of_large  # compiled loops: slow to load
+
+        found = log_costs_of_large(problem, log_scales)
+        if found is not None:
+            return found
+    reduction = reduce_problem(problem, find_attainment(problem).live, log_scales)
+    return problem.log_cost(log_scales), _log_lower_bound(reduction)
+
+
+def _log_lower_bound(reduction: Reduction) -> float:
+    """Logarithm of a lower bound on the optimum of a reduced problem."""
+    state: Iterate | None = Iterate.at(reduction, np.zeros(reduction.size))
+    for _ in range(_MAX_STEPS):
+        if state is None:
+            break
+        log_cost = reduction.log_cost(state.displacement)
+        error = _flow_errors(state)
+        # A slope that has underflowed to zero leaves its row's flow unknown: no bound from here.
+        if np.all(np.isfinite(error)):
+            with np.errstate(over="ignore", invalid="ignore"):  # exponents near the end of the range of floats
+                share = _relative_gap(state, log_cost, error) + _cost_error(state, log_cost, error)
+            if share < 0.5:
+                return log_cost + math.log1p(-share)
+        state = state.newton_step() or state.convex_step()
+    return reduction.log_constant
+
+
+def _flow_errors(state: Iterate) -> Array:
+    """Bound on the relative rounding error of each row's cost and flow: that of the logarithms they come from."""
+    reduction = state.reduction
+    at = reduction.problem.manifold
+    rows = reduction.rows
+    log_scales = np.abs(reduction.expand(state.displacement))
+    edge = rows.edge
+    size = log_scales[at.head[edge]] + at.degree[at.tail[edge]] * log_scales[at.tail[edge]]
+    amplitude = np.abs(rows.log_costs(np.zeros(edge.size)))
+    finite = np.where(np.isfinite(amplitude), amplitude, 0.0)
+    return 4.0 * _EPS * (4.0 + finite + np.abs(state.log_slopes) + (1.0 + state.ratio) * size)
+
+
+def _cost_error(state: Iterate, log_cost: float, error: Array) -> float:
+    """Bound on the relative rounding error of the cost and of the bound's own logarithm."""
+    n = max(error.size, 1)
+    weight = np.exp(state.reduction.rows.log_costs(state.reduction.log_gains(state.displacement)) - log_cost)
+    summation = _EPS * (min(n, 32) + math.log2(n))
+    constant = 4.0 * _EPS * (4.0 + abs(state.reduction.log_constant)) if state.reduction.log_constant > -math.inf else 0
+    return float(weight @ error) + summation + constant + 4.0 * _EPS * (2.0 + abs(log_cost))
+
+
+def _relative_gap(state: Iterate, log_cost: float, error: Array) -> float:
+    """Bound on the duality gap relative to the cost, or inf where Newton's direction gives no circulation."""
+    if state.reduction.size == 0:
+        return 0.0
+    equations, ratio = state.equations, state.ratio
+    hessian, shares = equations.hessian(state.log_slopes, ratio)
+    solve = factorize(hessian)
+    if solve is None:
+        return math.inf
+    change = np.zeros(ratio.size)
+    residual = shares @ (1.0 + change)
+    for _ in range(2):  # the second solve repairs what rounding left of the first
+        change = change - ratio * (equations.matrix @ solve(residual))
+        residual = shares @ (1.0 + change)
+    if not (np.all(np.isfinite(change)) and change.min() > -0.99):
+        return math.inf
+    degree = np.diff(shares.indptr)
+    slack = abs(shares) @ (np.abs(1.0 + change) * error) + _EPS * (degree + 4) * (abs(shares) @ np.abs(1.0 + change))
+    reach = _correction_bound(hessian, solve, np.abs(residual) + slack, float(error.max()))
+    if reach is None:
+        return math.inf
+    width = ratio * (abs(equations.matrix) @ reach) + error * (1.0 + np.abs(change))
+    if not np.all(width < 0.5 * (1.0 + change)):
+        return math.inf
+    rows, log_gains = state.reduction.rows, state.reduction.log_gains(state.displacement)
+    up = rows.dual_gaps(log_gains, change + width, log_cost)
+    down = rows.dual_gaps(log_gains, change - width, log_cost)
+    return float(np.maximum(up, down).sum()) * (1.0 + 1e-6)
+
+
+def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: float) -> Array | None:
+    """A vector s with ``|H^-1 r| <= s`` for every ``|r| <= residual``, or None."""
+    reach: Array = np.abs(solve(2.0 * residual))
+    size = abs(hessian) @ reach
+    row = np.repeat(np.arange(hessian.shape[0]), np.diff(hessian.indptr))
+    stieltjes = bool(np.all(hessian.data[row != hessian.indices] <= 0.0))
+    # The entries of H and the products each carry a relative error; none may decide the inequality.
+    if stieltjes and np.all(hessian @ reach - (4.0 * error + 64.0 * _EPS) * size >= residual):
+        return reach
+    if hessian.shape[0] > _MAX_DENSE:
+        return None
+    try:
+        inverse = np.linalg.inv(hessian.toarray())
+    except np.linalg.LinAlgError:
+        return None
+    bound: Array = 2.0 * (np.abs(inverse) @ residual)
+    return bound

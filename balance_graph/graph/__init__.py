@@ -1,0 +1,1 @@
+"""The door between networkx and arrays: what the public functions do with a graph."""

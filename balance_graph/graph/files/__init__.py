@@ -1,0 +1,204 @@
+r"""Networks in files: node-link JSON, GraphML, CSV edge list, chosen by the suffix of the path.
+
+Writing loses nothing: reading the file gives back the same nodes and attributes with the same types, and the same
+floats to the last bit. What a format cannot hold is refused, with the node or edge, the value and the remedy, before
+anything is written.
+
+============  ============================  ====================================  ==============================
+suffix        nodes                         attributes                            order of nodes
+============  ============================  ====================================  ==============================
+``.json``     text, numbers, bools, tuples  the same, None, and dicts of them     kept
+``.graphml``  text, ints                    text, numbers, bools                  kept
+``.csv``      text, ints; none isolated     of edges only: text, numbers, bools   inputs and outputs keep theirs
+============  ============================  ====================================  ==============================
+
+- numpy scalars are written as Python numbers. Numbers must be finite.
+- JSON arrays are tuples on both sides (nodes, ``group`` and ``shared`` must be hashable), so lists are refused.
+- In CSV and GraphML a node spelled like an integer (``-?[1-9][0-9]*|0``) is an int, and text so spelled is refused.
+- In CSV an empty field is an absent attribute; ``true``, ``false`` and numbers are read as such, all else as text.
+- An `Activation` is written as its name, and read as text, when that name means the same function here; an activation
+  made by the user is refused unless `balance_graph.register_activation` knows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import networkx as nx
+
+from balance_graph.errors import NetworkFileError
+from balance_graph.graph.files._builder import check_network
+from balance_graph.graph.files._csv import read_csv, write_csv
+from balance_graph.graph.files._draft import draft_of
+from balance_graph.graph.files._graphml import read_graphml, write_graphml
+from balance_graph.graph.files._json import read_json, write_json
+from balance_graph.graph.files._refusal import FormatError, refuse
+
+__all__ = ["read_network", "write_network"]
+
+
+def read_network(path: str | os.PathLike[str], *, weight: str = "weight") -> nx.DiGraph[Any]:
+    r"""Read a network from a ``.json`` (node-link), ``.graphml`` or ``.csv`` (edge list) file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, UTF-8 text. CSV: a header with ``source``, ``target``, the weight and any further edge attributes.
+        JSON: as `networkx.node_link_data` writes it, edges under ``"edges"`` (or ``"links"``).
+    weight : str
+        Name of the weight attribute, in CSV of its column.
+
+    Returns
+    -------
+    networkx.DiGraph
+        With a finite number as `weight` on every edge. Roles and activations are read, not judged.
+
+    Raises
+    ------
+    NetworkFileError
+        If the file is missing, has another suffix, is damaged, or is not a directed network with at most one edge
+        from one node to another and finite weights. The message is one line with the file and, where known, the line.
+
+    See Also
+    --------
+    write_network : the inverse; the rules of each format are in the documentation of the module.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "small.csv"
+    ...     _ = path.write_text("source,target,weight\nx,h,2\nh,y,0.5\n")
+    ...     bg.read_network(path).edges["h", "y"]["weight"]
+    0.5
+    """
+    file = _path(path)
+    with _refusals(file, "read"):
+        return _format(file).read(_text(file), weight)
+
+
+def write_network(G: nx.DiGraph[Any], path: str | os.PathLike[str], *, weight: str = "weight") -> None:  # noqa: N803
+    """Write a network to a ``.json``, ``.graphml`` or ``.csv`` file, without loss or not at all.
+
+    The file appears whole: it is written beside its place and moved there in one step, so an interruption leaves what
+    was there before.
+
+    Parameters
+    ----------
+    G : networkx.DiGraph
+        The network, with a finite number as `weight` on every edge.
+    path : str or path-like
+        The file; an existing one is replaced.
+    weight : str
+        Name of the weight attribute, in CSV of its column.
+
+    Raises
+    ------
+    NetworkFileError
+        If the format cannot hold the network without loss (the message names the node or edge, the attribute, the
+        value and the remedy), or the file cannot be written.
+
+    See Also
+    --------
+    read_network : the inverse.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> G = bg.networks.layered([2, 3, 1], rng=0)
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "layered.json"
+    ...     bg.write_network(G, path)
+    ...     H = bg.read_network(path)
+    >>> list(H.nodes(data=True)) == list(G.nodes(data=True)) and list(H.edges(data=True)) == list(G.edges(data=True))
+    True
+    """
+    file = _path(path)
+    data = network_text(G, path, weight=weight).encode("utf-8")
+    with _refusals(file, "written"):
+        if not Path(os.path.realpath(file)).parent.is_dir():
+            refuse("cannot be written: its folder does not exist; create it first")
+        with draft_of(file) as draft, draft.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def network_text(G: nx.DiGraph[Any], path: str | os.PathLike[str], *, weight: str = "weight") -> str:  # noqa: N803
+    """The text that `write_network` would put into the file; refuses what it would refuse, and writes nothing."""
+    file = _path(path)
+    with _refusals(file, "written"):
+        kind = _format(file)
+        check_network(G, weight)
+        return kind.write(G, weight)
+
+
+class _Format(NamedTuple):
+    read: Callable[[str, str], nx.DiGraph[Any]]
+    write: Callable[[nx.DiGraph[Any], str], str]
+
+
+_FORMATS = {
+    ".json": _Format(read_json, write_json),
+    ".graphml": _Format(read_graphml, write_graphml),
+    ".csv": _Format(read_csv, write_csv),
+}
+
+
+def _format(file: Path) -> _Format:
+    suffix = file.suffix.lower()
+    if suffix not in _FORMATS:
+        refuse(f"the suffix {file.suffix!r} names no format; use {', '.join(_FORMATS)}")
+    return _FORMATS[suffix]
+
+
+def _path(path: Any) -> Path:
+    try:
+        file = Path(path)
+    except TypeError as error:
+        message = f"the path of a network file must be text or path-like, got {path!r}"
+        raise NetworkFileError(message) from error
+    try:
+        encoded = os.fsencode(file)
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        message = f"{str(file)!r} cannot be the path of a file"
+        raise NetworkFileError(message)
+    return file
+
+
+def _text(file: Path) -> str:
+    data = file.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        refuse(f"byte {error.object[error.start]:#04x} is not UTF-8 text; save the file as UTF-8", line)
+    if not text.strip():
+        refuse("the file is empty")
+    return text
+
+
+@contextlib.contextmanager
+def _refusals(file: Path, done: str) -> Iterator[None]:
+    """What goes wrong inside, as one `NetworkFileError` with the file and, where known, the line."""
+    name = str(file) if str(file).isprintable() else repr(str(file))
+    try:
+        yield
+    except FormatError as refusal:
+        message = f"{name}, line {refusal.line}: {refusal}" if refusal.line else f"{name}: {refusal}"
+        raise NetworkFileError(message) from refusal
+    except RecursionError as error:
+        itself = ", or contains itself" if done == "written" else ""
+        message = f"{name}: cannot be {done}: nested too deeply{itself}"
+        raise NetworkFileError(message) from error
+    except OSError as error:
+        message = f"{name}: cannot be {done}: {error.strerror or error}"
+        raise NetworkFileError(message) from error

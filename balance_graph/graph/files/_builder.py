@@ -1,0 +1,57 @@
+"""A network as a file builds it, node by node and edge by edge, and the checks of one that is to be written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from balance_graph.graph.files._refusal import owner, refuse, show
+
+
+class Builder:
+    """The network so far; `weight` is the attribute that every edge must have."""
+
+    def __init__(self, weight: str) -> None:
+        self.network: nx.DiGraph[Any] = nx.DiGraph()
+        self.weight = weight
+
+    def add_node(self, node: Any, attributes: dict[str, Any], line: int | None = None) -> None:
+        """Add a node that is new."""
+        if node in self.network:
+            refuse(f"{owner(node)} appears twice", line)
+        self.network.add_nodes_from([(node, attributes)])  # keeps attributes whose names are parameters of add_node
+
+    def add_edge(self, tail: Any, head: Any, attributes: dict[str, Any], line: int | None = None) -> None:
+        """Add an edge that is new, with a weight, between nodes that are there."""
+        for node in (tail, head):
+            if node not in self.network:
+                refuse(f"{owner(tail, head)}: there is no node {show(node)} in the file", line)
+        if self.network.has_edge(tail, head):
+            refuse(f"{owner(tail, head)} appears twice; a network has at most one edge from one node to another", line)
+        _check_weight(attributes, self.weight, tail, head, line)
+        self.network.add_edges_from([(tail, head, attributes)])
+
+
+def check_network(network: Any, weight: str) -> None:
+    """Refuse what is not a directed graph with a finite weight on every edge."""
+    if not isinstance(network, nx.DiGraph) or network.is_multigraph():
+        refuse(f"cannot write a {type(network).__name__}; a network is a networkx.DiGraph: convert it first")
+    for tail, head, attributes in network.edges(data=True):
+        _check_weight(attributes, weight, tail, head)
+
+
+def _check_weight(attributes: Mapping[str, Any], weight: str, tail: Any, head: Any, line: int | None = None) -> None:
+    if weight not in attributes:
+        refuse(f"{owner(tail, head)} has no weight; every edge needs a finite number as attribute {show(weight)}", line)
+    value = attributes[weight]
+    numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    try:
+        finite = numeric and math.isfinite(value)
+    except OverflowError:  # an int beyond the largest float
+        finite = False
+    if not finite:
+        refuse(f"{owner(tail, head)} has weight {show(value)}; a weight must be a finite number", line)

@@ -1,0 +1,134 @@
+"""Operations on a network: scaling, and balancing one node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from balance_graph._arguments import check_positive
+from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph.graph.compilation import Node, compile_graph, node_activation, node_role, scaled_graph
+from balance_graph.problem.regularizers import Regularizer
+from balance_graph.solvers.conductor import solve
+from balance_graph.solvers.newton import NewtonSolver
+
+
+def scale(
+    G: nx.DiGraph[Any],  # noqa: N803
+    scales: Mapping[Node, float],
+    *,
+    weight: str = "weight",
+) -> nx.DiGraph[Any]:
+    """Scale free nodes: in-weights times s, out-weights times ``s**-c``. The network computes the same function.
+
+    Parameters
+    ----------
+    G : networkx.DiGraph
+    scales : dict
+        Positive scale of any number of free nodes; tied nodes need equal scales, all of them given.
+    weight : str
+        Name of the weight attribute.
+
+    Returns
+    -------
+    networkx.DiGraph
+        A new graph.
+
+    Raises
+    ------
+    InvalidParameterError
+        If a node is unknown or not free, a scale is not positive and finite, a constraint would break, or a weight
+        would leave the range of floats.
+
+    Examples
+    --------
+    >>> import networkx as nx, balance_graph as bg
+    >>> G = nx.DiGraph([("x", "h", {"weight": 8.0}), ("h", "y", {"weight": 2.0})])
+    >>> bg.scale(G, {"h": 0.5}).edges(data="weight")
+    OutEdgeDataView([('x', 'h', 4.0), ('h', 'y', 4.0)])
+    """
+    problem = compile_graph(G, weight=weight)
+    at, index = problem.manifold, {node: k for k, node in enumerate(problem.nodes)}
+    log_scales = problem.unscaled
+    for node, value in scales.items():
+        if node not in index:
+            message = f"scale: {node!r} is not a node of the network"
+            raise InvalidParameterError(message)
+        if at.pinned[index[node]]:
+            message = f"scale: node {node!r} is not free: {_why_pinned(G, node)}"
+            raise InvalidParameterError(message)
+        log_scales[index[node]] = np.log(check_positive(value, f"scale of node {node!r}"))
+    if not at.obeys(log_scales):
+        message = "scale: these scales break a tie, a fixed edge or a shared weight; scale tied nodes together"
+        raise InvalidParameterError(message)
+    try:
+        return scaled_graph(G, problem, log_scales, weight=weight)
+    except UnsupportedError as error:
+        message = f"scale: {error}"
+        raise InvalidParameterError(message) from error
+
+
+def _why_pinned(G: nx.DiGraph[Any], node: Node) -> str:  # noqa: N803
+    role = node_role(G.nodes[node], node, G.in_degree(node), G.out_degree(node))
+    if role != "hidden":
+        return f"its role is {role!r}"
+    return f"its activation {node_activation(G.nodes[node], node)} is not homogeneous"
+
+
+def balance_node(
+    G: nx.DiGraph[Any],  # noqa: N803
+    node: Node,
+    regularizer: float | Regularizer = 2.0,
+    *,
+    weight: str = "weight",
+) -> tuple[nx.DiGraph[Any], float]:
+    """Balance one free node (with the nodes tied to it): the local operation.
+
+    Returns
+    -------
+    graph : networkx.DiGraph
+        A new graph with that node balanced.
+    s : float
+        The scale: the unique minimizer of the cost along it. For L_p without self-loop ``s**(p (1 + c)) = c out / in``.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the node is unknown or not free.
+    NotAttainedError
+        If the node has weights on one side only.
+    UnsupportedError
+        If a fixed edge or shared weight does not let the node move alone.
+
+    Examples
+    --------
+    >>> import networkx as nx, balance_graph as bg
+    >>> G = nx.DiGraph([("x", "h", {"weight": 8.0}), ("h", "y", {"weight": 2.0})])
+    >>> round(bg.balance_node(G, "h", 1)[1], 12)
+    0.5
+    """
+    problem = compile_graph(G, regularizer, weight=weight)
+    at = problem.manifold
+    if node not in G:
+        message = f"balance_node: {node!r} is not a node of the network"
+        raise InvalidParameterError(message)
+    k = list(problem.nodes).index(node)
+    if at.pinned[k]:
+        message = f"balance_node: node {node!r} is not free: {_why_pinned(G, node)}"
+        raise InvalidParameterError(message)
+    moving = np.zeros(problem.n_nodes, dtype=bool)
+    moving[k] = True
+    if at.coordinate[k] >= 0:
+        moving = at.coordinate == at.coordinate[k]
+    alone = replace(at, pinned=~moving)
+    if alone.reduced_incidence.shape[1] == 0:
+        message = f"balance_node: a fixed edge or shared weight holds node {node!r}, so it cannot be scaled alone"
+        raise UnsupportedError(message)
+    solution = solve(replace(problem, manifold=alone), NewtonSolver())
+    with np.errstate(over="ignore", under="ignore"):
+        s = float(np.exp(solution.log_scales[k]))
+    return scaled_graph(G, problem, solution.log_scales, weight=weight), s

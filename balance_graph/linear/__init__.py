@@ -1,0 +1,1 @@
+"""Sparse linear algebra over edge lists: factorizations, conjugate gradients, multigrid. Knows nothing of balance."""

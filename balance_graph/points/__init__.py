@@ -1,0 +1,1 @@
+"""States on the way to balance: flows, imbalance, directions."""

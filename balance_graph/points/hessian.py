@@ -1,0 +1,92 @@
+"""Approximate solutions with the Hessian of the cost at the present flows of a large network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from balance_graph._types import Array
+from balance_graph.linear.conjugate_gradients import conjugate_gradients
+from balance_graph.points.dense import DenseFlows
+from balance_graph.points.edges import Flows
+from balance_graph.points.preconditioner import Preconditioner
+
+# Conjugate gradient steps allowed with one preconditioner.
+_MOST_STEPS = 100
+
+
+class HessianSolver:
+    """Conjugate gradients, with a better preconditioner once the diagonal turns out slow.
+
+    Parameters
+    ----------
+    flows : Flows or DenseFlows
+        They may move between solutions. The Hessian is that over p^2.
+    preconditioner : Preconditioner or None
+        None: the diagonal throughout.
+
+    Attributes
+    ----------
+    steps : int
+        Conjugate gradient steps so far.
+    """
+
+    def __init__(self, flows: Flows | DenseFlows, preconditioner: Preconditioner | None) -> None:
+        self._flows, self._preconditioner = flows, preconditioner
+        self.steps = self._last_steps = 0
+
+    @property
+    def name(self) -> str:
+        """The preconditioner in use, in words."""
+        return "diagonal preconditioner" if self._preconditioner is None else self._preconditioner.name
+
+    @property
+    def weight(self) -> Array:
+        """Mean of in-cost and degree times out-cost of each unknown: what residuals are relative to."""
+        flows = self._flows
+        weight: Array = 0.5 * (flows.into + flows.degree * flows.out_of)[:-1]
+        return weight
+
+    def solve(self, right: Array, *, goal: float, last_goal: float, imbalance: float) -> Array | None:
+        """A solution to a goal in the maximum norm relative to `weight`, if it can be reached.
+
+        Parameters
+        ----------
+        right : (size,) array
+            Overwritten with what is left of it.
+        goal, last_goal : float
+            The residual to reach now, and the one that all solutions together are to reach: what pays is judged by it.
+        imbalance : float
+            Largest imbalance at the present point. Where it is large, to set up multigrid moves the flows; then None
+            is returned, and the right-hand side is another.
+        """
+        better = self._preconditioner
+        if better is not None and better.is_due(imbalance, self._last_steps) and better.set_up(imbalance):
+            return None
+        solution, left = self._iterate(right, goal, last_goal, imbalance)
+        if left > goal and better is not None and better.is_plain:
+            if better.set_up(imbalance):
+                return None
+            solution += self._iterate(right, goal, last_goal, imbalance)[0]
+        return solution
+
+    def _iterate(self, right: Array, goal: float, last_goal: float, imbalance: float) -> tuple[Array, float]:
+        """A solution and the residual that it leaves."""
+        diagonal, weight, better = self._flows.diagonal(), self.weight, self._preconditioner
+        first = float(np.abs(right / weight).max(initial=0.0))
+        reductions = [1.0]
+
+        def is_slow(reduction: float) -> bool:
+            reductions.append(reduction)
+            return better is not None and better.is_slow(reductions, last_goal / first)
+
+        solution, self._last_steps, left = conjugate_gradients(
+            lambda step, out: self._flows.product(diagonal, step, out),
+            right,
+            (lambda residual: (residual / diagonal, None)) if better is None else better.here(diagonal, imbalance),
+            weight=weight,
+            tol=goal,
+            max_steps=_MOST_STEPS,
+            patience=is_slow,
+        )
+        self.steps += self._last_steps
+        return solution, left

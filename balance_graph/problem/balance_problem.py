@@ -1,0 +1,335 @@
+"""The balance problem as frozen arrays: an architecture, its weights, and the cost of a weight.
+
+All arithmetic is in the log domain: the flow of an edge, ``y = phi'(L)`` (for L_p: ``p a |w e^L|**p``), is kept as
+its logarithm, so that weights from 1e-150 to 1e150 and any exponent are ordinary input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from balance_graph._types import Array, Index, Mask
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.problem._sparse_arguments import canonical, group_array, log_coefficients, node_array, pinned_array
+from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by
+from balance_graph.problem.manifold import Manifold, first_of_label
+from balance_graph.problem.regularizers import Regularizer, as_regularizer
+from balance_graph.problem.rows import Rows
+
+# Edges to a block: few enough for the nearest memory.
+_BLOCK = 1 << 14
+# Costs, and sums of them, that are far from the ends of the range of floats.
+_LEAST, _MOST = 1e-250, 1e250
+
+
+@dataclass(frozen=True, eq=False)
+class BalanceProblem:
+    """Minimize the cost of a network over the scalings of its free nodes.
+
+    Attributes
+    ----------
+    manifold : Manifold
+        The architecture: edges, degrees, pinned and tied nodes, fixed edges, shared weights.
+    weight : (n_edges,) array
+        The weights as given; a zero weight costs nothing and constrains nothing.
+    log_coefficient : (n_edges,) array
+        Logarithm of each edge's coefficient.
+    regularizer : Regularizer
+    exponent : (n_edges,) array or None
+        Exponents of edges that have their own (NaN elsewhere); with `Lp` only.
+
+    Examples
+    --------
+    >>> import balance_graph as bg, numpy as np
+    >>> from scipy import sparse
+    >>> W = sparse.csr_array(np.array([[0, 8.0, 0], [0, 0, 2.0], [0, 0, 0]]))
+    >>> problem = bg.BalanceProblem.from_sparse(W, pinned=np.array([True, False, True]))
+    >>> bg.solve(problem).log_scales.round(6)
+    array([ 0.      , -0.693147,  0.      ])
+    """
+
+    manifold: Manifold
+    weight: Array
+    log_coefficient: Array
+    regularizer: Regularizer
+    exponent: Array | None = None
+
+    @classmethod
+    def from_sparse(
+        cls,
+        W: Any,  # noqa: N803
+        *,
+        pinned: ArrayLike,
+        degree: ArrayLike = 1.0,
+        regularizer: float | Regularizer = 2.0,
+        groups: ArrayLike | None = None,
+        coefficient: Any = None,
+    ) -> BalanceProblem:
+        """The problem of a sparse matrix: the large-scale door, without networkx.
+
+        Parameters
+        ----------
+        W : scipy sparse array or matrix, shape (n, n)
+            ``W[u, v]`` is the weight of edge u -> v. Stored zeros are inert; duplicates are summed. A CSR matrix
+            without duplicates is not copied: do not change it while the problem is in use.
+        pinned : (n,) boolean array
+            Nodes whose scale is 1.
+        degree : float or (n,) array
+            Degree of homogeneity of the nodes.
+        regularizer : float or Regularizer
+            A number p means ``Lp(p)``.
+        groups : (n,) integer array, optional
+            Nodes with equal non-negative label share one scale.
+        coefficient : float, or sparse of the same shape, optional
+            Multiplies the cost of each edge; a sparse one must hold a positive number at every edge.
+
+        Returns
+        -------
+        BalanceProblem
+            Edges in the order of the canonical CSR form of `W`: by tail, then by head.
+
+        Raises
+        ------
+        InvalidNetworkError, InvalidParameterError
+            For wrong shapes, non-finite weights, non-positive degrees or coefficients, and groups that mix pinned
+            and free nodes or different degrees.
+        """
+        matrix = canonical(W)
+        n = matrix.shape[0]
+        tail = np.repeat(np.arange(n, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
+        head = matrix.indices
+        manifold = Manifold(
+            tail=tail,
+            head=head,
+            degree=node_array(degree, n, "degree"),
+            pinned=pinned_array(pinned, n),
+            group=group_array(groups, n),
+        )
+        check_groups(manifold)
+        return cls(
+            manifold=manifold,
+            weight=matrix.data,
+            log_coefficient=log_coefficients(coefficient, matrix, tail, head),
+            regularizer=as_regularizer(regularizer),
+        )
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.manifold.n_nodes
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return self.manifold.n_edges
+
+    @property
+    def nodes(self) -> Sequence[Hashable]:
+        """The nodes in array order, as the user named them."""
+        return self.manifold.nodes
+
+    @property
+    def unscaled(self) -> Array:
+        """Log-scales of the network as it stands: all zero."""
+        return np.zeros(self.n_nodes)
+
+    def checked_log_scales(self, values: ArrayLike, name: str) -> Array:
+        """Log-scales of all nodes as an array, or `InvalidParameterError` where they break a constraint."""
+        try:
+            log_scales = np.asarray(values, dtype=float)
+        except (TypeError, ValueError) as error:
+            message = f"{name} must be {self.n_nodes} log-scales, got {values!r}"
+            raise InvalidParameterError(message) from error
+        if log_scales.shape != (self.n_nodes,) or not np.all(np.isfinite(log_scales)):
+            message = f"{name} must be {self.n_nodes} finite log-scales, one a node; got shape {log_scales.shape}"
+            raise InvalidParameterError(message)
+        if not self.manifold.obeys(log_scales):
+            message = (
+                f"{name}: these break a constraint; log-scales are 0 where pinned, equal where tied, and keep fixed "
+                "edges and shared weights"
+            )
+            raise InvalidParameterError(message)
+        return log_scales
+
+    def by_free_node(self, values: Array) -> dict[Hashable, float]:
+        """Values over nodes as a dict over the free ones."""
+        return {self.nodes[k]: float(values[k]) for k in self.manifold.free_nodes.tolist()}
+
+    @cached_property
+    def log_weight(self) -> Array:
+        """``log|w|`` of each edge, ``-inf`` for a zero weight."""
+        return log_abs(self.weight)
+
+    @property
+    def active(self) -> Mask:
+        """Edges of nonzero weight."""
+        active: Mask = self.weight != 0
+        return active
+
+    def __repr__(self) -> str:
+        free = self.n_nodes - int(self.manifold.pinned.sum())
+        return f"BalanceProblem({self.n_nodes} nodes, {free} free, {self.n_edges} edges, {self.regularizer!r})"
+
+    @cached_property
+    def _shares(self) -> tuple[Index, Array] | None:
+        """First edge of each edge's parameter, and log of the number of edges that share it."""
+        shared = self.manifold.shared
+        if shared is None or not np.any(shared >= 0):
+            return None
+        first = first_of_label(shared)
+        return first, np.log(np.bincount(first, minlength=self.n_edges)[first])
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The cost as rows, a shared parameter once."""
+        rows = self.regularizer.rows(self.log_weight, self.log_coefficient, self.exponent)
+        if self._shares is None:
+            return rows
+        return rows.take(self._shares[0][rows.edge] == rows.edge)
+
+    def log_gains(self, log_scales: Array) -> Array:
+        """Log-gain of each edge, ``l_head - c l_tail``, for the log-scales of all nodes."""
+        at = self.manifold
+        return log_scales[at.head] - at.degree[at.tail] * log_scales[at.tail]
+
+    def log_cost(self, log_scales: Array) -> float:
+        """Logarithm of the cost; ``-inf`` for a network without weights."""
+        if self._shares is not None:
+            return log_sum(self.rows.log_costs(self.log_gains(log_scales)[self.rows.edge]))
+        return log_sum(np.array([self._log_cost_of(part, log_scales) for part in self._blocks()]))
+
+    def _log_cost_of(self, part: slice, log_scales: Array) -> float:
+        at, exponent = self.manifold, None if self.exponent is None else self.exponent[part]
+        rows = self.regularizer.rows(log_abs(self.weight[part]), self.log_coefficient[part], exponent)
+        tail = at.tail[part][rows.edge]
+        return log_sum(rows.log_costs(log_scales[at.head[part][rows.edge]] - at.degree[tail] * log_scales[tail]))
+
+    def _blocks(self) -> Iterator[slice]:
+        """Edges of which costs are computed at a time, where no more than their sum is wanted."""
+        return (slice(first, first + _BLOCK) for first in range(0, self.n_edges, _BLOCK))
+
+    @cached_property
+    def _as_given(self) -> tuple[Array, Array] | None:
+        """Cost and slope of every edge at log-scales zero, from the weights themselves; shared ones split equally.
+
+        None near the ends of the range of floats, where only logarithms are safe.
+        """
+        weight = self.weight.astype(np.float64)
+        parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
+        if parts is None or not all(_in_range(part, weight) for part in parts):
+            return None
+        count = 1.0 if self._shares is None else np.round(np.exp(self._shares[1]))
+        return parts[0] / count, parts[1] / count
+
+    def cost(self, log_scales: Array) -> float:
+        """The cost: the sum over every parameter of nonzero weight; inf where it exceeds the range of floats."""
+        if not log_scales.any() and (exact := self._cost_as_given()) is not None:
+            return exact
+        return exp_or_inf(self.log_cost(log_scales))
+
+    def _cost_as_given(self) -> float | None:
+        """The cost at log-scales zero from the weights themselves, block by block; None where only logarithms do."""
+        if self._shares is not None or self.exponent is not None:
+            return None if self._as_given is None else float(self._as_given[0].sum())
+        total = 0.0
+        for part in self._blocks():
+            weight = self.weight[part].astype(np.float64)
+            log_coefficient = self.log_coefficient[part]
+            coefficient = np.exp(log_coefficient) if log_coefficient.any() else 1.0
+            costs = self.regularizer.linear(weight, coefficient, None)
+            if costs is None:
+                return None
+            with np.errstate(over="ignore"):
+                total += float(costs[0].sum())
+        # Costs too small for floats are lost in a sum that is far from their end.
+        return total if _LEAST <= total <= _MOST else None
+
+    def log_flows(self, log_scales: Array) -> Array:
+        """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""
+        rows = self.rows
+        log_slopes, _ = rows.log_slopes(self.log_gains(log_scales)[rows.edge])
+        flows = log_sum_by(rows.edge, log_slopes, self.n_edges)
+        if self._shares is not None:
+            first, log_count = self._shares
+            flows = flows[first] - log_count
+        return flows
+
+    def log_in_out(self, log_scales: Array) -> tuple[Array, Array]:
+        """Logarithms of each node's in-cost and of its degree times its out-cost (a self-loop is in both)."""
+        flows = self.log_flows(log_scales)
+        at = self.manifold
+        into = log_sum_by(at.head, flows, self.n_nodes)
+        out_of = log_sum_by(at.tail, flows, self.n_nodes) + np.log(at.degree)
+        return into, out_of
+
+    def imbalance(self, log_scales: Array) -> Array:
+        """In-cost less degree times out-cost of every node, 0 where pinned; for L_p each is p times the cost sum."""
+        if self._as_given is not None and not log_scales.any():
+            slopes, at = self._as_given[1], self.manifold
+            net = np.bincount(at.head, slopes, self.n_nodes) - at.degree * np.bincount(at.tail, slopes, self.n_nodes)
+            return np.where(at.pinned, 0.0, net)
+        into, out_of = self.log_in_out(log_scales)
+        largest = np.maximum(into, out_of)
+        with np.errstate(invalid="ignore", over="ignore"):
+            share = np.where(into == out_of, 0.0, -np.expm1(-np.abs(into - out_of)))
+            size = np.where(share > 0, share * np.exp(largest), 0.0)
+        return np.where(self.manifold.pinned, 0.0, np.where(into < out_of, -size, size))
+
+    def log_sides(self, log_scales: Array) -> tuple[Array, Array]:
+        """Logarithms of in-cost and degree times out-cost of each unknown: a free node, or nodes that move together."""
+        into, out_of = self.log_in_out(log_scales)
+        basis = self.manifold.basis.tocoo()
+        node, unknown = basis.row, basis.col
+        with np.errstate(divide="ignore"):
+            size = np.log(np.abs(basis.data))
+        positive = basis.data > 0
+        width = self.manifold.basis.shape[1]
+        plus = log_sum_by(unknown, size + np.where(positive, into[node], out_of[node]), width)
+        minus = log_sum_by(unknown, size + np.where(positive, out_of[node], into[node]), width)
+        return plus, minus
+
+    def relative_imbalances(self, log_scales: Array) -> Array:
+        """``|in - c out| / (in + c out)`` of each unknown."""
+        return np.tanh(0.5 * np.abs(log_ratio(*self.log_sides(log_scales))))
+
+    def relative_imbalance(self, log_scales: Array) -> float:
+        """The largest relative imbalance; 0 for a network without free nodes."""
+        return float(self.relative_imbalances(log_scales).max(initial=0.0))
+
+
+def _in_range(costs: Array, weight: Array) -> bool:
+    """Whether the costs of all nonzero weights are far from the ends of the range of floats."""
+    smallest = costs.min(initial=np.inf)
+    if smallest == 0.0:
+        smallest = costs.min(initial=np.inf, where=weight != 0.0)
+    return bool(smallest >= _LEAST and costs.max(initial=0.0) <= _MOST)
+
+
+def check_groups(manifold: Manifold) -> None:
+    """Refuse a group that mixes pinned and free nodes, nodes of different degree, or that fixed edges contradict."""
+    if manifold.group is None:
+        return
+    first = first_of_label(manifold.group)
+    mixed = (manifold.pinned != manifold.pinned[first]) | (
+        ~manifold.pinned & (manifold.degree != manifold.degree[first])
+    )
+    if mixed.any():
+        node = int(np.flatnonzero(mixed)[0])
+        one, two = manifold.nodes[first[node]], manifold.nodes[node]
+        message = (
+            f"nodes {one!r} and {two!r} are in one group but cannot share a scale: "
+            f"{_describe(manifold, int(first[node]))} against {_describe(manifold, node)}; "
+            "give tied nodes the same role and activations of the same degree"
+        )
+        raise InvalidNetworkError(message)
+    _ = manifold.n_coordinates  # solving the ties finds the contradictions
+
+
+def _describe(manifold: Manifold, node: int) -> str:
+    return "pinned" if manifold.pinned[node] else f"degree {manifold.degree[node]:g}"

@@ -1,0 +1,152 @@
+"""Which unknown of a large network each node belongs to, which edges that leaves, and the way back to nodes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from balance_graph._types import Array, Index, Mask
+from balance_graph.problem import network_kernels as kernels
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.log_domain import log_abs, log_sum
+from balance_graph.problem.manifold import numbered
+
+_NONE = np.empty(0, dtype=np.intp)
+
+
+class LeftOut(NamedTuple):
+    """What is not among the edges that scales move.
+
+    Attributes
+    ----------
+    dead : integer array
+        Edges of nonzero weight whose cost tends to zero.
+    gauges : integer array
+        One node of every group that is held, or left out, though not pinned, and has live edges (a self-loop, say).
+        Their common scales are arbitrary: no weight depends on them.
+    log_constant : float
+        Logarithm of the cost of the live edges that no scale moves.
+    """
+
+    dead: Index
+    gauges: Index
+    log_constant: float
+
+
+@dataclass(frozen=True, eq=False)
+class Numbering:
+    """Which unknown each node of a problem belongs to, and which part of the network.
+
+    Attributes
+    ----------
+    problem : BalanceProblem
+    unknown : (n_nodes,) integer array
+        `size` for the ground.
+    size : int
+        Number of unknowns.
+    part : (n_nodes,) integer array, or None where all nodes are in one part
+        Edges between parts are dead.
+    held : integer array
+        One node of every unknown that is held though it is not pinned.
+    """
+
+    problem: BalanceProblem
+    unknown: Index
+    size: int
+    part: Index | None
+    held: Index
+
+    @classmethod
+    def of(cls, problem: BalanceProblem) -> Numbering | None:
+        """All unknowns, or None where log-scales of nodes that move together are not equal."""
+        at = problem.manifold
+        if at.subspace is not None or np.any(at.ratio != 1.0):
+            return None
+        unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.uint32)
+        return cls(problem, unknown, at.n_coordinates, None, _NONE)
+
+    def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
+        """The unknowns of some nodes held, others dropped: all of these become ground."""
+        free = np.append(~drop, False)
+        free[self.unknown[held]] = False  # those held before are ground already
+        size = int(free.sum())
+        number = numbered(free)
+        number[~free] = size
+        return replace(self, unknown=number.astype(np.uint32)[self.unknown], size=size, part=part, held=held)
+
+    @property
+    def degree(self) -> Array | None:
+        """Degree of each unknown, 1 for the ground; None where nodes of one differ or have self-loops that pay."""
+        at, unknown = self.problem.manifold, self.unknown
+        degree = np.ones(self.size + 1)
+        if np.all(at.degree[unknown < self.size] == 1.0):
+            return degree
+        degree[unknown] = at.degree
+        degree[-1] = 1.0
+        if np.any((degree[unknown] != at.degree) & (unknown < self.size)):
+            return None
+        within = (unknown[at.tail] == unknown[at.head]) & (unknown[at.tail] < self.size)
+        return None if np.any(at.degree[at.tail[within]] != 1.0) else degree
+
+    @property
+    def ends(self) -> tuple[Index, Index]:
+        """Tails and heads as unsigned numbers."""
+        tail, head = self.problem.manifold.tail, self.problem.manifold.head
+        return tail.view(f"u{tail.itemsize}"), head.view(f"u{head.itemsize}")
+
+    @property
+    def exponent(self) -> float:
+        """Exponent of the cost of every edge."""
+        return float(self.problem.regularizer.p)  # type: ignore[attr-defined]
+
+    @property
+    def parts(self) -> Index:
+        """Part of each node for the compiled loops, of size 1 where there is one part."""
+        return np.zeros(1, dtype=np.int32) if self.part is None else self.part
+
+    @cached_property
+    def costs(self) -> tuple[Array, Array, float]:
+        """What the compiled loops compute the cost of an edge from: weights, log coefficients, exponent."""
+        weight, log_coefficient = self.problem.weight, self.problem.log_coefficient
+        if weight.dtype not in (np.float32, np.float64):
+            weight = weight.astype(np.float64)
+        coefficient = log_coefficient if log_coefficient.any() else np.empty(0)
+        return np.ascontiguousarray(weight), coefficient, self.exponent
+
+    @cached_property
+    def range_of_log_costs(self) -> tuple[float, float]:
+        """The least and the largest logarithm of the cost of an edge."""
+        weight, log_coefficient, exponent = self.costs
+        if log_coefficient.size:
+            least, largest = kernels.range_of_log_costs(weight, log_coefficient, exponent)
+            return least, largest
+        least, largest = kernels.range_of_sizes(weight)
+        return (exponent * math.log(least), exponent * math.log(largest)) if largest > 0.0 else (math.inf, -math.inf)
+
+    def left_out(self, n_moved: int) -> LeftOut:
+        """What is not among the edges that scales move, which are so many."""
+        problem, coordinate = self.problem, self.problem.manifold.coordinate
+        loose = (self.unknown == self.size) & (coordinate >= 0)
+        if n_moved == problem.n_edges and not loose.any():
+            return LeftOut(_NONE, _NONE, -np.inf)
+        still, dead, touched = kernels.edges_left_out(*self.ends, self.unknown, self.parts, self.costs[0])
+        nodes = np.flatnonzero(loose & touched)
+        return LeftOut(
+            dead,
+            nodes[np.unique(coordinate[nodes], return_index=True)[1]],
+            log_sum(self.exponent * log_abs(problem.weight[still]) + problem.log_coefficient[still]),
+        )
+
+    def expand(self, values: Array) -> Array:
+        """Log-scales of all nodes from those of the unknowns."""
+        return np.append(values, 0.0)[self.unknown]
+
+    def restrict(self, log_scales: Array) -> Array:
+        """Log-scales of the unknowns from those of all nodes."""
+        values = np.zeros(self.size + 1)
+        values[self.unknown] = log_scales
+        return values[:-1]

@@ -1,0 +1,304 @@
+"""Regularizers: the cost g(|w|) of a weight, and its compilation to rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balance_graph._arguments import check_number, check_positive
+from balance_graph._types import Array
+from balance_graph.errors import InvalidRegularizerError
+from balance_graph.problem.rows import FunctionRows, PowerRows, Rows
+
+
+class Regularizer:
+    """Base of the regularizers: `Lp`, `ElasticNet`, `Posynomial`, `LogConvex`."""
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> Rows:
+        """Compile to rows.
+
+        Parameters
+        ----------
+        log_weight : (n_edges,) array
+            ``log|w|`` of every edge, ``-inf`` for a zero weight, which gets no row.
+        log_coefficient : (n_edges,) array
+            Logarithm of the positive coefficient of every edge.
+        exponent : (n_edges,) array, optional
+            The exponent of each edge where it has its own, NaN elsewhere.
+        """
+        raise NotImplementedError
+
+    def linear(self, weight: Array, coefficient: Array | float, exponent: Array | None) -> tuple[Array, Array] | None:  # noqa: ARG002
+        """Cost and slope of every edge outside the log domain, to the last digit; None where that is not known."""
+        return None
+
+
+class _SumOfPowers(Regularizer):
+    """A regularizer whose ``terms`` are pairs (a, p): the cost of a weight is the sum of ``a |w|**p``."""
+
+    terms: tuple[tuple[float, float], ...]
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> PowerRows:
+        if exponent is not None and not np.all(np.isnan(exponent)):
+            message = f"an edge has its own exponent, which only Lp allows, not {self!r}; write the terms out instead"
+            raise InvalidRegularizerError(message)
+        edge = np.flatnonzero(log_weight > -np.inf)
+        parts = [
+            (log_coefficient[edge] + math.log(a) + p * log_weight[edge], np.full(edge.size, p)) for a, p in self.terms
+        ]
+        amplitudes, exponents = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return PowerRows(np.tile(edge, len(parts)), amplitudes, exponents)
+
+    def linear(self, weight: Array, coefficient: Array | float, exponent: Array | None) -> tuple[Array, Array] | None:
+        with np.errstate(over="ignore", under="ignore"):
+            powers = [(a * coefficient * np.abs(weight) ** p, p) for a, p in self._powers(exponent)]
+            return reduce(np.add, (cost for cost, _ in powers)), reduce(np.add, (p * cost for cost, p in powers))
+
+    def _powers(self, exponent: Array | None) -> Sequence[tuple[float, float | Array]]:  # noqa: ARG002
+        return self.terms
+
+
+@dataclass(frozen=True)
+class Lp(_SumOfPowers):
+    """The cost ``|w|**p`` for any p > 0; a bare number p given as regularizer means the same.
+
+    Parameters
+    ----------
+    p : float
+        The exponent, positive and finite. An edge attribute ``exponent`` overrides it for its edge.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If `p` is not a positive finite number.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.Lp(1.5)
+    Lp(p=1.5)
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "p", check_positive(self.p, "Lp: the exponent p", InvalidRegularizerError))
+
+    @property
+    def terms(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override]
+        """The single power (1, p)."""
+        return ((1.0, self.p),)
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> PowerRows:
+        edge = np.flatnonzero(log_weight > -np.inf)
+        p = np.full(edge.size, self.p)
+        if exponent is not None:
+            p = np.where(np.isnan(exponent[edge]), self.p, exponent[edge])
+        return PowerRows(edge, log_coefficient[edge] + p * log_weight[edge], p)
+
+    def _powers(self, exponent: Array | None) -> Sequence[tuple[float, float | Array]]:
+        return ((1.0, self.p if exponent is None else np.where(np.isnan(exponent), self.p, exponent)),)
+
+
+@dataclass(frozen=True)
+class ElasticNet(_SumOfPowers):
+    """The cost ``l1 |w| + l2 w**2``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        Non-negative and finite, not both zero.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If a coefficient is negative or not finite, or both are zero.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.ElasticNet(l1=0.1, l2=1.0)
+    ElasticNet(l1=0.1, l2=1.0)
+    """
+
+    l1: float = field(kw_only=True)
+    l2: float = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("l1", "l2"):
+            value = check_number(getattr(self, name), f"ElasticNet: {name}", InvalidRegularizerError)
+            if value < 0:
+                message = f"ElasticNet: {name} must not be negative, got {value!r}"
+                raise InvalidRegularizerError(message)
+            object.__setattr__(self, name, value)
+        if not self.terms:
+            message = "ElasticNet: l1 and l2 are both zero, so every weight is free of cost; make one positive"
+            raise InvalidRegularizerError(message)
+
+    @property
+    def terms(self) -> tuple[tuple[float, float], ...]:  # type: ignore[override]
+        """The powers with a positive coefficient."""
+        return tuple((a, p) for a, p in ((self.l1, 1.0), (self.l2, 2.0)) if a > 0)
+
+
+@dataclass(frozen=True)
+class Posynomial(_SumOfPowers):
+    """The cost ``sum of a |w|**p`` over the given pairs (a, p).
+
+    Parameters
+    ----------
+    terms : sequence of (a, p)
+        Positive coefficients and positive exponents, at least one pair.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If there is no pair, or a number is not positive and finite.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> bg.Posynomial([(1.0, 0.5), (0.2, 3.0)])
+    Posynomial(terms=((1.0, 0.5), (0.2, 3.0)))
+    """
+
+    terms: tuple[tuple[float, float], ...]
+
+    def __init__(self, terms: Sequence[tuple[float, float]]) -> None:
+        try:
+            pairs = [(a, p) for a, p in terms]
+        except (TypeError, ValueError) as error:
+            message = f"Posynomial: terms must be pairs (a, p), got {terms!r}"
+            raise InvalidRegularizerError(message) from error
+        if not pairs:
+            message = "Posynomial: give at least one pair (a, p)"
+            raise InvalidRegularizerError(message)
+        checked = tuple(
+            (
+                check_positive(a, f"Posynomial: coefficient of term {k}", InvalidRegularizerError),
+                check_positive(p, f"Posynomial: exponent of term {k}", InvalidRegularizerError),
+            )
+            for k, (a, p) in enumerate(pairs)
+        )
+        object.__setattr__(self, "terms", checked)
+
+
+@dataclass(frozen=True)
+class LogConvex(Regularizer):
+    """Any cost that is convex and increasing in the log-weight ``x = log|w|``.
+
+    Parameters
+    ----------
+    value, slope, curvature : callable
+        Vectorised functions of x: the cost, its first and its second derivative with respect to x. The cost must
+        be non-negative (zero in the limit of a zero weight), the slope positive, the curvature non-negative; a
+        curvature positive almost everywhere makes the balanced weights unique.
+    expression : callable, optional
+        The same cost as a convex cvxpy expression of a cvxpy expression x, such as
+        ``lambda x: cp.logistic(2 * x)``. With it cvxpy solves the problem directly; without it, as a sequence of
+        quadratic models.
+
+    Raises
+    ------
+    InvalidRegularizerError
+        If on sampled log-weights a function returns the wrong shape or a non-finite value, the signs are wrong, or
+        the derivatives disagree with finite differences. Checked when made, for |w| from e^-8 to e^4, and again
+        over the range of the weights of each network.
+
+    Notes
+    -----
+    With ``w g'(w)`` non-decreasing, g is convex in the log-weight; Baldi et al., arXiv 2405.09688, section on general
+    regularizers.
+
+    Examples
+    --------
+    The cost ``log(1 + w**2)``:
+
+    >>> import numpy as np
+    >>> import balance_graph as bg
+    >>> from scipy.special import expit
+    >>> cauchy = bg.LogConvex(
+    ...     value=lambda x: np.logaddexp(0, 2 * x),
+    ...     slope=lambda x: 2 * expit(2 * x),
+    ...     curvature=lambda x: 4 * expit(2 * x) * expit(-2 * x),
+    ... )
+    """
+
+    value: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+    curvature: Callable[[Array], Array]
+    expression: Callable[[Any], Any] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("value", "slope", "curvature"):
+            if not callable(getattr(self, name)):
+                message = f"LogConvex: {name} must be a function of the log-weight, got {getattr(self, name)!r}"
+                raise InvalidRegularizerError(message)
+        self.check(-8.0, 4.0)
+
+    def evaluate(self, name: str, log_weights: Array) -> Array:
+        """One of ``"value"``, ``"slope"``, ``"curvature"`` at the log-weights; overflow gives inf, quietly."""
+        with np.errstate(all="ignore"):
+            result = np.asarray(getattr(self, name)(log_weights), dtype=float)
+        if result.shape != log_weights.shape:
+            message = f"LogConvex: {name} must return shape {log_weights.shape}, got {result.shape}"
+            raise InvalidRegularizerError(message)
+        return result
+
+    def check(self, low: float, high: float) -> None:
+        """Check signs, convexity and derivatives on log-weights from `low` to `high`."""
+        grid = np.linspace(low, high, 129)
+        value, slope, curvature = (self.evaluate(name, grid) for name in ("value", "slope", "curvature"))
+        for name, samples, least in (("value", value, 0.0), ("slope", slope, 0.0), ("curvature", curvature, 0.0)):
+            self._require(np.isfinite(samples), grid, name, samples, "must be finite")
+            # Rounding of a function that is truly non-negative stays far below this share of its largest value.
+            slack = 1e-9 * float(np.max(np.abs(samples), initial=0.0))
+            self._require(samples >= least - slack, grid, name, samples, "must not be negative")
+        self._require(slope > 0, grid, "slope", slope, "must be positive")
+        self._check_derivative("slope", "value", grid, slope)
+        self._check_derivative("curvature", "slope", grid, curvature)
+
+    def _check_derivative(self, name: str, primitive: str, grid: Array, claimed: Array) -> None:
+        # The mean slope over a step lies between the slopes at its ends when the function is convex; for the second
+        # derivative, which need not be monotone (Huber's jumps), the same is asked with a generous margin.
+        step = 1e-4
+        ahead, behind = self.evaluate(primitive, grid + step), self.evaluate(primitive, grid - step)
+        around = np.stack([self.evaluate(name, grid - step), claimed, self.evaluate(name, grid + step)])
+        measured = (ahead - behind) / (2 * step)
+        rounding = 8 * np.finfo(float).eps * np.abs(ahead) / step
+        margin = 1e-3 * np.max(np.abs(around), axis=0) + rounding + 1e-12
+        agree = (measured >= around.min(axis=0) - margin) & (measured <= around.max(axis=0) + margin)
+        self._require(agree, grid, name, claimed, f"is not the derivative of {primitive}")
+
+    @staticmethod
+    def _require(holds: NDArray[np.bool_], grid: Array, name: str, samples: Array, what: str) -> None:
+        if not np.all(holds):
+            k = int(np.argmin(holds))
+            message = f"LogConvex: {name} {what}; at log-weight {grid[k]:.6g} it is {samples[k]:.6g}"
+            raise InvalidRegularizerError(message)
+
+    def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> FunctionRows:
+        if exponent is not None and not np.all(np.isnan(exponent)):
+            message = "an edge has its own exponent, which only Lp allows, not LogConvex; drop the attribute"
+            raise InvalidRegularizerError(message)
+        edge = np.flatnonzero(log_weight > -np.inf)
+        if edge.size:
+            self.check(float(log_weight[edge].min()) - 1.0, float(log_weight[edge].max()) + 1.0)
+        return FunctionRows(edge, log_coefficient[edge], log_weight[edge], self)
+
+
+def as_regularizer(regularizer: float | Regularizer) -> Regularizer:
+    """A number p means ``Lp(p)``; a regularizer is returned as it is."""
+    if isinstance(regularizer, Regularizer):
+        return regularizer
+    if isinstance(regularizer, Real) and not isinstance(regularizer, bool):
+        return Lp(regularizer)
+    message = f"regularizer must be a number p > 0 or Lp, ElasticNet, Posynomial, LogConvex; got {regularizer!r}"
+    raise InvalidRegularizerError(message)

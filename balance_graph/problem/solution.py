@@ -1,0 +1,164 @@
+"""What a solver returns: log-scales, how it ended, and the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from balance_graph._types import Array
+from balance_graph.problem.log_domain import exp_or_inf
+
+
+class Status(StrEnum):
+    """How a solver ended; the value is a word, `advice` says what to do about it."""
+
+    CONVERGED = "converged"
+    INACCURATE = "inaccurate"
+    STALLED = "stalled"
+    LIMIT = "limit reached"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def advice(self) -> str:
+        """What the status means for the result, and what to try next."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Status.CONVERGED: "the relative imbalance is within the tolerance",
+    Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, or solver='newton'",
+    Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
+    Status.LIMIT: "the limit came first; raise max_iterations, max_sweeps or max_steps, or use solver='newton'",
+    Status.INTERRUPTED: "interrupted by the user; any state reached computes the same function",
+}
+
+
+@dataclass
+class History:
+    """Cost and relative imbalance at the start and after each iteration or sweep.
+
+    Attributes
+    ----------
+    log_cost : list of float
+        Logarithm of the cost.
+    imbalance : list of float
+        Largest relative imbalance.
+    log_scales : list of arrays
+        Log-scales of all nodes; filled only where the solver was asked to record them.
+    times : list of float
+        Time of the balancing flow; filled only by `FlowSolver` with ``record=True``.
+    path_deviation : list of float
+        Largest relative deviation of a conserved path product; filled with the times.
+    """
+
+    log_cost: list[float] = field(default_factory=list)
+    imbalance: list[float] = field(default_factory=list)
+    log_scales: list[Array] = field(default_factory=list, repr=False)
+    times: list[float] = field(default_factory=list, repr=False)
+    path_deviation: list[float] = field(default_factory=list, repr=False)
+
+    @property
+    def cost(self) -> list[float]:
+        """The costs."""
+        return [exp_or_inf(value) for value in self.log_cost]
+
+    def add(self, log_cost: float, imbalance: float) -> None:
+        """Append one state."""
+        self.log_cost.append(float(log_cost))
+        self.imbalance.append(float(imbalance))
+
+    def followed_by(self, later: History) -> History:
+        """The history joined with a later one that starts where it ends."""
+        return History(
+            self.log_cost + later.log_cost[1:],
+            self.imbalance + later.imbalance[1:],
+            self.log_scales + later.log_scales[1:],
+            # Each run counts time in a unit of its own; the later one starts where the earlier ends.
+            self.times + [self.times[-1] + time for time in later.times[1:]] if self.times else [],
+            self.path_deviation + later.path_deviation[1:],
+        )
+
+    def __len__(self) -> int:
+        return len(self.imbalance)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a solver found for a reduced problem, as a displacement of its unknowns."""
+
+    displacement: Array
+    status: Status
+    iterations: int
+    history: History
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The balanced state of a `BalanceProblem`, in array order.
+
+    Attributes
+    ----------
+    log_scales : (n_nodes,) array
+        Zero where pinned.
+    cost, log_cost, initial_cost : float
+        Cost reached, its logarithm, and the cost at the start (dead edges included); inf beyond the range of floats.
+    relative_imbalance : float
+        Largest ``|in - c out| / (in + c out)`` over the unknowns.
+    status : Status
+    iterations : int
+        Newton iterations, sweeps, steps of an integrator, or iterations of the cvxpy backend.
+    seconds : float
+        Wall time of the solve.
+    history : History
+    solver : str
+    pruned_edges : tuple of (node, node)
+        Dead edges whose weights are to be set to zero.
+    gauge_nodes : tuple
+        One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
+    notes : tuple of str
+        What the solver chose on the way.
+    """
+
+    log_scales: Array = field(repr=False)
+    log_cost: float
+    initial_cost: float
+    relative_imbalance: float
+    status: Status
+    iterations: int
+    seconds: float
+    history: History = field(repr=False)
+    solver: str
+    pruned_edges: tuple[tuple[Hashable, Hashable], ...] = ()
+    gauge_nodes: tuple[Hashable, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """The cost at the log-scales."""
+        return exp_or_inf(self.log_cost)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the tolerance was met."""
+        return self.status is Status.CONVERGED
+
+    def summary(self) -> str:
+        """The solution in a few lines of text."""
+        unit = {"stochastic": "sweeps", "flow": "steps"}.get(self.solver, "iterations")
+        lines = [
+            f"{self.status} ({self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s): {self.status.advice}",
+            f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
+            f"relative imbalance  {self.relative_imbalance:.3g}",
+        ]
+        if self.pruned_edges:
+            lines.append(f"pruned edges        {len(self.pruned_edges)}: {_some(self.pruned_edges)}")
+        if self.gauge_nodes:
+            lines.append(f"gauges fixed at     {_some(self.gauge_nodes)}")
+        lines.extend(self.notes)
+        return "\n".join(lines)
+
+
+def _some(items: tuple[Hashable, ...]) -> str:
+    return ", ".join(map(repr, items[:5])) + (", ..." if len(items) > 5 else "")

@@ -1,0 +1,1 @@
+"""Local balancing: one unit at a time, in any order."""

@@ -1,0 +1,239 @@
+"""Local sweeps with flows kept as logarithms: for every kind of row, and whatever the range of the costs."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from balance_graph._types import Array, Index, Sparse
+from balance_graph.points.equations import BalanceEquations
+from balance_graph.points.rows import rounding_of
+from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.rows import PowerRows
+from balance_graph.solvers.local._sweep_state import SweepState
+from balance_graph.solvers.local.blocks import Block
+
+
+class LogSweeps:
+    """Sweeps in logarithms, and the state after each, computed afresh from the displacement: nothing drifts.
+
+    Parameters
+    ----------
+    reduction : Reduction
+    order : str
+        As in `StochasticSolver`.
+    orders : iterator of integer arrays
+        The unknowns of each sweep.
+    tol : float
+        The greedy order takes no more steps once all are this balanced.
+    """
+
+    def __init__(self, reduction: Reduction, order: str, orders: Iterator[Index], tol: float) -> None:
+        self.displacement = np.zeros(reduction.size)
+        self._measure = LogMeasure(reduction)
+        self.state = self._measure(self.displacement)
+        self._sweeper = _sweeper(order, reduction, self.displacement, orders, tol)
+
+    def advance(self) -> None:
+        """Make a sweep."""
+        self.displacement = next(self._sweeper)
+        self.state = self._measure(self.displacement)
+
+
+class LogMeasure:
+    """The state at a displacement, in logarithms."""
+
+    def __init__(self, reduction: Reduction) -> None:
+        self._reduction = reduction
+
+    @cached_property
+    def _equations(self) -> BalanceEquations:
+        return BalanceEquations(self._reduction.matrix)
+
+    def __call__(self, displacement: Array) -> SweepState:
+        log_slopes, _ = self._reduction.log_slopes(displacement)
+        largest = float(np.abs(self._equations.imbalance(log_slopes)).max(initial=0.0))
+        imbalance = float(np.tanh(0.5 * largest))
+        return SweepState(self._reduction.log_cost(displacement), imbalance, rounding_of(log_slopes))
+
+
+class LogSweep:
+    """One sweep over rows that are powers, from any displacement."""
+
+    def __init__(self, reduction: Reduction, order: str, tol: float) -> None:
+        self._reduction, self._order, self._tol = reduction, order, tol
+
+    def __call__(self, order: Index, displacement: Array) -> Array:
+        if self._order == "greedy":
+            return next(_greedy(self._reduction, displacement, self._tol))
+        return next(_kernel_sweeps(self._reduction, displacement, iter([order])))
+
+
+def _sweeper(
+    order: str, reduction: Reduction, displacement: Array, orders: Iterator[Index], tol: float
+) -> Iterator[Array]:
+    """Displacements after each sweep, for ever."""
+    if order == "colored":
+        return _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
+    compiled = isinstance(reduction.rows, PowerRows)
+    if order == "greedy":
+        return _greedy(reduction, displacement, tol) if compiled else _greedy_blocks(reduction, displacement)
+    return (
+        _kernel_sweeps(reduction, displacement, orders) if compiled else _single_sweeps(reduction, displacement, orders)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Entries:
+    """A by columns, as the compiled loops want it."""
+
+    start: Index
+    row: Index
+    rate: Array
+    log_size: Array
+
+    @classmethod
+    def of(cls, reduction: Reduction) -> _Entries:
+        columns = sparse.csc_array(reduction.matrix)
+        rows = reduction.rows
+        assert isinstance(rows, PowerRows)
+        row = columns.indices.astype(np.intp)
+        return cls(
+            start=columns.indptr.astype(np.intp),
+            row=row,
+            rate=columns.data * rows.exponent[row],
+            log_size=np.log(np.abs(columns.data)),
+        )
+
+    @property
+    def arrays(self) -> tuple[Index, Index, Array, Array]:
+        return self.start, self.row, self.rate, self.log_size
+
+
+def _kernel_sweeps(reduction: Reduction, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
+    from balance_graph.solvers.local import _kernels
+
+    entries = _Entries.of(reduction)
+    for order in orders:
+        # Flows are computed afresh every sweep, so rounding does not build up in them.
+        log_flow = reduction.log_slopes(displacement)[0]
+        displacement = displacement.copy()
+        _kernels.sweep(order, *entries.arrays, log_flow, displacement)
+        yield displacement
+
+
+def _greedy(reduction: Reduction, displacement: Array, tol: float) -> Iterator[Array]:
+    from balance_graph.solvers.local import _kernels
+
+    entries = _Entries.of(reduction)
+    other = _other_entries(entries, reduction.matrix.shape[0])
+    n = reduction.size
+    top, total, peak, key = np.zeros(2 * n), np.zeros(2 * n), np.zeros(2 * n), np.zeros(n)
+    while True:
+        log_flow = reduction.log_slopes(displacement)[0]
+        displacement = displacement.copy()
+        _kernels.start_greedy(*entries.arrays, log_flow, key, top, total, peak)
+        heap = np.argsort(-key, kind="stable")
+        place = np.argsort(heap)
+        _kernels.greedy_steps(
+            n, tol, *entries.arrays, other, log_flow, displacement, heap, place, key, top, total, peak
+        )
+        yield displacement
+
+
+def _other_entries(entries: _Entries, n_rows: int) -> Index:
+    """For each entry the other entry of its row, -1 where there is none."""
+    other = np.full(entries.row.size, -1, dtype=np.intp)
+    order = np.argsort(entries.row, kind="stable")
+    first = np.searchsorted(entries.row[order], np.arange(n_rows))
+    both = np.flatnonzero(np.bincount(entries.row, minlength=n_rows) == 2)
+    one, two = order[first[both]], order[first[both] + 1]
+    other[one], other[two] = two, one
+    return other
+
+
+def color_classes(matrix: Sparse) -> list[Index]:
+    """Classes of mutually non-adjacent unknowns of the rows with matrix A, in the order in which they are balanced."""
+    from balance_graph.solvers.local import _kernels
+
+    if matrix.shape[1] == 0:
+        return []
+    pattern = sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
+    adjacency = sparse.csr_array(pattern.T @ pattern)
+    adjacency.setdiag(0.0)
+    adjacency.eliminate_zeros()
+    color = _kernels.first_fit_colors(adjacency.indptr, adjacency.indices)
+    return [np.flatnonzero(color == c) for c in range(int(color.max()) + 1)]
+
+
+def _block_sweeps(reduction: Reduction, displacement: Array, classes: list[Index]) -> Iterator[Array]:
+    columns = sparse.csc_array(reduction.matrix)
+    blocks = [Block.of(reduction, columns, unknowns) for unknowns in classes]
+    while True:
+        displacement = displacement.copy()
+        log_gains = reduction.log_gains(displacement)
+        for block in blocks:
+            _apply(block, log_gains, displacement)
+        yield displacement
+
+
+def local_sweeps(reduction: Reduction, span: float, max_sweeps: int, *, least: int = 0) -> Array:
+    """Displacement after vectorized local sweeps that bring the logarithms of flows within `span` of each other.
+
+    After the `least` number of sweeps none are made if they are; they end as soon as a sweep narrows the spread no
+    further.
+    """
+    displacement = np.zeros(reduction.size)
+    sweeps = _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
+    spread = np.inf
+    for sweep in range(max_sweeps):
+        new = float(np.ptp(reduction.log_slopes(displacement)[0]))
+        if sweep >= least and (new <= span or new >= spread - 1e-3):
+            break
+        spread, displacement = new, next(sweeps)
+    return displacement
+
+
+def _apply(block: Block, log_gains: Array, displacement: Array) -> None:
+    shift = block.shifts(log_gains)
+    displacement[block.unknowns] += shift
+    log_gains[block.row] += block.value * shift[block.owner]
+
+
+def _single_sweeps(reduction: Reduction, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
+    """One unknown at a time for regularizers that only Python can evaluate."""
+    columns = sparse.csc_array(reduction.matrix)
+    blocks = [Block.of(reduction, columns, np.array([k])) for k in range(reduction.size)]
+    for order in orders:
+        displacement = displacement.copy()
+        log_gains = reduction.log_gains(displacement)
+        for k in order.tolist():
+            _apply(blocks[k], log_gains, displacement)
+        yield displacement
+
+
+def _greedy_blocks(reduction: Reduction, displacement: Array) -> Iterator[Array]:
+    """Greedy order with a lazy heap: stale entries are skipped when they surface."""
+    columns = sparse.csc_array(reduction.matrix)
+    blocks = [Block.of(reduction, columns, np.array([k])) for k in range(reduction.size)]
+    touching = [np.unique(reduction.matrix[block.row].indices) for block in blocks]
+    while True:
+        displacement = displacement.copy()
+        log_gains = reduction.log_gains(displacement)
+        key = [block.log_imbalance(log_gains) for block in blocks]
+        heap = [(-value, k) for k, value in enumerate(key)]
+        heapq.heapify(heap)
+        for _ in range(reduction.size):
+            while -heap[0][0] != key[heap[0][1]]:
+                heapq.heappop(heap)
+            k = heap[0][1]
+            _apply(blocks[k], log_gains, displacement)
+            for neighbor in touching[k].tolist():
+                key[neighbor] = blocks[neighbor].log_imbalance(log_gains)
+                heapq.heappush(heap, (-key[neighbor], neighbor))
+        yield displacement
