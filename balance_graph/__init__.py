@@ -115,6 +115,10 @@ if TYPE_CHECKING:
     from balance_graph.theory import Finding, Report, verify
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     # Plots bring matplotlib, and the theory is seldom needed: both are imported when first asked for.
     if name == "plots":

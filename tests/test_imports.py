@@ -12,27 +12,10 @@ import pytest
 import balance_graph
 
 PACKAGE = Path(balance_graph.__file__).parent
-# Bottom-up: a module may import only from its own layer and those before it (and nothing in a circle).
-LAYERS = (
-    {"_types", "errors", "_arguments", "_sparse_arguments", "_optional", "_compiled", "_threads", "progress"},
-    {"activations", "rows", "regularizers", "elimination", "laplacian", "log_domain", "_paths"},
-    {"manifold"},
-    {"problem"},
-    # The numeric engine: what is not named elsewhere belongs here.
-    {"equations", "clusters", "attainment", "reduction", "iterate", "certificate", "solution"},
-    {"solvers"},
-    {"large", "solve"},
-    {"matrix"},
-    {"graph", "evaluate"},
-    {"result", "questions", "operations", "equivalence", "_balance"},
-)
-ENGINE = 4
-NAMED = {name for layer in LAYERS for name in layer}
+# Below this room nothing knows networkx.
+BELOW_THE_DOOR = ("linear", "problem", "points", "solvers", "certificate")
 # These need optional packages, or are heavy: imported only inside functions, never while the package loads.
 LAZY = {"cvxpy", "numba", "matplotlib", "torch", "pandas", "sklearn", "tqdm"}
-# They stand upstairs: the gallery and the files know the door, the guests know the public interface.
-GALLERY = {"networks", "readwrite", "data"}
-GUESTS = {"theory", "plots", "cli", "pytorch", "__main__"}
 
 
 def modules() -> dict[str, Path]:
@@ -77,25 +60,6 @@ def own(found: set[str]) -> set[str]:
     return {name for name in names if name in MODULES}
 
 
-def layer(name: str) -> int:
-    top = name.split(".")[0]
-    return next((k for k, names in enumerate(LAYERS) if top in names), ENGINE)
-
-
-CORE = [name for name in MODULES if name and name.split(".")[0] not in GALLERY | GUESTS]
-
-
-def test_the_named_modules_exist():
-    assert set(MODULES) >= NAMED
-
-
-@pytest.mark.parametrize("name", CORE)
-def test_imports_run_bottom_up(name):
-    for other in own(imports(name, anywhere=True)):
-        assert other in CORE, f"{name} imports {other}"
-        assert layer(other) <= layer(name), f"{name} imports {other}"
-
-
 def test_there_are_no_cycles():
     graph = {name: own(imports(name, anywhere=False)) - {name} for name in MODULES if name}
     done: set[str] = set()
@@ -105,9 +69,26 @@ def test_there_are_no_cycles():
         done |= ready
 
 
-@pytest.mark.parametrize("name", [name for name in CORE if layer(name) < layer("graph")])
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[0] in BELOW_THE_DOOR])
 def test_nothing_below_the_door_sees_networkx(name):
     assert not {found for found in imports(name, anywhere=True) if found.split(".")[0] == "networkx"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_private_modules_stay_in_their_room(name):
+    for other in own(imports(name, anywhere=True)):
+        *room, module = other.split(".")
+        assert not (room and module.startswith("_")) or name.split(".")[0] == room[0], f"{name} imports {other}"
+
+
+def test_no_module_is_hidden_by_a_function_of_its_name():
+    top = {path.stem for path in PACKAGE.iterdir()}
+    hidden = {name for name in balance_graph.__all__ if name in top and callable(getattr(balance_graph, name))}
+    assert not hidden
+
+
+def test_the_package_lists_its_public_names_alone():
+    assert dir(balance_graph) == sorted(balance_graph.__all__)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -121,11 +102,6 @@ def test_cvxpy_is_imported_in_one_place(name):
     seen = {found.split(".")[0] for found in imports(name, anywhere=True)}
     assert ("cvxpy" in seen) <= (name == "solvers.convex")
     assert ("numba" in seen) <= (name == "_compiled" or name.startswith("solvers."))
-
-
-@pytest.mark.parametrize("name", [*CORE, *(name for name in MODULES if name.split(".")[0] in GALLERY)])
-def test_the_core_does_not_know_its_guests(name):
-    assert not {other for other in own(imports(name, anywhere=True)) if other.split(".")[0] in GUESTS}
 
 
 def run(source: str) -> str:

@@ -1,9 +1,9 @@
 """The certificate of a large network with one exponent, in passes over its edges.
 
-The argument is that of `balance_graph.certificate.bound`. Conjugate gradients propose the direction d of the circulation;
-what it does is then checked edge by edge, from the weights, with the rounding of every term. With costs c, ``x = p d``
-and ``w = A x``, what the flow ``c (1 + w)`` lacks of a circulation is sent to the inputs along a tree of strong edges.
-Where one of them is too weak for what it would have to carry, or that is much, a further change ``A x'`` makes up for
+The argument is that of `balance_graph.certificate.bound`. Conjugate gradients propose the direction d of the
+circulation; what it does is then checked edge by edge, from the weights, with the rounding of every term. With costs c,
+``x = p d`` and ``w = A x``, what the flow ``c (1 + w)`` lacks of a circulation is sent to the inputs along a tree of
+strong edges. Where one of them is too weak for what it would have to carry, or that is much, a further change ``A x'`` makes up for
 it instead: conjugate gradients propose its reach s, ``|x'| <= s``, and ``A^T C A s`` must exceed what is lacking,
 strictly. The off-diagonal entries of the matrix are <= 0, so ``s >= 0`` with a positive product also proves that it is
 not singular.
@@ -37,7 +37,7 @@ _SHARE = 1e-4
 # But hardly below what rounding of costs hides of the balance in any case: up to there, to a hundred times that share.
 _HIDDEN = 1e-13
 # A bound that gives away more than this, and several times what the direction alone would, loses to clusters (see
-# `balance_graph.points.clusters`) whose common shift the products cannot resolve: the generic path has a basis for them.
+# `points.clusters`) whose common shift the products cannot resolve: the generic path has a basis for them.
 _LOOSE = 1e-9
 # What hardly adds to the rounding of the cost.
 _NEGLIGIBLE = 1e-13

@@ -12,7 +12,7 @@ import networkx as nx
 from balance_graph import plots
 from balance_graph.errors import InvalidParameterError, NetworkFileError
 from balance_graph.graph.files import network_text
-from balance_graph.graph.files._draft import draft_of
+from balance_graph.graph.files.draft import draft_of
 
 
 def check_network_file(path: Path, network: nx.DiGraph[Any], weight: str) -> None:

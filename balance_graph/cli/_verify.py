@@ -10,7 +10,7 @@ import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
 from balance_graph.cli._options import FORMATS, add_command, add_weight, wants_progress
 from balance_graph.cli._output import check_folder
-from balance_graph.graph.files._draft import draft_of
+from balance_graph.graph.files.draft import draft_of
 
 
 def add_verify(commands: Any) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from balance_graph._types import Array, Index
 from balance_graph.linear import multigrid_kernels as kernels
+from balance_graph.linear.edge_lists import EdgeList
 from balance_graph.linear.factorization import Solve
-from balance_graph.problem.live_network import EdgeList
 
 # A solution from a right-hand side and a diagonal.
 SolveBeside = Callable[[Array, Array], Array]

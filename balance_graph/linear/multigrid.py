@@ -15,8 +15,8 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.linear import multigrid_kernels as kernels
+from balance_graph.linear.edge_lists import sparse_rows
 from balance_graph.linear.factorization import Solve, factorize
-from balance_graph.problem.live_network import sparse_rows
 
 # A pair of coupling below this share of a vertex's strongest would tie together what relaxes apart.
 _COUPLING = 0.25

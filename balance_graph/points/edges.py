@@ -15,10 +15,11 @@ import numpy as np
 
 from balance_graph._types import Array, Index
 from balance_graph.linear import multigrid_kernels as _multigrid_kernels
+from balance_graph.linear.edge_lists import EdgeList
 from balance_graph.linear.multigrid import Laplacian
 from balance_graph.points import _edge_kernels as kernels
 from balance_graph.points.start import scale_free_start
-from balance_graph.problem.live_network import EdgeList, LiveNetwork
+from balance_graph.problem.live_network import LiveNetwork
 
 # Factors of a node beyond e^this are not formed; a change of an edge beyond it could take its cost out of range.
 _RANGE = 300.0

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from balance_graph._types import Array
+from balance_graph.linear.edge_lists import EdgeList
 from balance_graph.problem import network_kernels as kernels
-from balance_graph.problem.live_network import EdgeList, LiveNetwork
+from balance_graph.problem.live_network import LiveNetwork
 
 # Costs that differ by more than e^this come from scales, not from the weights that a network would have by itself.
 _FAR = 100.0

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
-from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph._types import Array, Index, Mask
+from balance_graph.linear.edge_lists import EdgeList
 from balance_graph.problem import network_kernels as kernels
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.manifold import numbered
@@ -22,27 +21,6 @@ from balance_graph.problem.regularizers import Lp
 
 # Costs within a factor e^600 of each other: times numbers up to 2^256, they are still in the range of floats.
 _SPREAD = 600.0
-
-
-class EdgeList(NamedTuple):
-    """Edges by row: those of row i are ``start[i] : start[i + 1]``."""
-
-    start: Index
-    column: Index
-    value: Array
-
-    def tosparse(self) -> Sparse:
-        """The list as a scipy sparse array, whose indices must be signed."""
-        return sparse_rows(self.start, self.column, self.value)
-
-
-def sparse_rows(start: Index, column: Index, value: Array) -> Sparse:
-    """A square scipy sparse array in CSR form from unsigned indices, which it shares where they are of one size."""
-    shape = (start.size - 1, start.size - 1)
-    signed = np.dtype(f"i{start.itemsize}")
-    return sparse.csr_array(
-        (value, column.astype(start.dtype, copy=False).view(signed), start.view(signed)), shape=shape
-    )
 
 
 @dataclass(frozen=True, eq=False)

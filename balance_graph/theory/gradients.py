@@ -1,8 +1,8 @@
 """Exact gradients of the error of any network in its weights, by reverse accumulation.
 
-The network is run as `balance_graph.graph.evaluation` runs it: edges inside a strongly connected component carry the value of
-the step before, zero at first; all others act at once. With z the weighted sum at a node and f its activation, the
-backward pass carries ``delta = f'(z) dE/d(state)`` from heads to tails and from each step to the one before, and
+The network is run as `balance_graph.graph.evaluation` runs it: edges inside a strongly connected component carry the
+value of the step before, zero at first; all others act at once. With z the weighted sum at a node and f its activation,
+the backward pass carries ``delta = f'(z) dE/d(state)`` from heads to tails and from each step to the one before, and
 ``dE/dw = sum of delta(head) * state(tail)`` over batch and steps.
 
 The derivative of a positively homogeneous f needs no formula of its own: by Euler's theorem ``f'(z) = c f(z) / z``.

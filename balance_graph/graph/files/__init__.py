@@ -33,10 +33,10 @@ import networkx as nx
 from balance_graph.errors import NetworkFileError
 from balance_graph.graph.files._builder import check_network
 from balance_graph.graph.files._csv import read_csv, write_csv
-from balance_graph.graph.files._draft import draft_of
 from balance_graph.graph.files._graphml import read_graphml, write_graphml
 from balance_graph.graph.files._json import read_json, write_json
 from balance_graph.graph.files._refusal import FormatError, refuse
+from balance_graph.graph.files.draft import draft_of
 
 __all__ = ["read_network", "write_network"]
 
