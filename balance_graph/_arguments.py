@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -31,6 +32,13 @@ def check_positive(value: Any, name: str, error: type[ValueError] = InvalidParam
         message = f"{name} must be positive, got {value!r}"
         raise error(message)
     return number
+
+
+def check_choice(value: Any, choices: Sequence[str], name: str) -> None:
+    """Refuse what is none of the choices."""
+    if value not in choices:
+        message = f"{name} must be one of {', '.join(choices)}; got {value!r}"
+        raise InvalidParameterError(message)
 
 
 def check_count(value: Any, name: str) -> None:

@@ -291,7 +291,7 @@ class TestRefusals:
         def interrupt(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("balance_graph.points.rows.Iterate.newton_step", interrupt)
+        monkeypatch.setattr("balance_graph.points.rows.RowsPoint.direction", interrupt)
         output = tmp_path / "out.json"
         assert main(["balance", file, "--solver", "newton", "--output", str(output)]) == 130
         assert not output.exists()

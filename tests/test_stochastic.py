@@ -12,7 +12,7 @@ from helpers import LOCAL_ORDERS, regularizer_of
 from scipy import sparse
 
 import balance_graph as bg
-from balance_graph.problem.reduction import reduce_problem
+from balance_graph.problem.quotient import Quotient
 from balance_graph.solvers.local import _edge_kernels as kernels
 from balance_graph.solvers.local import _edge_sweeps, stochastic
 from balance_graph.solvers.local._edges import Edges
@@ -61,7 +61,7 @@ def both_ways(monkeypatch):
     """Runs of a solver in logarithms and over edge lists."""
 
     def run(problem, **settings):
-        reduction = reduce_problem(problem, problem.active)
+        reduction = Quotient(problem, problem.unscaled, live=problem.active)
         outcomes = []
         for threshold in (LARGE, SMALL):
             monkeypatch.setattr(stochastic, "_EDGES", threshold)
@@ -85,7 +85,7 @@ def test_iterates_are_those_of_the_sweeps_in_logarithms(matrix, order, degree, p
     if degree == "mixed":
         degree = np.random.default_rng(0).choice([0.5, 1.0, 2.0], matrix[0].shape[0])
     problem = problem_of(matrix, degree, p)
-    assert Edges.of(reduce_problem(problem, problem.active)) is not None
+    assert Edges.of(Quotient(problem, problem.unscaled, live=problem.active)) is not None
     assert_same_iterates(*both_ways(problem, order=order, max_sweeps=12))
 
 
@@ -168,7 +168,7 @@ def test_an_interrupt_in_a_sweep_leaves_the_state_of_a_sweep(order, monkeypatch)
 
 def edges_of(W, pinned=None, **settings):
     problem = bg.BalanceProblem.from_sparse(sparse.csr_array(W), pinned=pinned, **settings)
-    return Edges.of(reduce_problem(problem, problem.active))
+    return Edges.of(Quotient(problem, problem.unscaled, live=problem.active))
 
 
 def test_networks_of_another_form_have_no_edge_lists():
@@ -191,7 +191,7 @@ def test_large_networks_are_swept_without_logarithms(order, monkeypatch):
 def test_colors_are_in_the_order_of_the_entries():
     matrix = FAMILIES["digraph"](np.random.default_rng(3))
     problem = problem_of(matrix)
-    edges = Edges.of(reduce_problem(problem, problem.active), by_color=True)
+    edges = Edges.of(Quotient(problem, problem.unscaled, live=problem.active), by_color=True)
     start, neighbor, _ = edges.entries
     for i in range(edges.size):
         earlier, later = (np.concatenate(two) for two in zip(*_halves(start, neighbor, i), strict=True))

@@ -23,11 +23,12 @@ import numpy as np
 
 from balance_graph._types import Array, Sparse
 from balance_graph.linear.factorization import Solve, factorize
-from balance_graph.points.rows import Iterate
+from balance_graph.points.point import advance
+from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import exp_or_inf
-from balance_graph.problem.reduction import Reduction, reduce_problem
+from balance_graph.problem.quotient import Quotient
 
 _EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
@@ -101,56 +102,54 @@ def _log_costs(problem: BalanceProblem, log_scales: Array) -> tuple[float, float
         found = log_costs_of_large(problem, log_scales)
         if found is not None:
             return found
-    reduction = reduce_problem(problem, find_attainment(problem).live, log_scales)
-    return problem.log_cost(log_scales), _log_lower_bound(reduction)
+    quotient = Quotient(problem, log_scales, live=find_attainment(problem).live)
+    return problem.log_cost(log_scales), _log_lower_bound(quotient)
 
 
-def _log_lower_bound(reduction: Reduction) -> float:
+def _log_lower_bound(quotient: Quotient) -> float:
     """Logarithm of a lower bound on the optimum of a reduced problem."""
-    state: Iterate | None = Iterate.at(reduction, np.zeros(reduction.size))
+    point = RowsPoint(quotient)
     for _ in range(_MAX_STEPS):
-        if state is None:
-            break
-        log_cost = reduction.log_cost(state.displacement)
-        error = _flow_errors(state)
+        log_cost, error = point.log_cost, _flow_errors(point)
         # A slope that has underflowed to zero leaves its row's flow unknown: no bound from here.
         if np.all(np.isfinite(error)):
             with np.errstate(over="ignore", invalid="ignore"):  # exponents near the end of the range of floats
-                share = _relative_gap(state, log_cost, error) + _cost_error(state, log_cost, error)
+                share = _relative_gap(point, log_cost, error) + _cost_error(point, log_cost, error)
             if share < 0.5:
                 return log_cost + math.log1p(-share)
-        state = state.newton_step() or state.convex_step()
-    return reduction.log_constant
+        if not advance(point, _EPS):
+            break
+    return quotient.log_constant
 
 
-def _flow_errors(state: Iterate) -> Array:
+def _flow_errors(point: RowsPoint) -> Array:
     """Bound on the relative rounding error of each row's cost and flow: that of the logarithms they come from."""
-    reduction = state.reduction
-    at = reduction.problem.manifold
-    rows = reduction.rows
-    log_scales = np.abs(reduction.expand(state.displacement))
+    quotient = point.quotient
+    at = quotient.problem.manifold
+    rows = quotient.rows
+    log_scales = np.abs(quotient.expand(point.displacement))
     edge = rows.edge
     size = log_scales[at.head[edge]] + at.degree[at.tail[edge]] * log_scales[at.tail[edge]]
     amplitude = np.abs(rows.log_costs(np.zeros(edge.size)))
     finite = np.where(np.isfinite(amplitude), amplitude, 0.0)
-    return 4.0 * _EPS * (4.0 + finite + np.abs(state.log_slopes) + (1.0 + state.ratio) * size)
+    return 4.0 * _EPS * (4.0 + finite + np.abs(point.log_slopes) + (1.0 + point.ratio) * size)
 
 
-def _cost_error(state: Iterate, log_cost: float, error: Array) -> float:
+def _cost_error(point: RowsPoint, log_cost: float, error: Array) -> float:
     """Bound on the relative rounding error of the cost and of the bound's own logarithm."""
     n = max(error.size, 1)
-    weight = np.exp(state.reduction.rows.log_costs(state.reduction.log_gains(state.displacement)) - log_cost)
+    weight = np.exp(point.quotient.rows.log_costs(point.quotient.log_gains(point.displacement)) - log_cost)
     summation = _EPS * (min(n, 32) + math.log2(n))
-    constant = 4.0 * _EPS * (4.0 + abs(state.reduction.log_constant)) if state.reduction.log_constant > -math.inf else 0
+    constant = 4.0 * _EPS * (4.0 + abs(point.quotient.log_constant)) if point.quotient.log_constant > -math.inf else 0
     return float(weight @ error) + summation + constant + 4.0 * _EPS * (2.0 + abs(log_cost))
 
 
-def _relative_gap(state: Iterate, log_cost: float, error: Array) -> float:
+def _relative_gap(point: RowsPoint, log_cost: float, error: Array) -> float:
     """Bound on the duality gap relative to the cost, or inf where Newton's direction gives no circulation."""
-    if state.reduction.size == 0:
+    if point.quotient.size == 0:
         return 0.0
-    equations, ratio = state.equations, state.ratio
-    hessian, shares = equations.hessian(state.log_slopes, ratio)
+    equations, ratio = point.equations, point.ratio
+    hessian, shares = equations.hessian(point.log_slopes, ratio)
     solve = factorize(hessian)
     if solve is None:
         return math.inf
@@ -169,7 +168,7 @@ def _relative_gap(state: Iterate, log_cost: float, error: Array) -> float:
     width = ratio * (abs(equations.matrix) @ reach) + error * (1.0 + np.abs(change))
     if not np.all(width < 0.5 * (1.0 + change)):
         return math.inf
-    rows, log_gains = state.reduction.rows, state.reduction.log_gains(state.displacement)
+    rows, log_gains = point.quotient.rows, point.quotient.log_gains(point.displacement)
     up = rows.dual_gaps(log_gains, change + width, log_cost)
     down = rows.dual_gaps(log_gains, change - width, log_cost)
     return float(np.maximum(up, down).sum()) * (1.0 + 1e-6)

@@ -3,10 +3,10 @@
 The argument is that of `balance_graph.certificate.bound`. Conjugate gradients propose the direction d of the
 circulation; what it does is then checked edge by edge, from the weights, with the rounding of every term. With costs c,
 ``x = p d`` and ``w = A x``, what the flow ``c (1 + w)`` lacks of a circulation is sent to the inputs along a tree of
-strong edges. Where one of them is too weak for what it would have to carry, or that is much, a further change ``A x'`` makes up for
-it instead: conjugate gradients propose its reach s, ``|x'| <= s``, and ``A^T C A s`` must exceed what is lacking,
-strictly. The off-diagonal entries of the matrix are <= 0, so ``s >= 0`` with a positive product also proves that it is
-not singular.
+strong edges. Where one of them is too weak for what it would have to carry, or that is much, a further change ``A x'``
+makes up for it instead: conjugate gradients propose its reach s, ``|x'| <= s``, and ``A^T C A s`` must exceed what is
+lacking, strictly. The off-diagonal entries of the matrix are <= 0, so ``s >= 0`` with a positive product also proves
+that it is not singular.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import numpy as np
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
 from balance_graph.certificate import _kernels as kernels
-from balance_graph.points.edges import Flows
+from balance_graph.points.edges import EdgeFlows
 from balance_graph.points.hessian import HessianSolver
 from balance_graph.points.preconditioner import Preconditioner
 from balance_graph.problem import network_kernels
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.live_network import LiveNetwork
 from balance_graph.problem.numbering import Numbering
+from balance_graph.problem.unsuited import UnsuitedError
 
 _EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; local sweeps take out what is rough first.
@@ -78,10 +79,13 @@ def log_costs_of_large(problem: BalanceProblem, log_scales: Array) -> tuple[floa
     None where the problem does not have the form that `LiveNetwork` needs, and where no bound is found this way.
     """
     with ThreadPoolExecutor(1) as pool, one_blas_thread(), np.errstate(all="ignore"):
-        network = LiveNetwork.of(problem, pool)
-        if network is None or network.size == 0 or not _holds_gauges_only(network):
+        try:
+            network = LiveNetwork.of(problem, pool)
+        except UnsuitedError:
             return None
-        flows = Flows.of(network, _restricted(network, log_scales), pool)
+        if not _holds_gauges_only(network):
+            return None
+        flows = EdgeFlows.of(network, _restricted(network, log_scales), pool)
         try:
             log_moving = _log_bound(network, flows, pool)
         except ArithmeticError:  # a cost has left the range of floats, or flows drown in others
@@ -107,7 +111,7 @@ def _restricted(network: LiveNetwork, log_scales: Array) -> Array:
     return network.numbering.restrict(log_scales - shift[label])
 
 
-def _log_bound(network: LiveNetwork, flows: Flows, pool: Executor) -> float | None:
+def _log_bound(network: LiveNetwork, flows: EdgeFlows, pool: Executor) -> float | None:
     """Logarithm of a lower bound on the cost of the edges that scales move, or None."""
     if np.abs(flows.imbalance()).max() > _FAR:
         flows.sweep(_SWEEPS, np.e)
@@ -149,7 +153,7 @@ class _Proof(NamedTuple):
     left: Array
 
     @classmethod
-    def of(cls, flows: Flows, first: _Sums, sums: _Sums, further_gap: float) -> _Proof | None:
+    def of(cls, flows: EdgeFlows, first: _Sums, sums: _Sums, further_gap: float) -> _Proof | None:
         """From the sums of the direction alone, those with a correction, and what else the gap is; None above half."""
         lost = 1.000001 * (sums.gap + further_gap + sums.error) / sums.total + 8.0 * _EPS
         if not lost < 0.5:
@@ -161,7 +165,7 @@ class _Proof(NamedTuple):
 
 
 def _proof_here(
-    network: LiveNetwork, flows: Flows, direction: Array, solver: HessianSolver, pool: Executor
+    network: LiveNetwork, flows: EdgeFlows, direction: Array, solver: HessianSolver, pool: Executor
 ) -> _Proof | None:
     """The bound that a direction proves at the present log-scales; None for less than half of the cost."""
     first = _sums(network, flows, direction, np.zeros(flows.size), pool)
@@ -177,7 +181,7 @@ def _proof_here(
 
 def _proof_by_reach(
     network: LiveNetwork,
-    flows: Flows,
+    flows: EdgeFlows,
     direction: Array,
     solver: HessianSolver,
     first: _Sums,
@@ -210,13 +214,13 @@ def _off(network: LiveNetwork, sums: _Sums) -> Array:
     return off[:-1]
 
 
-def _sums(network: LiveNetwork, flows: Flows, direction: Array, reach: Array, pool: Executor) -> _Sums:
+def _sums(network: LiveNetwork, flows: EdgeFlows, direction: Array, reach: Array, pool: Executor) -> _Sums:
     """The sums at the present log-scales."""
     ends = np.append(direction, 0.0), np.append(reach, 0.0)
     return _Sums.joined(*(_Sums(*sums) for sums in _by_halves(kernels.flow_bounds, network, flows, ends, pool)))
 
 
-def _gap_along_tree(network: LiveNetwork, flows: Flows, direction: Array, off: Array, pool: Executor) -> float:
+def _gap_along_tree(network: LiveNetwork, flows: EdgeFlows, direction: Array, off: Array, pool: Executor) -> float:
     """What it adds to the duality gap to send all that is off balance to the ground; inf where an edge is too weak."""
     order, _ = network_kernels.visits(network.outward.start, network.outward.column, network.inward.start)
     position = np.empty_like(order)
@@ -230,7 +234,7 @@ def _gap_along_tree(network: LiveNetwork, flows: Flows, direction: Array, off: A
 
 
 def _by_halves(
-    kernel: Callable[..., Any], network: LiveNetwork, flows: Flows, more: tuple[Array, ...], pool: Executor
+    kernel: Callable[..., Any], network: LiveNetwork, flows: EdgeFlows, more: tuple[Array, ...], pool: Executor
 ) -> tuple[Any, Any]:
     """What a kernel finds at the present log-scales, half of the edges at a time on each core."""
     numbering = network.numbering

@@ -14,10 +14,11 @@ from balance_graph.certificate.bound import certify_problem
 from balance_graph.errors import SolverError
 from balance_graph.graph.compilation import compile_graph, scaled_graph
 from balance_graph.graph.result import BalanceResult, Edge
+from balance_graph.problem.attainment import without_edges
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.problem.solution import Solution
-from balance_graph.solvers.conductor import Solver, solve, without_edges
+from balance_graph.solvers.conductor import Solver, solve
 from balance_graph.solvers.newton import NewtonSolver
 
 

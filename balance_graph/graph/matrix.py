@@ -16,7 +16,7 @@ from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import times_exp
 from balance_graph.problem.solution import Status
 from balance_graph.solvers.conductor import solve
-from balance_graph.solvers.newton import NewtonSolver
+from balance_graph.solvers.newton import NewtonLoop, NewtonSolver
 
 # Rows from which products with a dense matrix cost less than passes over its entries.
 _DENSE = 64
@@ -159,12 +159,13 @@ def _dense_log_scales(A: Any, p: float, tol: float, progress: bool | Report) -> 
     if not _is_moderate(costs) or not _is_irreducible(costs):
         return None
     from balance_graph.points.dense import DenseFlows
+    from balance_graph.points.flows import FlowsPoint
     from balance_graph.points.hessian import HessianSolver
-    from balance_graph.solvers._inexact import InexactNewton
 
     with reporter(progress) as report, one_blas_thread():
         flows = DenseFlows(costs, p)
-        status = InexactNewton(flows, HessianSolver(flows, None), 0.1 * tol, _MOST_ITERATIONS).run(report)
+        point = FlowsPoint(flows, HessianSolver(flows, None), holds=True)
+        status = NewtonLoop(tol, report).follow(point, _MOST_ITERATIONS)
         flows.balance_held()
     imbalance = np.abs(flows.into - flows.out_of) / (flows.into + flows.out_of)
     if status is not Status.CONVERGED or not imbalance.max() <= max(tol, 1e-14):

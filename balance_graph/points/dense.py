@@ -11,7 +11,7 @@ _RANGE = 300.0
 
 
 class DenseFlows:
-    """In-costs, out-costs and derivatives of the network whose edge i -> j costs ``costs[i, j]``; see `Flows`.
+    """In-costs, out-costs and derivatives of the network whose edge i -> j costs ``costs[i, j]``; see `points.flows`.
 
     The last node is held: it is the ground.
 

@@ -33,7 +33,7 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 
-class Flows:
+class EdgeFlows:
     """In-costs, out-costs and derivatives of a live network, without the factor p.
 
     Parameters
@@ -73,7 +73,7 @@ class Flows:
         self._more_from_tails = np.empty(self.size + 1 if in_halves else 0)
 
     @classmethod
-    def of(cls, network: LiveNetwork, start: Array | None, pool: Executor) -> Flows:
+    def of(cls, network: LiveNetwork, start: Array | None, pool: Executor) -> EdgeFlows:
         """The flows of a live network, whose edge lists are taken over.
 
         Parameters
@@ -89,7 +89,7 @@ class Flows:
         flows.log_unit = flows._enter(network.log_unit)
         return flows
 
-    def aggregated(self, aggregate: Index, n_aggregates: int) -> Flows:
+    def aggregated(self, aggregate: Index, n_aggregates: int) -> EdgeFlows:
         """The flows between aggregates of unknowns of degree 1 that move together: again those of a network."""
         to = np.append(aggregate, n_aggregates).astype(np.int32)
         still = np.zeros(self.size + 1)
@@ -99,7 +99,7 @@ class Flows:
             return EdgeList(start, column, value)
 
         outward, inward = self._both(lambda: coarse(self.outward), lambda: coarse(self._in))
-        flows = Flows(outward, inward, np.ones(n_aggregates + 1), self.exponent, self._pool)
+        flows = EdgeFlows(outward, inward, np.ones(n_aggregates + 1), self.exponent, self._pool)
         flows.log_unit = self.log_unit
         flows.move(flows.log_scales)
         return flows

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from balance_graph._types import Array
 from balance_graph.linear.conjugate_gradients import conjugate_gradients
-from balance_graph.points.dense import DenseFlows
-from balance_graph.points.edges import Flows
 from balance_graph.points.preconditioner import Preconditioner
+
+if TYPE_CHECKING:
+    from balance_graph.points.flows import Flows
 
 # Conjugate gradient steps allowed with one preconditioner.
 _MOST_STEPS = 100
@@ -19,7 +22,7 @@ class HessianSolver:
 
     Parameters
     ----------
-    flows : Flows or DenseFlows
+    flows : Flows
         They may move between solutions. The Hessian is that over p^2.
     preconditioner : Preconditioner or None
         None: the diagonal throughout.
@@ -30,7 +33,7 @@ class HessianSolver:
         Conjugate gradient steps so far.
     """
 
-    def __init__(self, flows: Flows | DenseFlows, preconditioner: Preconditioner | None) -> None:
+    def __init__(self, flows: Flows, preconditioner: Preconditioner | None) -> None:
         self._flows, self._preconditioner = flows, preconditioner
         self.steps = self._last_steps = 0
 
@@ -56,18 +59,25 @@ class HessianSolver:
         goal, last_goal : float
             The residual to reach now, and the one that all solutions together are to reach: what pays is judged by it.
         imbalance : float
-            Largest imbalance at the present point. Where it is large, to set up multigrid moves the flows; then None
-            is returned, and the right-hand side is another.
+            Largest imbalance at the present point. Where it is large, and multigrid was set up just now, its
+            aggregates are to be balanced before a direction is worth anything: then None is returned.
         """
         better = self._preconditioner
-        if better is not None and better.is_due(imbalance, self._last_steps) and better.set_up(imbalance):
-            return None
+        if better is not None and better.is_due(imbalance, self._last_steps):
+            better.set_up(imbalance)
+            if better.has_rough_aggregates:
+                return None
         solution, left = self._iterate(right, goal, last_goal, imbalance)
         if left > goal and better is not None and better.is_plain:
-            if better.set_up(imbalance):
+            better.set_up(imbalance)
+            if better.has_rough_aggregates:
                 return None
             solution += self._iterate(right, goal, last_goal, imbalance)[0]
         return solution
+
+    def balance_aggregates(self) -> bool:
+        """Balance the aggregates of a preconditioner that was just set up far from balance; whether there were any."""
+        return self._preconditioner is not None and self._preconditioner.balance_aggregates()
 
     def _iterate(self, right: Array, goal: float, last_goal: float, imbalance: float) -> tuple[Array, float]:
         """A solution and the residual that it leaves."""

@@ -9,7 +9,7 @@ from balance_graph.linear.band import Band, SolveBeside
 from balance_graph.linear.conjugate_gradients import Precondition
 from balance_graph.linear.factorization import Solve
 from balance_graph.linear.multigrid import Laplacian, Multigrid
-from balance_graph.points.edges import Flows
+from balance_graph.points.edges import EdgeFlows
 
 # Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
 # the number from which those cost less.
@@ -39,7 +39,7 @@ class Preconditioner:
 
     Parameters
     ----------
-    flows : Flows
+    flows : EdgeFlows
     level : (size,) integer array
         Distance of each unknown from the ground.
 
@@ -47,9 +47,11 @@ class Preconditioner:
     ----------
     name : str
         What is in use, in words.
+    has_rough_aggregates : bool
+        Whether multigrid was set up far from balance, and its aggregates are still to be balanced.
     """
 
-    def __init__(self, flows: Flows, level: Index) -> None:
+    def __init__(self, flows: EdgeFlows, level: Index) -> None:
         self._flows = flows
         self._band = Band.as_given(flows.outward, _NARROW * flows.n_edges)
         self._levels = Band.of_levels(flows.outward, level)
@@ -61,6 +63,7 @@ class Preconditioner:
         self._solve_levels: SolveBeside | None = None
         self._levels_at = np.inf
         self._set_up_at = np.inf
+        self.has_rough_aggregates = False
         self.name = "diagonal preconditioner"
         if self._levels.size > 1:
             self.name += f" and {self._levels.size} levels"
@@ -119,8 +122,8 @@ class Preconditioner:
         steps = _STALE_AGGREGATES if isinstance(self._better, Multigrid) else _STALE_STEPS
         return self._set_up_at > max(_FAR, _STALE * imbalance) and last_steps > steps
 
-    def set_up(self, imbalance: float) -> bool:
-        """Set up what suits the network, at the present imbalance; whether the flows were moved meanwhile."""
+    def set_up(self, imbalance: float) -> None:
+        """Set up what suits the network, at the present imbalance."""
         self._set_up_at, flows = imbalance, self._flows
         if self.is_plain and self._band is None and self._may_be_narrow:
             self._band = Band.reordered(flows.outward, _NARROW * flows.n_edges)
@@ -128,16 +131,21 @@ class Preconditioner:
         if self._band is not None:
             self._better = self._band.factorized(flows.outward, flows.degree)
             self.name = f"Cholesky factorization in a band of {self._band.width}"
-            return False
+            return
         self._better = multigrid = Multigrid(self._laplacian_here())
         self.name = f"multigrid over {' > '.join(map(str, multigrid.sizes))} unknowns"
-        if imbalance > _UNBALANCED and np.all(flows.degree == 1.0):
-            _balance_aggregates(flows, multigrid.aggregates)
-            return True
-        return False
+        self.has_rough_aggregates = bool(imbalance > _UNBALANCED and np.all(flows.degree == 1.0))
+
+    def balance_aggregates(self) -> bool:
+        """Balance the aggregates where multigrid was set up far from balance, once; whether it was."""
+        if not (self.has_rough_aggregates and isinstance(self._better, Multigrid)):
+            return False
+        self.has_rough_aggregates = False
+        _balance_aggregates(self._flows, self._better.aggregates)
+        return True
 
 
-def _balance_aggregates(flows: Flows, aggregates: list[Index]) -> None:
+def _balance_aggregates(flows: EdgeFlows, aggregates: list[Index]) -> None:
     """Local sweeps over aggregates of unknowns, from the finest level to the coarsest and back: all lower the cost.
 
     A cluster that is weakly attached must move by far more than the imbalances of its unknowns show, which Newton's

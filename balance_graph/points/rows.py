@@ -1,22 +1,16 @@
-"""One point on the way to balance, and the safe steps from it."""
+"""A point of the exact method: every row kept as a logarithm, directions by factorizations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-from balance_graph._types import Array
+from balance_graph._types import Array, Sparse
 from balance_graph.points.clusters import cluster_basis, in_basis
 from balance_graph.points.equations import BalanceEquations
-from balance_graph.problem.reduction import Reduction
+from balance_graph.points.point import SUFFICIENT, Mark, step_along
+from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.rows import PowerRows
 
-# A step is taken when it lowers max|F| by this share of what its length promises.
-_SUFFICIENT = 1e-4
-# Shorter steps than this make slower progress than the convex Newton step does.
-_SHORTEST = 1.0 / 256.0
 # Rows whose slope levels off are given at least this ratio of curvature to slope in the convex model: their true
 # curvature holds only nearby, and steps along it would be far too long.
 _FLAT = 0.25
@@ -33,27 +27,58 @@ def rounding_of(log_slopes: Array) -> float:
     return min(4.0 * float(np.finfo(float).eps) * float(np.abs(finite).max(initial=1.0)), 1e-3)
 
 
-@dataclass(frozen=True, eq=False)
-class Iterate:
-    """A displacement with its flows and the balance equations in a basis that suits them."""
+class RowsPoint:
+    """A displacement of the unknowns, with its flows and the balance equations in a basis that suits them.
 
-    reduction: Reduction
-    displacement: Array
-    log_slopes: Array
-    ratio: Array
-    basis: Any
-    equations: BalanceEquations
-    imbalance: Array
+    Parameters
+    ----------
+    quotient : Quotient
+    displacement : (size,) array, optional
+        Default: zero.
 
-    @classmethod
-    def at(cls, reduction: Reduction, displacement: Array) -> Iterate:
-        log_slopes, ratio = reduction.log_slopes(displacement)
-        basis = cluster_basis(reduction.matrix, log_slopes)
-        matrix = reduction.matrix
-        if basis is not None:
-            matrix = in_basis(matrix, basis)
-        equations = BalanceEquations(matrix)
-        return cls(reduction, displacement, log_slopes, ratio, basis, equations, equations.imbalance(log_slopes))
+    Attributes
+    ----------
+    displacement : (size,) array
+    log_slopes, ratio : arrays
+        Logarithm of each row's slope, and its ratio of curvature to slope.
+    equations : BalanceEquations
+        In the basis of the last settled place.
+    imbalance : array
+        F, in that basis.
+    """
+
+    # Shorter steps than this make slower progress than the convex Newton step does.
+    shortest = 1.0 / 256.0
+
+    def __init__(self, quotient: Quotient, displacement: Array | None = None) -> None:
+        self.quotient = quotient
+        self._convex_steps = 0
+        self._place(np.zeros(quotient.size) if displacement is None else displacement)
+        self.settle()
+
+    def _place(self, displacement: Array) -> None:
+        self.displacement = displacement
+        self._log_cost: float | None = None
+        self.log_slopes, self.ratio = self.quotient.log_slopes(displacement)
+
+    def settle(self) -> None:
+        """Write the balance equations in the basis of the clusters at this place."""
+        matrix = self.quotient.matrix
+        self._basis: Sparse | None = cluster_basis(matrix, self.log_slopes)
+        self.equations = BalanceEquations(matrix if self._basis is None else in_basis(matrix, self._basis))
+        self.imbalance = self.equations.imbalance(self.log_slopes)
+
+    @property
+    def log_cost(self) -> float:
+        """Logarithm of the cost of all live rows."""
+        if self._log_cost is None:
+            self._log_cost = self.quotient.log_cost(self.displacement)
+        return self._log_cost
+
+    @property
+    def log_scales(self) -> Array:
+        """Log-scales of all nodes."""
+        return self.quotient.expand(self.displacement)
 
     @property
     def largest(self) -> float:
@@ -65,46 +90,72 @@ class Iterate:
         """What rounding leaves in F."""
         return rounding_of(self.log_slopes)
 
-    def _moved(self, direction: Array) -> Array:
-        return self.displacement + (direction if self.basis is None else self.basis @ direction)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How often the convex method had to help."""
+        return (f"convex Newton steps: {self._convex_steps}",) if self._convex_steps else ()
 
-    def newton_step(self) -> Iterate | None:
-        """The state after a Newton step that lowers ``max|F|`` in this state's basis, or None.
+    def prepare(self) -> None:
+        """Nothing: factorizations take any start."""
+
+    def goal(self, tol: float) -> float:
+        """The tolerance itself."""
+        return tol
+
+    def direction(self, tol: float) -> Array | None:  # noqa: ARG002 - a factorization has one accuracy
+        """Newton's direction for F = 0, or None where the Jacobian is singular."""
+        return self.equations.newton_direction(self.log_slopes, self.ratio)
+
+    def longest(self, direction: Array) -> float:  # noqa: ARG002 - nothing leaves the range of logarithms
+        """All of it."""
+        return 1.0
+
+    def move(self, step: Array) -> None:
+        """Go a step in the basis of the last settled place."""
+        self._before = self.displacement, self.log_slopes, self.ratio, self.imbalance
+        self._place(self.displacement + (step if self._basis is None else self._basis @ step))
+        self.imbalance = self.equations.imbalance(self.log_slopes)
+
+    def retreat(self) -> None:
+        """Go back to before the last move."""
+        self.displacement, self.log_slopes, self.ratio, self.imbalance = self._before
+        self._log_cost = None
+
+    def accepts(self, before: Mark, length: float) -> bool:
+        """Whether ``max|F|`` has come down by a share of what the length promises.
 
         Where slopes level off (rows that are no powers), F also vanishes far out, where nothing is optimal; there a
         step must not raise the cost either.
         """
-        direction = self.equations.newton_direction(self.log_slopes, self.ratio)
-        length = 1.0
-        while direction is not None and length >= _SHORTEST:
-            moved = self._moved(length * direction)
-            trial, _ = self.reduction.log_slopes(moved)
-            lower = (
-                np.abs(self.equations.imbalance(trial)).max(initial=0.0) <= (1 - _SUFFICIENT * length) * self.largest
-            )
-            if lower and (self._is_power or not self._raises_cost(moved)):
-                return Iterate.at(self.reduction, moved)
-            length *= 0.5
-        return None
+        lower = self.largest <= (1.0 - SUFFICIENT * length) * before.largest
+        return lower and (self._is_power or not self._costs_more(before))
 
-    def convex_step(self) -> Iterate | None:
-        """The state after a step that lowers the convex cost, or None where it can no longer be told from noise."""
+    def own_step(self, before: Mark) -> bool:
+        """A step that lowers the convex cost; False where it can no longer be told from noise."""
+        self._convex_steps += 1
         ratio = self.ratio if self._is_power else np.maximum(self.ratio, _FLAT)
         direction = self.equations.convex_direction(self.log_slopes, ratio)
         if direction is None or np.abs(direction).max(initial=0.0) <= self.rounding:
-            return None
+            return False
         length = 1.0
-        while not self._is_power and self._raises_cost(self._moved(length * direction)):
+        self.move(direction)
+        while not self._is_power and self._costs_more(before):
+            self.retreat()
             length *= 0.5
-            if length < _SHORTEST:
-                return None
-        return Iterate.at(self.reduction, self._moved(length * direction))
+            if length < self.shortest:
+                return False
+            self.move(length * direction)
+        self.settle()
+        return True
 
-    def _raises_cost(self, displacement: Array) -> bool:
-        """Whether the cost is higher there, by more than the rounding of its logarithm."""
-        log_cost = self.reduction.log_cost(self.displacement)
-        return self.reduction.log_cost(displacement) > log_cost + _EPS * max(1.0, abs(log_cost))
+    def finish(self, tol: float) -> None:
+        """Try one further Newton step, which costs little and mostly brings all digits."""
+        step_along(self, self.direction(tol), Mark(self.largest, self.log_cost))
+
+    def _costs_more(self, before: Mark) -> bool:
+        """Whether the cost is higher than before, by more than the rounding of its logarithm."""
+        return self.log_cost > before.log_cost + _EPS * max(1.0, abs(before.log_cost))
 
     @property
     def _is_power(self) -> bool:
-        return isinstance(self.reduction.rows, PowerRows)
+        return isinstance(self.quotient.rows, PowerRows)

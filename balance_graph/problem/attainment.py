@@ -9,6 +9,7 @@ linear program.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -104,6 +105,29 @@ def find_attainment(problem: BalanceProblem) -> Attainment:
         live=live,
         problem=problem,
     )
+
+
+def without_edges(problem: BalanceProblem, dead: Mask) -> BalanceProblem:
+    """The problem with the weights of some edges set to zero; like all zero weights they then constrain nothing."""
+    if not dead.any():
+        return problem
+    at = problem.manifold
+    if at.shared is not None:
+        at = dataclasses.replace(at, shared=np.where(dead, -1, at.shared))
+    return dataclasses.replace(problem, manifold=at, weight=np.where(dead, 0.0, problem.weight))
+
+
+def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
+    """The problem without its dead edges.
+
+    Where the copies of a shared parameter die, scales that they held in place come free, and more can be dead.
+    """
+    while not attainment.attained:
+        problem = without_edges(problem, problem.active & ~attainment.live)
+        if problem.manifold.shared is None:
+            break
+        attainment = find_attainment(problem)
+    return problem
 
 
 def _edge_names(problem: BalanceProblem, edges: Index) -> list[tuple[Hashable, Hashable]]:

@@ -18,6 +18,7 @@ from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.manifold import numbered
 from balance_graph.problem.numbering import Numbering
 from balance_graph.problem.regularizers import Lp
+from balance_graph.problem.unsuited import Unsuited, UnsuitedError
 
 # Costs within a factor e^600 of each other: times numbers up to 2^256, they are still in the range of floats.
 _SPREAD = 600.0
@@ -69,36 +70,33 @@ class LiveNetwork:
         return self.outward.column.size
 
     @classmethod
-    def of(cls, problem: BalanceProblem, pool: Executor) -> LiveNetwork | None:
-        """The live network, or None where the problem does not have this form.
+    def of(cls, problem: BalanceProblem, pool: Executor) -> LiveNetwork:
+        """The live network.
 
-        None also for degrees other than 1 where a cycle is cut off from the pinned nodes: whether it can be balanced
-        is then more than a search; and for shared weights, which count once.
+        Raises
+        ------
+        UnsuitedError
+            Where the problem does not have this form, or no scale moves anything; and for degrees other than 1 where a
+            cycle is cut off from the pinned nodes: whether it can be balanced is then more than a search.
         """
-        shared = problem.manifold.shared
-        if not isinstance(problem.regularizer, Lp) or problem.exponent is not None:
-            return None
-        if shared is not None and np.any(shared >= 0):
-            return None
+        _check_costs(problem)
         numbering = Numbering.of(problem)
-        degree = None if numbering is None else numbering.degree
-        if numbering is None or degree is None:
-            return None
-        is_linear = bool(np.all(degree == 1.0))
+        is_linear = bool(np.all(numbering.degree == 1.0))
         if not np.any(numbering.unknown == numbering.size):
             if not is_linear:
-                return None
+                raise UnsuitedError(Unsuited.CUT_OFF)
             numbering = numbering.holding(_busiest(problem), np.zeros(numbering.size, dtype=bool), None)
         network = cls._compiled(numbering, pool)
         cut_off = (network.from_ground < 0) | (network.to_ground < 0)
-        if not cut_off.any():
-            return network
-        numbering = _in_parts(network, cut_off[:-1])
-        if numbering.held.size and not is_linear:
-            return None
-        if numbering.held.size == network.numbering.held.size:
-            return network.without(cut_off, numbering)
-        return cls._compiled(numbering, pool)
+        if cut_off.any():
+            numbering = _in_parts(network, cut_off[:-1])
+            if numbering.held.size and not is_linear:
+                raise UnsuitedError(Unsuited.CUT_OFF)
+            same_held = numbering.held.size == network.numbering.held.size
+            network = network.without(cut_off, numbering) if same_held else cls._compiled(numbering, pool)
+        if network.n_edges == 0:
+            raise UnsuitedError(Unsuited.NOTHING)
+        return network
 
     def without(self, drop: Mask, numbering: Numbering) -> LiveNetwork:
         """The network without some unknowns that no path to or from the ground goes through, its lists taken over."""
@@ -128,7 +126,6 @@ class LiveNetwork:
         one = EdgeList(starts[0], *kernels.edge_list(starts[0], *ends, *sides, *costs))
         other = EdgeList(starts[1], *back.result())
         degree = numbering.degree
-        assert degree is not None
         backwards = pool.submit(_accumulate, other, one, log_unit, bool(np.all(degree == 1.0)))
         forward, from_ground = _accumulate(one, other, log_unit, bool(np.all(degree == 1.0)))
         backward, to_ground = backwards.result()
@@ -145,6 +142,17 @@ class LiveNetwork:
             forward,
             backward,
         )
+
+
+def _check_costs(problem: BalanceProblem) -> None:
+    """Refuse costs that are not one power each, all of one exponent."""
+    shared = problem.manifold.shared
+    if not isinstance(problem.regularizer, Lp):
+        raise UnsuitedError(Unsuited.REGULARIZER)
+    if problem.exponent is not None:
+        raise UnsuitedError(Unsuited.EXPONENTS)
+    if shared is not None and np.any(shared >= 0):
+        raise UnsuitedError(Unsuited.SHARED)
 
 
 def _in_parts(network: LiveNetwork, cut_off: Mask) -> Numbering:

@@ -14,6 +14,7 @@ from balance_graph.problem import network_kernels as kernels
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import log_abs, log_sum
 from balance_graph.problem.manifold import numbered
+from balance_graph.problem.unsuited import Unsuited, UnsuitedError
 
 _NONE = np.empty(0, dtype=np.intp)
 
@@ -61,11 +62,19 @@ class Numbering:
     held: Index
 
     @classmethod
-    def of(cls, problem: BalanceProblem) -> Numbering | None:
-        """All unknowns, or None where log-scales of nodes that move together are not equal."""
+    def of(cls, problem: BalanceProblem) -> Numbering:
+        """All unknowns.
+
+        Raises
+        ------
+        UnsuitedError
+            Where log-scales of nodes that move together are not equal.
+        """
         at = problem.manifold
-        if at.subspace is not None or np.any(at.ratio != 1.0):
-            return None
+        if at.subspace is not None:
+            raise UnsuitedError(Unsuited.SHARED)
+        if np.any(at.ratio != 1.0):
+            raise UnsuitedError(Unsuited.RATIOS)
         unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.uint32)
         return cls(problem, unknown, at.n_coordinates, None, _NONE)
 
@@ -78,9 +87,15 @@ class Numbering:
         number[~free] = size
         return replace(self, unknown=number.astype(np.uint32)[self.unknown], size=size, part=part, held=held)
 
-    @property
-    def degree(self) -> Array | None:
-        """Degree of each unknown, 1 for the ground; None where nodes of one differ or have self-loops that pay."""
+    @cached_property
+    def degree(self) -> Array:
+        """Degree of each unknown, 1 for the ground.
+
+        Raises
+        ------
+        UnsuitedError
+            Where nodes of one unknown differ, or have edges among themselves that a scale moves.
+        """
         at, unknown = self.problem.manifold, self.unknown
         degree = np.ones(self.size + 1)
         if np.all(at.degree[unknown < self.size] == 1.0):
@@ -88,9 +103,11 @@ class Numbering:
         degree[unknown] = at.degree
         degree[-1] = 1.0
         if np.any((degree[unknown] != at.degree) & (unknown < self.size)):
-            return None
+            raise UnsuitedError(Unsuited.DEGREES)
         within = (unknown[at.tail] == unknown[at.head]) & (unknown[at.tail] < self.size)
-        return None if np.any(at.degree[at.tail[within]] != 1.0) else degree
+        if np.any(at.degree[at.tail[within]] != 1.0):
+            raise UnsuitedError(Unsuited.SELF_LOOP)
+        return degree
 
     @property
     def ends(self) -> tuple[Index, Index]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
-from balance_graph._types import Array
+from balance_graph._types import Array, Index
 from balance_graph.problem.log_domain import exp_or_inf
 
 
@@ -83,15 +84,49 @@ class History:
         return len(self.imbalance)
 
 
+class State(NamedTuple):
+    """A network at log-scales, measured from the weights as given.
+
+    Attributes
+    ----------
+    log_cost : float
+        Logarithm of the cost of what is live.
+    relative_imbalance : float
+        The largest, over all unknowns; those that are held count like all others.
+    dead : integer array
+        Dead edges.
+    gauges : integer array
+        One node of each part whose common scale no weight depends on.
+    """
+
+    log_cost: float
+    relative_imbalance: float
+    dead: Index
+    gauges: Index
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a solver found for a reduced problem, as a displacement of its unknowns."""
+    """What a solver found for a quotient.
 
-    displacement: Array
+    Attributes
+    ----------
+    log_scales : (n_nodes,) array
+    status : Status
+    iterations : int
+    history : History
+        With log-scales of all nodes, where they are recorded.
+    notes : tuple of str
+    state : State or None
+        The network there, where the solver has measured it from the weights as given.
+    """
+
+    log_scales: Array
     status: Status
     iterations: int
     history: History
     notes: tuple[str, ...] = ()
+    state: State | None = None
 
 
 @dataclass(frozen=True, eq=False)

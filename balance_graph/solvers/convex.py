@@ -16,12 +16,12 @@ from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
 from balance_graph.linear.factorization import factorize
-from balance_graph.points.rows import Iterate
+from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.elimination import independent_rows
 from balance_graph.problem.log_domain import log_sum
 from balance_graph.problem.manifold import Manifold, check_form
-from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.rows import FunctionRows, PowerRows, Rows
 from balance_graph.problem.solution import History, Outcome, Status
 from balance_graph.solvers.local.log_sweeps import local_sweeps
@@ -213,44 +213,45 @@ class CvxpySolver:
             message = f"CvxpySolver: options must be a mapping of settings of the backend, got {self.options!r}"
             raise InvalidParameterError(message)
 
-    def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
+    def run(self, quotient: Quotient, *, report: Report = silent) -> Outcome:
         """Solve a reduced problem."""
         history = History()
-        displacement, iterations = np.zeros(reduction.size), 0
+        displacement, iterations = np.zeros(quotient.size), 0
         try:
-            _record(reduction, displacement, history, report)
-            if reduction.size == 0:
+            _record(quotient, displacement, history, report)
+            if quotient.size == 0:
                 notes: tuple[str, ...] = (f"backend: {self.backend}, nothing to scale",)
-                return Outcome(displacement, Status.CONVERGED, 0, history, notes)
-            displacement, status, iterations = self._answer(reduction)
-            state = _record(reduction, displacement, history, report)
+                return Outcome(quotient.center, Status.CONVERGED, 0, history, notes)
+            displacement, status, iterations = self._answer(quotient)
+            state = _record(quotient, displacement, history, report)
         except KeyboardInterrupt:
-            return Outcome(displacement, Status.INTERRUPTED, iterations, history, (f"backend: {self.backend}",))
+            notes = (f"backend: {self.backend}",)
+            return Outcome(quotient.expand(displacement), Status.INTERRUPTED, iterations, history, notes)
         notes = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
         if not self.polish:
-            balanced = float(np.tanh(0.5 * state.largest)) <= _UNPOLISHED
-            return Outcome(displacement, status if balanced else Status.INACCURATE, iterations, history, notes)
-        polished = NewtonSolver(tol=self.tol).run(reduction, start=displacement, report=report)
+            status = status if float(np.tanh(0.5 * state.largest)) <= _UNPOLISHED else Status.INACCURATE
+            return Outcome(state.log_scales, status, iterations, history, notes)
+        polished = NewtonSolver(tol=self.tol, engine="rows").run(quotient, start=displacement, report=report)
         history.log_cost.extend(polished.history.log_cost[1:])
         history.imbalance.extend(polished.history.imbalance[1:])
         notes = (*notes, f"polished by {polished.iterations} Newton iterations", *polished.notes)
-        return Outcome(polished.displacement, polished.status, iterations + polished.iterations, history, notes)
+        return Outcome(polished.log_scales, polished.status, iterations + polished.iterations, history, notes)
 
-    def _answer(self, reduction: Reduction) -> tuple[Array, Status, int]:
-        center = local_sweeps(reduction, _SPAN, _MAX_CENTERING, least=_CENTERING)
-        if isinstance(reduction.rows, FunctionRows) and reduction.rows.regularizer.expression is None:
-            return self._sequential(reduction, center)
-        return self._direct(reduction, center)
+    def _answer(self, quotient: Quotient) -> tuple[Array, Status, int]:
+        center = local_sweeps(quotient, _SPAN, _MAX_CENTERING, least=_CENTERING)
+        if isinstance(quotient.rows, FunctionRows) and quotient.rows.regularizer.expression is None:
+            return self._sequential(quotient, center)
+        return self._direct(quotient, center)
 
-    def _direct(self, reduction: Reduction, center: Array) -> tuple[Array, Status, int]:
+    def _direct(self, quotient: Quotient, center: Array) -> tuple[Array, Status, int]:
         """Solve in units of each kind in turn, until the backend manages one."""
-        choices = _log_coefficients(reduction.rows, reduction.log_gains(center))
+        choices = _log_coefficients(quotient.rows, quotient.log_gains(center))
         for log_coefficients in choices[:-1]:
             with contextlib.suppress(SolverError):
-                return self._stated(reduction, center, log_coefficients)
-        return self._stated(reduction, center, choices[-1])
+                return self._stated(quotient, center, log_coefficients)
+        return self._stated(quotient, center, choices[-1])
 
-    def _stated(self, reduction: Reduction, center: Array, log_coefficients: Array) -> tuple[Array, Status, int]:
+    def _stated(self, quotient: Quotient, center: Array, log_coefficients: Array) -> tuple[Array, Status, int]:
         """Solve the problem with its log coefficients written in as numbers.
 
         With a `cvxpy.Parameter` in their place cvxpy would keep track of how all it compiles depends on each, in
@@ -259,39 +260,39 @@ class CvxpySolver:
         import cvxpy as cp
 
         if self.form == "nodes":
-            step = cp.Variable(reduction.size)
-            cost = _cost(reduction.rows, log_coefficients, sparse.csr_matrix(reduction.matrix) @ step)
+            step = cp.Variable(quotient.size)
+            cost = _cost(quotient.rows, log_coefficients, sparse.csr_matrix(quotient.matrix) @ step)
             status, iterations = self._solve(cp.Problem(cp.Minimize(cost)), step)
             return center + np.asarray(step.value, dtype=float), status, iterations
-        manifold, rows = _live_manifold(reduction)
+        manifold, rows = _live_manifold(quotient)
         log_gains, constraints = _log_gains(manifold, self.form)
         cost = _cost(rows, log_coefficients, log_gains[rows.edge])
         status, iterations = self._solve(cp.Problem(cp.Minimize(cost), constraints), log_gains)
         gains = np.asarray(log_gains.value, dtype=float)[rows.edge]
-        return center + _least_squares(reduction.matrix, gains), status, iterations
+        return center + _least_squares(quotient.matrix, gains), status, iterations
 
-    def _sequential(self, reduction: Reduction, center: Array) -> tuple[Array, Status, int]:
+    def _sequential(self, quotient: Quotient, center: Array) -> tuple[Array, Status, int]:
         """Minimize quadratic models of the cost in a trust region until the steps vanish."""
         import cvxpy as cp
 
-        step = cp.Variable(reduction.size)
-        slope = cp.Parameter(reduction.rows.edge.size)
-        root = cp.Parameter(reduction.rows.edge.size, nonneg=True)
+        step = cp.Variable(quotient.size)
+        slope = cp.Parameter(quotient.rows.edge.size)
+        root = cp.Parameter(quotient.rows.edge.size, nonneg=True)
         radius = cp.Parameter(nonneg=True, value=1.0)
-        change = sparse.csr_matrix(reduction.matrix) @ step
+        change = sparse.csr_matrix(quotient.matrix) @ step
         model = cp.Problem(
             cp.Minimize(slope @ change + 0.5 * cp.sum_squares(cp.multiply(root, change))),
             [cp.norm_inf(change) <= radius],
         )
         displacement, total = center, 0
         for _ in range(200):
-            log_slopes, ratio = reduction.log_slopes(displacement)
+            log_slopes, ratio = quotient.log_slopes(displacement)
             flows = np.exp(log_slopes - log_slopes.max())
             slope.value, root.value = flows, np.sqrt(flows * ratio)
             _, iterations = self._solve(model, change)
             total += iterations
             candidate = displacement + np.asarray(step.value)
-            if reduction.log_cost(candidate) <= reduction.log_cost(displacement) + 1e-14:
+            if quotient.log_cost(candidate) <= quotient.log_cost(displacement) + 1e-14:
                 displacement, radius.value = candidate, min(2.0 * radius.value, 8.0)
             else:
                 radius.value = 0.25 * radius.value
@@ -324,9 +325,9 @@ class CvxpySolver:
         return _STATUSES[problem.status], int(problem.solver_stats.num_iters or 0)
 
 
-def _record(reduction: Reduction, displacement: Array, history: History, report: Report) -> Iterate:
-    state = Iterate.at(reduction, displacement)
-    history.add(reduction.log_cost(displacement), float(np.tanh(0.5 * state.largest)))
+def _record(quotient: Quotient, displacement: Array, history: History, report: Report) -> RowsPoint:
+    state = RowsPoint(quotient, displacement)
+    history.add(quotient.log_cost(displacement), float(np.tanh(0.5 * state.largest)))
     report(len(history) - 1, history.log_cost[-1], history.imbalance[-1])
     return state
 
@@ -345,10 +346,10 @@ def _log_coefficients(rows: Rows, log_gains: Array) -> list[Array]:
     return [values - unit for unit in (mean, 0.5 * (mean + median), median)]
 
 
-def _live_manifold(reduction: Reduction) -> tuple[Manifold, Rows]:
+def _live_manifold(quotient: Quotient) -> tuple[Manifold, Rows]:
     """The manifold of the edges that cost something, and the rows renumbered to them."""
-    whole = reduction.problem.manifold
-    edges, place = np.unique(reduction.rows.edge, return_inverse=True)
+    whole = quotient.problem.manifold
+    edges, place = np.unique(quotient.rows.edge, return_inverse=True)
     live = np.zeros(whole.n_edges, dtype=bool)
     live[edges] = True
     if whole.shared is not None:  # every copy of a shared parameter constrains
@@ -366,7 +367,7 @@ def _live_manifold(reduction: Reduction) -> tuple[Manifold, Rows]:
         shared=None if whole.shared is None else whole.shared[kept],
         names=whole.names,
     )
-    return manifold, reduction.rows.renumbered(np.searchsorted(kept, edges)[place])
+    return manifold, quotient.rows.renumbered(np.searchsorted(kept, edges)[place])
 
 
 def _least_squares(matrix: Sparse, gains: Array) -> Array:

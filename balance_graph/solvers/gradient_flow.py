@@ -16,7 +16,7 @@ from balance_graph.errors import InvalidParameterError
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.rows import rounding_of
 from balance_graph.problem.log_domain import log_sum
-from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import History, Outcome, Status
 
 METHODS = ("BDF", "Radau")
@@ -86,16 +86,16 @@ class FlowSolver:
         check_positive(self.tol, "FlowSolver: tol")
         check_count(self.max_steps, "FlowSolver: max_steps")
 
-    def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
+    def run(self, quotient: Quotient, *, report: Report = silent) -> Outcome:
         """Follow the flow of a reduced problem from its center."""
         history = History()
-        monitor = _Monitor(reduction, history, record=self.record)
-        displacement = np.zeros(reduction.size)
+        monitor = _Monitor(quotient, history, record=self.record)
+        displacement = np.zeros(quotient.size)
         steps, status = 0, Status.STALLED
         converged = monitor.add(0.0, displacement, self.tol)
         try:
             report(0, history.log_cost[-1], history.imbalance[-1])
-            path = _path(reduction, self.method, self.accuracy)
+            path = _path(quotient, self.method, self.accuracy)
             while not converged and steps < self.max_steps:
                 point = next(path, None)
                 if point is None:
@@ -108,32 +108,33 @@ class FlowSolver:
                 status = Status.CONVERGED if converged else Status.LIMIT
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        return Outcome(displacement, status, steps, history, (f"integrator: {self.method}", *monitor.notes))
+        notes = (f"integrator: {self.method}", *monitor.notes)
+        return Outcome(quotient.expand(displacement), status, steps, history, notes)
 
 
 class _Monitor:
     """Cost, imbalance and conserved products along the path, each computed afresh from the displacement."""
 
-    def __init__(self, reduction: Reduction, history: History, *, record: bool) -> None:
-        self.reduction, self.history, self.record = reduction, history, record
-        self.equations = BalanceEquations(reduction.matrix)
-        self.paths: Sparse = reduction.problem.manifold.equations("cycles") if record else None
+    def __init__(self, quotient: Quotient, history: History, *, record: bool) -> None:
+        self.quotient, self.history, self.record = quotient, history, record
+        self.equations = BalanceEquations(quotient.matrix)
+        self.paths: Sparse = quotient.problem.manifold.equations("cycles") if record else None
 
     def add(self, time: float, displacement: Array, tol: float) -> bool:
         """Record a state; whether it is balanced to the tolerance or to rounding."""
-        log_slopes, _ = self.reduction.log_slopes(displacement)
+        log_slopes, _ = self.quotient.log_slopes(displacement)
         largest = float(np.abs(self.equations.imbalance(log_slopes)).max(initial=0.0))
         imbalance = float(np.tanh(0.5 * largest))
-        self.history.add(self.reduction.log_cost(displacement), imbalance)
+        self.history.add(self.quotient.log_cost(displacement), imbalance)
         if self.record:
-            self.history.log_scales.append(displacement.copy())
+            self.history.log_scales.append(self.quotient.expand(displacement))
             self.history.times.append(time)
             self.history.path_deviation.append(self._path_deviation(displacement))
         return imbalance <= max(tol, rounding_of(log_slopes))
 
     def _path_deviation(self, displacement: Array) -> float:
         """Largest logarithm of a path product over its initial value, relative to the log-gains that enter it."""
-        log_gains = self.reduction.problem.log_gains(self.reduction.expand(displacement))
+        log_gains = self.quotient.problem.log_gains(self.quotient.expand(displacement))
         deviation = np.abs(self.paths @ log_gains) / np.maximum(1.0, np.abs(self.paths) @ np.abs(log_gains))
         return float(deviation.max(initial=0.0))
 
@@ -145,16 +146,16 @@ class _Monitor:
         return (f"path products conserved to {max(self.history.path_deviation):.2g}, relatively",)
 
 
-def _path(reduction: Reduction, method: str, accuracy: float) -> Iterator[tuple[float, Array]]:
+def _path(quotient: Quotient, method: str, accuracy: float) -> Iterator[tuple[float, Array]]:
     """Time (in the first unit, inf beyond floats) and displacement after each step; ends where nothing moves on."""
-    equations = BalanceEquations(reduction.matrix)
-    displacement, elapsed, best = np.zeros(reduction.size), 0.0, np.inf
-    first = _log_total(reduction, displacement)
+    equations = BalanceEquations(quotient.matrix)
+    displacement, elapsed, best = np.zeros(quotient.size), 0.0, np.inf
+    first = _log_total(quotient, displacement)
     while True:
-        unit = _log_total(reduction, displacement)
-        integrator = _integrator(reduction, displacement, unit, method, accuracy)
+        unit = _log_total(quotient, displacement)
+        integrator = _integrator(quotient, displacement, unit, method, accuracy)
         passed = 0.0
-        while integrator.t < _END_OF_TIME and _log_total(reduction, displacement) > unit - _RENEW:
+        while integrator.t < _END_OF_TIME and _log_total(quotient, displacement) > unit - _RENEW:
             with np.errstate(all="ignore"):  # trial points of an implicit step may lie anywhere; they are rejected
                 integrator.step()
                 passed = elapsed + float(integrator.t * np.exp(first - unit))
@@ -163,31 +164,31 @@ def _path(reduction: Reduction, method: str, accuracy: float) -> Iterator[tuple[
             displacement = integrator.y.copy()
             yield passed, displacement
         elapsed = passed
-        largest = float(np.abs(equations.imbalance(reduction.log_slopes(displacement)[0])).max(initial=0.0))
+        largest = float(np.abs(equations.imbalance(quotient.log_slopes(displacement)[0])).max(initial=0.0))
         # At the end of time a fresh Jacobian may still help; where it does not, rounding holds the rest in place.
         if integrator.t >= _END_OF_TIME and largest > 0.5 * best:
             return
         best = min(best, largest)
 
 
-def _log_total(reduction: Reduction, displacement: Array) -> float:
+def _log_total(quotient: Quotient, displacement: Array) -> float:
     """Logarithm of the sum of all flows."""
-    return log_sum(reduction.log_slopes(displacement)[0])
+    return log_sum(quotient.log_slopes(displacement)[0])
 
 
-def _integrator(reduction: Reduction, start: Array, unit: float, method: str, accuracy: float) -> Any:
+def _integrator(quotient: Quotient, start: Array, unit: float, method: str, accuracy: float) -> Any:
     """The integrator of the flow, with flows in units of ``exp(unit)``."""
     from scipy import integrate
 
-    matrix = reduction.matrix
+    matrix = quotient.matrix
     transposed = sparse.csr_array(matrix.T)
 
     def velocity(_: float, displacement: Array) -> Array:
-        log_slopes, _ratio = reduction.log_slopes(displacement)
+        log_slopes, _ratio = quotient.log_slopes(displacement)
         return np.asarray(-(transposed @ np.exp(log_slopes - unit)))
 
     def jacobian(_: float, displacement: Array) -> Any:
-        log_slopes, ratio = reduction.log_slopes(displacement)
+        log_slopes, ratio = quotient.log_slopes(displacement)
         curvature = sparse.diags_array(ratio * np.exp(log_slopes - unit))
         return sparse.csc_matrix(-(transposed @ curvature @ matrix))
 

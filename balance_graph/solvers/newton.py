@@ -1,17 +1,34 @@
-"""Newton's method on the logarithm of the balance equations, safeguarded by the convex Newton method."""
+"""Newton's method on the logarithm of the balance equations, from any kind of point."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from balance_graph._arguments import check_count, check_positive
+from balance_graph._arguments import check_choice, check_count, check_positive
 from balance_graph._progress import Report, silent
+from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
-from balance_graph.points.rows import Iterate
-from balance_graph.problem.reduction import Reduction
-from balance_graph.problem.solution import History, Outcome, Status
+from balance_graph.points.point import Point, advance
+from balance_graph.points.rows import RowsPoint
+from balance_graph.problem.quotient import Quotient
+from balance_graph.problem.solution import History, Outcome, State, Status
+from balance_graph.problem.unsuited import UnsuitedError
+
+if TYPE_CHECKING:
+    from balance_graph.points.edges_point import EdgesPoint
+
+ENGINES = ("auto", "rows", "edges")
+# From here on, passes over edge lists beat factorizations, and soon the time it takes to load compiled loops.
+_LARGE = 4_000
+# Iterations after which another kind of point may get there sooner: 15 (rows) and 3 to 15 (edges) are the rule.
+_PATIENCE = {"rows": 100, "edges": 40}
+_ENDS = (Status.CONVERGED, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -22,9 +39,20 @@ class NewtonSolver:
     ----------
     tol : float
         Stop when the largest relative imbalance is at most this, or at most what rounding allows: the logarithms of
-        flows are known to about ``eps * max|log flow|``. One further step is then tried, and kept if it is better.
+        flows are known to about ``eps * max|log flow|``. With factorizations, one further step is then tried, and kept
+        if it is better.
     max_iterations : int
-        Limit on Newton iterations.
+        Limit on Newton iterations, of all engines together.
+    engine : {"auto", "rows", "edges"}
+        ``"rows"``: directions by sparse factorizations; takes every problem, exact at any range of costs. ``"edges"``:
+        directions by conjugate gradients in passes over edge lists, for networks with one exponent for all edges, of
+        any size. ``"auto"``: edges from 4 000 of them on where the problem has that form, else rows; where one makes no
+        headway, the other goes on.
+
+    Raises
+    ------
+    UnsupportedError
+        When solving with ``engine="edges"`` what is not a network with one exponent; the message says why.
 
     Notes
     -----
@@ -34,11 +62,9 @@ class NewtonSolver:
     so the method does. Equations of weakly attached clusters are written in a basis of their own
     (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
-    From 4 000 edges on, `solve` takes networks with one exponent by inexact Newton, in passes over their edges: a
-    start that does not depend on the scales given, local sweeps, and directions by conjugate gradients on the Hessian
-    of the cost, preconditioned by its diagonal and levels of nodes, a Cholesky factorization in a band, or aggregation
-    multigrid, whichever pays. If it stalls, the method with factorizations takes over; and where that makes no headway
-    in 100 iterations, inexact Newton tries, whatever the size. What was chosen stands in ``summary()``.
+    Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
+    from conjugate gradients on the Hessian of the cost, preconditioned by its diagonal and levels of nodes, a Cholesky
+    factorization in a band, or aggregation multigrid, whichever pays. What was chosen stands in ``summary()``.
 
     Examples
     --------
@@ -49,40 +75,185 @@ class NewtonSolver:
 
     tol: float = 1e-12
     max_iterations: int = 200
+    engine: str = "auto"
 
     name = "newton"
 
     def __post_init__(self) -> None:
         check_positive(self.tol, "NewtonSolver: tol")
         check_count(self.max_iterations, "NewtonSolver: max_iterations")
+        check_choice(self.engine, ENGINES, "NewtonSolver: engine")
 
-    def run(self, reduction: Reduction, *, start: Array | None = None, report: Report = silent) -> Outcome:
-        """Solve a reduced problem from a displacement (default zero), with factorizations."""
-        state = Iterate.at(reduction, np.zeros(reduction.size) if start is None else start)
-        history = History()
-        fallbacks = iterations = 0
-        status = Status.LIMIT
+    def run(self, quotient: Quotient, *, start: Array | None = None, report: Report = silent) -> Outcome:
+        """Solve a quotient from a displacement (default: its center)."""
+        run = _Run(self, quotient, report)
+        if self.engine == "edges":
+            run.on_edges(self.max_iterations, None if start is None else quotient.expand(start))
+        elif self.engine == "rows" or start is not None or quotient.preference is not None:
+            run.on_rows(quotient, self.max_iterations, start)
+        elif quotient.given.n_edges >= _LARGE:
+            run.edges_first()
+        else:
+            run.rows_first()
+        return run.outcome
+
+
+@dataclass
+class NewtonLoop:
+    """Newton's iterations from any points, one after another: one budget and one history.
+
+    Attributes
+    ----------
+    tol : float
+    report : Report
+    history : History
+    iterations : int
+        So far.
+    """
+
+    tol: float
+    report: Report = silent
+    history: History = field(default_factory=History)
+    iterations: int = 0
+
+    def follow(self, point: Point, most: int) -> Status:
+        """Move a point to balance, in at most so many iterations; whatever the status, it is left at a valid place."""
+        first, goal = self.iterations, point.goal(self.tol)
         try:
+            point.prepare()
             while True:
-                imbalance = float(np.tanh(0.5 * state.largest))
-                history.add(reduction.log_cost(state.displacement), imbalance)
-                report(iterations, history.log_cost[-1], imbalance)
-                if imbalance <= max(self.tol, state.rounding):
-                    status = Status.CONVERGED
-                    state = state.newton_step() or state
-                    break
-                if iterations == self.max_iterations:
-                    break
-                step = state.newton_step()
-                if step is None:
-                    fallbacks += 1
-                    step = state.convex_step()
-                if step is None:
-                    status = Status.STALLED
-                    break
-                state = step
-                iterations += 1
+                if not np.isfinite(point.largest):
+                    return Status.STALLED
+                imbalance = self._note(point, is_start=self.iterations == first)
+                if imbalance <= max(goal, point.rounding):
+                    point.finish(goal)
+                    return Status.CONVERGED
+                if self.iterations == first + most:
+                    return Status.LIMIT
+                if not advance(point, self.tol):
+                    return Status.STALLED
+                self.iterations += 1
         except KeyboardInterrupt:
-            status = Status.INTERRUPTED
-        notes = (f"convex Newton steps: {fallbacks}",) if fallbacks else ()
-        return Outcome(state.displacement, status, iterations, history, notes)
+            return Status.INTERRUPTED
+        except ArithmeticError:  # a cost has left the range of floats, or flows drown in others
+            return Status.STALLED
+
+    def _note(self, point: Point, *, is_start: bool) -> float:
+        """Add a state to the history; its relative imbalance."""
+        log_cost, imbalance = point.log_cost, float(np.tanh(0.5 * point.largest))
+        if not (is_start and len(self.history)):  # where the point before has ended, one starts
+            self.history.add(log_cost, imbalance)
+        self.report(self.iterations, log_cost, imbalance)
+        return imbalance
+
+
+class _Leg(NamedTuple):
+    """What a run reached with one point."""
+
+    log_scales: Array
+    status: Status
+    log_cost: float
+    imbalance: float
+    state: State | None
+
+
+class _Run:
+    """One run of the solver: one budget of iterations, one history, whatever the points."""
+
+    def __init__(self, solver: NewtonSolver, quotient: Quotient, report: Report) -> None:
+        self._solver, self._quotient = solver, quotient
+        self._loop, self._notes = NewtonLoop(solver.tol, report), dict[str, None]()
+        self._leg: _Leg
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the last leg reached, with all that the run has done."""
+        leg, loop, notes = self._leg, self._loop, tuple(self._notes)
+        return Outcome(leg.log_scales, leg.status, loop.iterations, loop.history, notes, leg.state)
+
+    @property
+    def _left(self) -> int:
+        return self._solver.max_iterations - self._loop.iterations
+
+    def _patience(self, engine: str) -> int:
+        return min(_PATIENCE[engine], self._left)
+
+    def edges_first(self) -> None:
+        """By passes over edges; where they stall, by factorizations, first from where the cost is lower."""
+        quotient = self._quotient
+        try:
+            self.on_edges(self._patience("edges"), quotient.center if quotient.is_given_start else None)
+        except UnsuitedError:
+            self.on_rows(quotient, self._left)
+            return
+        if self._is_over:
+            return
+        self._note("inexact Newton stalled; exact Newton took over")
+        starts = [quotient.centered(self._leg.log_scales), quotient]
+        if not self._leg.log_cost < quotient.given.log_cost(quotient.center):
+            starts.reverse()
+        legs = []
+        for start in starts:
+            self.on_rows(start, self._patience("rows"))
+            if self._is_over:
+                return
+            legs.append(self._leg)
+        self._leg = min(legs, key=lambda leg: leg.imbalance)
+        self._go_on()
+
+    def rows_first(self) -> None:
+        """By factorizations; where they make no headway, by passes over edges, which start elsewhere."""
+        self.on_rows(self._quotient, self._patience("rows"))
+        if self._is_over:
+            return
+        first = self._leg
+        try:
+            self.on_edges(self._patience("edges"))
+        except UnsuitedError:
+            self._go_on()
+            return
+        if self._leg.status in _ENDS or self._leg.log_cost < first.log_cost:
+            self._note("exact Newton made no headway; inexact Newton took over")
+        else:
+            self._leg = first
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """On by factorizations from where the leg ended, with all iterations left; not where those have stalled."""
+        leg = self._leg
+        stalled = leg.status is Status.STALLED and leg.state is None
+        if not (self._is_over or stalled):
+            self.on_rows(self._quotient.centered(leg.log_scales), self._left)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._leg.status in _ENDS or self._left == 0
+
+    def on_rows(self, quotient: Quotient, most: int, start: Array | None = None) -> None:
+        """A leg of at most so many iterations by factorizations."""
+        point = RowsPoint(quotient, start)
+        status = self._loop.follow(point, most)
+        self._note(*point.notes)
+        self._leg = _Leg(point.log_scales, status, point.log_cost, point.largest, None)
+
+    def on_edges(self, most: int, start: Array | None = None) -> None:
+        """A leg of at most so many iterations by passes over edges."""
+        with _edges_point(self._quotient, start) as point:
+            status, reached = self._loop.follow(point, most), point.largest
+            self._note(*point.notes)
+            log_scales, state, is_sound = point.answer(self._solver.tol, float(np.tanh(0.5 * reached)))
+        if status is Status.CONVERGED and not is_sound:
+            status = Status.STALLED
+        self._leg = _Leg(log_scales, status, state.log_cost, reached, state)
+
+    def _note(self, *notes: str) -> None:
+        self._notes.update(dict.fromkeys(notes))
+
+
+@contextmanager
+def _edges_point(quotient: Quotient, start: Array | None) -> Iterator[EdgesPoint]:
+    """A point on edge lists, and the second thread of its passes."""
+    from balance_graph.points.edges_point import EdgesPoint  # compiled loops: slow to load
+
+    with ThreadPoolExecutor(1) as pool, one_blas_thread():
+        yield EdgesPoint(quotient, pool, start)

@@ -18,7 +18,7 @@ from balance_graph.errors import InvalidParameterError
 from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import log_sum_by
-from balance_graph.problem.reduction import Reduction, reduce_problem
+from balance_graph.problem.quotient import Quotient
 from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.local.log_sweeps import color_classes
 from balance_graph.solvers.local.stochastic import check_tied
@@ -34,7 +34,7 @@ class LocalModel:
 
     Attributes
     ----------
-    reduction : Reduction
+    quotient : Quotient
         Centered on the optimum.
     matrix : (n, n) sparse array
         K: the Hessian, scaled to unit diagonal.
@@ -46,7 +46,7 @@ class LocalModel:
         Largest relative change of a flow by a unit shift of an unknown: the scale on which the model bends.
     """
 
-    reduction: Reduction
+    quotient: Quotient
     matrix: Sparse
     log_diagonal: Array
     log_side: Array
@@ -70,19 +70,19 @@ class LocalModel:
     def sequence(self, order: str) -> Index:
         """The unknowns in the order of a deterministic sweep."""
         if order == "colored" and self.size:
-            return np.concatenate(color_classes(self.reduction.matrix))
+            return np.concatenate(color_classes(self.quotient.matrix))
         return np.arange(self.size)
 
     @cached_property
     def _first(self) -> tuple[Index, Array]:
         """One node of each unknown, and its log-scale at unit displacement."""
-        columns = sparse.csc_array(self.reduction.problem.manifold.basis)[:, self.reduction.unknowns]
+        columns = sparse.csc_array(self.quotient.problem.manifold.basis)[:, self.quotient.unknowns]
         return columns.indices[columns.indptr[:-1]], columns.data[columns.indptr[:-1]]
 
     def displacements(self, log_scales: Array) -> Array:
         """The displacements u from the optimum, one row for each row of log-scales of all nodes."""
         node, ratio = self._first  # where unknowns are tied nodes, each of them alone tells the unknown
-        return np.asarray((log_scales - self.reduction.center)[:, node] / ratio)
+        return np.asarray((log_scales - self.quotient.center)[:, node] / ratio)
 
 
 def local_model(problem: BalanceProblem, log_scales: Array | None = None) -> LocalModel:
@@ -99,21 +99,20 @@ def local_model(problem: BalanceProblem, log_scales: Array | None = None) -> Loc
             "pass bg.solve(problem).log_scales, or None to have it computed"
         )
         raise InvalidParameterError(message)
-    reduction = reduce_problem(problem, problem.active, log_scales)
-    return _model(reduction)
+    return _model(Quotient(problem, log_scales, live=problem.active))
 
 
-def _model(reduction: Reduction) -> LocalModel:
-    entries = reduction.matrix.tocoo()
+def _model(quotient: Quotient) -> LocalModel:
+    entries = quotient.matrix.tocoo()
     size = np.log(np.abs(entries.data))
-    log_slopes, ratio = reduction.log_slopes(np.zeros(reduction.size))
+    log_slopes, ratio = quotient.log_slopes(np.zeros(quotient.size))
     with np.errstate(divide="ignore"):
         log_curvature = log_slopes + np.log(ratio)
-    log_diagonal = log_sum_by(entries.col, 2.0 * size + log_curvature[entries.row], reduction.size)
+    log_diagonal = log_sum_by(entries.col, 2.0 * size + log_curvature[entries.row], quotient.size)
     # Each entry of this matrix is at most 1: its columns have unit length.
     values = np.sign(entries.data) * np.exp(size + 0.5 * (log_curvature[entries.row] - log_diagonal[entries.col]))
-    root = sparse.csr_array((values, (entries.row, entries.col)), shape=reduction.matrix.shape)
+    root = sparse.csr_array((values, (entries.row, entries.col)), shape=quotient.matrix.shape)
     into = entries.data > 0
-    log_side = log_sum_by(entries.col[into], (size + log_slopes[entries.row])[into], reduction.size)
+    log_side = log_sum_by(entries.col[into], (size + log_slopes[entries.row])[into], quotient.size)
     steepest = float(np.abs(ratio[entries.row] * entries.data).max(initial=0.0))
-    return LocalModel(reduction, sparse.csr_array(root.T @ root), log_diagonal, log_side, steepest)
+    return LocalModel(quotient, sparse.csr_array(root.T @ root), log_diagonal, log_side, steepest)

@@ -9,7 +9,7 @@ from balance_graph._types import Array, Sparse
 from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import log_sum
-from balance_graph.problem.reduction import Reduction, reduce_problem
+from balance_graph.problem.quotient import Quotient
 
 # Largest log-gain considered: no run of finite numbers goes beyond.
 _FAR = 1e6
@@ -60,36 +60,36 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
     """
     find_attainment(problem).raise_if_not_attained()
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
-    reduction = reduce_problem(problem, problem.active, center)
-    low, high = _propagate(reduction, _largest_log_gains(reduction))
-    basis = sparse.csr_array(problem.manifold.basis[:, reduction.unknowns])
+    quotient = Quotient(problem, center, live=problem.active)
+    low, high = _propagate(quotient, _largest_log_gains(quotient))
+    basis = sparse.csr_array(problem.manifold.basis[:, quotient.unknowns])
     return center + _least(basis, low, high), center - _least(-basis, low, high)
 
 
-def _largest_log_gains(reduction: Reduction) -> Array:
+def _largest_log_gains(quotient: Quotient) -> Array:
     """For each row the change of its log-gain at which it alone costs what all moving rows cost at the start."""
-    budget = log_sum(reduction.rows.log_costs(reduction.base))
-    inside, outside = np.zeros(reduction.base.size), np.ones(reduction.base.size)
+    budget = log_sum(quotient.rows.log_costs(quotient.base))
+    inside, outside = np.zeros(quotient.base.size), np.ones(quotient.base.size)
     while True:
-        short = (reduction.rows.log_costs(reduction.base + outside) < budget) & (outside < _FAR)
+        short = (quotient.rows.log_costs(quotient.base + outside) < budget) & (outside < _FAR)
         if not short.any():
             break
         inside, outside = np.where(short, outside, inside), np.where(short, 2.0 * outside, outside)
     for _ in range(60):
         middle = 0.5 * (inside + outside)
-        short = reduction.rows.log_costs(reduction.base + middle) < budget
+        short = quotient.rows.log_costs(quotient.base + middle) < budget
         inside, outside = np.where(short, middle, inside), np.where(short, outside, middle)
     return outside
 
 
-def _propagate(reduction: Reduction, limit: Array) -> tuple[Array, Array]:
+def _propagate(quotient: Quotient, limit: Array) -> tuple[Array, Array]:
     """Interval of each unknown in ``A u <= limit``, with 0 in it."""
-    entries = reduction.matrix.tocoo()
+    entries = quotient.matrix.tocoo()
     row, column, value = entries.row, entries.col, entries.data
-    low, high = np.full(reduction.size, -np.inf), np.full(reduction.size, np.inf)
+    low, high = np.full(quotient.size, -np.inf), np.full(quotient.size, np.inf)
     # Bounds travel along one edge a round, so after as many rounds as unknowns all have what paths can give; on cycles
     # of degrees other than 1 they may go on to shrink.
-    for _ in range(reduction.size + 1):
+    for _ in range(quotient.size + 1):
         least = np.where(value > 0, value * low[column], value * high[column])
         unbounded = np.bincount(row, np.isinf(least), limit.size)
         finite = np.where(np.isinf(least), 0.0, least)

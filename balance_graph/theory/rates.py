@@ -259,11 +259,11 @@ def _recorded_sweeps(
 
 def _run(model: LocalModel, order: str, direction: Array, rng: np.random.Generator) -> Array:
     """Errors z of one run from near the optimum: of the start, and after each sweep from an error that still counts."""
-    reduction = model.reduction
+    quotient = model.quotient
     error = direction / model.scaling
     error *= _LARGEST / (max(model.steepest, 1.0) * np.abs(error).max())
     solver = StochasticSolver(order, tol=_ROUNDED / 10, max_sweeps=_SWEEPS_A_RUN, rng=rng, record=True)
-    solution = solve(reduction.problem, solver, start=reduction.expand(error))
+    solution = solve(quotient.problem, solver, start=quotient.expand(error))
     errors = model.displacements(np.stack(solution.history.log_scales))
     # Whether a sweep counts is decided before it is made, so that nothing is selected by its outcome.
     small = np.abs(errors).max(axis=1) < np.abs(errors[0]).max() * (_LEAST / _LARGEST)

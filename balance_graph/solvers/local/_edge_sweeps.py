@@ -81,7 +81,7 @@ class EdgeSweeps:
 
     @property
     def displacement(self) -> Array:
-        """Displacement of the unknowns of the reduction."""
+        """Displacement of the unknowns of the quotient."""
         result = np.empty(self._edges.size)
         result[self._edges.order] = self._center + np.log(self._at.up) / self._edges.exponent
         return result

@@ -8,7 +8,7 @@ import numpy as np
 
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.problem.log_domain import log_ratio, log_sum_by
-from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.rows import Rows
 
 _EPS = float(np.finfo(float).eps)
@@ -38,10 +38,10 @@ class Block:
     value: Array
 
     @classmethod
-    def of(cls, reduction: Reduction, columns: Sparse, unknowns: Index) -> Block:
+    def of(cls, quotient: Quotient, columns: Sparse, unknowns: Index) -> Block:
         """The block of the given unknowns; `columns` is A by columns."""
         part = columns[:, unknowns].tocoo()
-        return cls(unknowns, reduction.rows.take(part.row), part.row, part.col, part.data)
+        return cls(unknowns, quotient.rows.take(part.row), part.row, part.col, part.data)
 
     def _difference(self, log_gains: Array, shift: Array) -> tuple[Array, Array, Array]:
         """``log in - log out`` of each unknown after the shifts, its derivative, and what rounding leaves in it."""

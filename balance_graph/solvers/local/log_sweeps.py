@@ -13,7 +13,7 @@ from scipy import sparse
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.rows import rounding_of
-from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.rows import PowerRows
 from balance_graph.solvers.local._sweep_state import SweepState
 from balance_graph.solvers.local.blocks import Block
@@ -24,7 +24,7 @@ class LogSweeps:
 
     Parameters
     ----------
-    reduction : Reduction
+    quotient : Quotient
     order : str
         As in `StochasticSolver`.
     orders : iterator of integer arrays
@@ -33,11 +33,11 @@ class LogSweeps:
         The greedy order takes no more steps once all are this balanced.
     """
 
-    def __init__(self, reduction: Reduction, order: str, orders: Iterator[Index], tol: float) -> None:
-        self.displacement = np.zeros(reduction.size)
-        self._measure = LogMeasure(reduction)
+    def __init__(self, quotient: Quotient, order: str, orders: Iterator[Index], tol: float) -> None:
+        self.displacement = np.zeros(quotient.size)
+        self._measure = LogMeasure(quotient)
         self.state = self._measure(self.displacement)
-        self._sweeper = _sweeper(order, reduction, self.displacement, orders, tol)
+        self._sweeper = _sweeper(order, quotient, self.displacement, orders, tol)
 
     def advance(self) -> None:
         """Make a sweep."""
@@ -48,43 +48,43 @@ class LogSweeps:
 class LogMeasure:
     """The state at a displacement, in logarithms."""
 
-    def __init__(self, reduction: Reduction) -> None:
-        self._reduction = reduction
+    def __init__(self, quotient: Quotient) -> None:
+        self._quotient = quotient
 
     @cached_property
     def _equations(self) -> BalanceEquations:
-        return BalanceEquations(self._reduction.matrix)
+        return BalanceEquations(self._quotient.matrix)
 
     def __call__(self, displacement: Array) -> SweepState:
-        log_slopes, _ = self._reduction.log_slopes(displacement)
+        log_slopes, _ = self._quotient.log_slopes(displacement)
         largest = float(np.abs(self._equations.imbalance(log_slopes)).max(initial=0.0))
         imbalance = float(np.tanh(0.5 * largest))
-        return SweepState(self._reduction.log_cost(displacement), imbalance, rounding_of(log_slopes))
+        return SweepState(self._quotient.log_cost(displacement), imbalance, rounding_of(log_slopes))
 
 
 class LogSweep:
     """One sweep over rows that are powers, from any displacement."""
 
-    def __init__(self, reduction: Reduction, order: str, tol: float) -> None:
-        self._reduction, self._order, self._tol = reduction, order, tol
+    def __init__(self, quotient: Quotient, order: str, tol: float) -> None:
+        self._quotient, self._order, self._tol = quotient, order, tol
 
     def __call__(self, order: Index, displacement: Array) -> Array:
         if self._order == "greedy":
-            return next(_greedy(self._reduction, displacement, self._tol))
-        return next(_kernel_sweeps(self._reduction, displacement, iter([order])))
+            return next(_greedy(self._quotient, displacement, self._tol))
+        return next(_kernel_sweeps(self._quotient, displacement, iter([order])))
 
 
 def _sweeper(
-    order: str, reduction: Reduction, displacement: Array, orders: Iterator[Index], tol: float
+    order: str, quotient: Quotient, displacement: Array, orders: Iterator[Index], tol: float
 ) -> Iterator[Array]:
     """Displacements after each sweep, for ever."""
     if order == "colored":
-        return _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
-    compiled = isinstance(reduction.rows, PowerRows)
+        return _block_sweeps(quotient, displacement, color_classes(quotient.matrix))
+    compiled = isinstance(quotient.rows, PowerRows)
     if order == "greedy":
-        return _greedy(reduction, displacement, tol) if compiled else _greedy_blocks(reduction, displacement)
+        return _greedy(quotient, displacement, tol) if compiled else _greedy_blocks(quotient, displacement)
     return (
-        _kernel_sweeps(reduction, displacement, orders) if compiled else _single_sweeps(reduction, displacement, orders)
+        _kernel_sweeps(quotient, displacement, orders) if compiled else _single_sweeps(quotient, displacement, orders)
     )
 
 
@@ -98,9 +98,9 @@ class _Entries:
     log_size: Array
 
     @classmethod
-    def of(cls, reduction: Reduction) -> _Entries:
-        columns = sparse.csc_array(reduction.matrix)
-        rows = reduction.rows
+    def of(cls, quotient: Quotient) -> _Entries:
+        columns = sparse.csc_array(quotient.matrix)
+        rows = quotient.rows
         assert isinstance(rows, PowerRows)
         row = columns.indices.astype(np.intp)
         return cls(
@@ -115,27 +115,27 @@ class _Entries:
         return self.start, self.row, self.rate, self.log_size
 
 
-def _kernel_sweeps(reduction: Reduction, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
+def _kernel_sweeps(quotient: Quotient, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
     from balance_graph.solvers.local import _kernels
 
-    entries = _Entries.of(reduction)
+    entries = _Entries.of(quotient)
     for order in orders:
         # Flows are computed afresh every sweep, so rounding does not build up in them.
-        log_flow = reduction.log_slopes(displacement)[0]
+        log_flow = quotient.log_slopes(displacement)[0]
         displacement = displacement.copy()
         _kernels.sweep(order, *entries.arrays, log_flow, displacement)
         yield displacement
 
 
-def _greedy(reduction: Reduction, displacement: Array, tol: float) -> Iterator[Array]:
+def _greedy(quotient: Quotient, displacement: Array, tol: float) -> Iterator[Array]:
     from balance_graph.solvers.local import _kernels
 
-    entries = _Entries.of(reduction)
-    other = _other_entries(entries, reduction.matrix.shape[0])
-    n = reduction.size
+    entries = _Entries.of(quotient)
+    other = _other_entries(entries, quotient.matrix.shape[0])
+    n = quotient.size
     top, total, peak, key = np.zeros(2 * n), np.zeros(2 * n), np.zeros(2 * n), np.zeros(n)
     while True:
-        log_flow = reduction.log_slopes(displacement)[0]
+        log_flow = quotient.log_slopes(displacement)[0]
         displacement = displacement.copy()
         _kernels.start_greedy(*entries.arrays, log_flow, key, top, total, peak)
         heap = np.argsort(-key, kind="stable")
@@ -171,28 +171,28 @@ def color_classes(matrix: Sparse) -> list[Index]:
     return [np.flatnonzero(color == c) for c in range(int(color.max()) + 1)]
 
 
-def _block_sweeps(reduction: Reduction, displacement: Array, classes: list[Index]) -> Iterator[Array]:
-    columns = sparse.csc_array(reduction.matrix)
-    blocks = [Block.of(reduction, columns, unknowns) for unknowns in classes]
+def _block_sweeps(quotient: Quotient, displacement: Array, classes: list[Index]) -> Iterator[Array]:
+    columns = sparse.csc_array(quotient.matrix)
+    blocks = [Block.of(quotient, columns, unknowns) for unknowns in classes]
     while True:
         displacement = displacement.copy()
-        log_gains = reduction.log_gains(displacement)
+        log_gains = quotient.log_gains(displacement)
         for block in blocks:
             _apply(block, log_gains, displacement)
         yield displacement
 
 
-def local_sweeps(reduction: Reduction, span: float, max_sweeps: int, *, least: int = 0) -> Array:
+def local_sweeps(quotient: Quotient, span: float, max_sweeps: int, *, least: int = 0) -> Array:
     """Displacement after vectorized local sweeps that bring the logarithms of flows within `span` of each other.
 
     After the `least` number of sweeps none are made if they are; they end as soon as a sweep narrows the spread no
     further.
     """
-    displacement = np.zeros(reduction.size)
-    sweeps = _block_sweeps(reduction, displacement, color_classes(reduction.matrix))
+    displacement = np.zeros(quotient.size)
+    sweeps = _block_sweeps(quotient, displacement, color_classes(quotient.matrix))
     spread = np.inf
     for sweep in range(max_sweeps):
-        new = float(np.ptp(reduction.log_slopes(displacement)[0]))
+        new = float(np.ptp(quotient.log_slopes(displacement)[0]))
         if sweep >= least and (new <= span or new >= spread - 1e-3):
             break
         spread, displacement = new, next(sweeps)
@@ -205,30 +205,30 @@ def _apply(block: Block, log_gains: Array, displacement: Array) -> None:
     log_gains[block.row] += block.value * shift[block.owner]
 
 
-def _single_sweeps(reduction: Reduction, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
+def _single_sweeps(quotient: Quotient, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
     """One unknown at a time for regularizers that only Python can evaluate."""
-    columns = sparse.csc_array(reduction.matrix)
-    blocks = [Block.of(reduction, columns, np.array([k])) for k in range(reduction.size)]
+    columns = sparse.csc_array(quotient.matrix)
+    blocks = [Block.of(quotient, columns, np.array([k])) for k in range(quotient.size)]
     for order in orders:
         displacement = displacement.copy()
-        log_gains = reduction.log_gains(displacement)
+        log_gains = quotient.log_gains(displacement)
         for k in order.tolist():
             _apply(blocks[k], log_gains, displacement)
         yield displacement
 
 
-def _greedy_blocks(reduction: Reduction, displacement: Array) -> Iterator[Array]:
+def _greedy_blocks(quotient: Quotient, displacement: Array) -> Iterator[Array]:
     """Greedy order with a lazy heap: stale entries are skipped when they surface."""
-    columns = sparse.csc_array(reduction.matrix)
-    blocks = [Block.of(reduction, columns, np.array([k])) for k in range(reduction.size)]
-    touching = [np.unique(reduction.matrix[block.row].indices) for block in blocks]
+    columns = sparse.csc_array(quotient.matrix)
+    blocks = [Block.of(quotient, columns, np.array([k])) for k in range(quotient.size)]
+    touching = [np.unique(quotient.matrix[block.row].indices) for block in blocks]
     while True:
         displacement = displacement.copy()
-        log_gains = reduction.log_gains(displacement)
+        log_gains = quotient.log_gains(displacement)
         key = [block.log_imbalance(log_gains) for block in blocks]
         heap = [(-value, k) for k, value in enumerate(key)]
         heapq.heapify(heap)
-        for _ in range(reduction.size):
+        for _ in range(quotient.size):
             while -heap[0][0] != key[heap[0][1]]:
                 heapq.heappop(heap)
             k = heap[0][1]

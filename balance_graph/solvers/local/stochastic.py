@@ -14,7 +14,7 @@ from balance_graph._progress import Report, silent
 from balance_graph._types import Index
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.problem.balance_problem import BalanceProblem
-from balance_graph.problem.reduction import Reduction
+from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import History, Outcome, Status
 from balance_graph.solvers.local.log_sweeps import LogMeasure, LogSweep, LogSweeps
 
@@ -91,31 +91,31 @@ class StochasticSolver:
             message = f"StochasticSolver: rng must be a non-negative int, a numpy Generator or None, got {self.rng!r}"
             raise InvalidParameterError(message)
 
-    def run(self, reduction: Reduction, *, report: Report = silent) -> Outcome:
+    def run(self, quotient: Quotient, *, report: Report = silent) -> Outcome:
         """Balance a reduced problem from its center."""
-        check_tied(reduction.problem)
-        sweeps = _sweeps(reduction, self.order, np.random.default_rng(self.rng), self.tol)
+        check_tied(quotient.problem)
+        sweeps = _sweeps(quotient, self.order, np.random.default_rng(self.rng), self.tol)
         history = History()
         count = 0
-        converged = self._note(sweeps, history)
+        converged = self._note(quotient, sweeps, history)
         try:
             report(0, history.log_cost[-1], history.imbalance[-1])
             while not converged and count < self.max_sweeps:
                 sweeps.advance()
                 count += 1
-                converged = self._note(sweeps, history)
+                converged = self._note(quotient, sweeps, history)
                 report(count, history.log_cost[-1], history.imbalance[-1])
             status = Status.CONVERGED if converged else Status.LIMIT
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-        return Outcome(sweeps.displacement, status, count, history, (f"order: {self.order}",))
+        return Outcome(quotient.expand(sweeps.displacement), status, count, history, (f"order: {self.order}",))
 
-    def _note(self, sweeps: EdgeSweeps | LogSweeps, history: History) -> bool:
+    def _note(self, quotient: Quotient, sweeps: EdgeSweeps | LogSweeps, history: History) -> bool:
         """Add a state to the history; whether it is balanced to the tolerance or to rounding."""
         state = sweeps.state
         history.add(state.log_cost, state.imbalance)
         if self.record:
-            history.log_scales.append(sweeps.displacement.copy())
+            history.log_scales.append(quotient.expand(sweeps.displacement))
         return state.imbalance <= max(self.tol, state.rounding)
 
 
@@ -129,18 +129,18 @@ def check_tied(problem: BalanceProblem) -> None:
         raise UnsupportedError(message)
 
 
-def _sweeps(reduction: Reduction, order: str, generator: np.random.Generator, tol: float) -> EdgeSweeps | LogSweeps:
+def _sweeps(quotient: Quotient, order: str, generator: np.random.Generator, tol: float) -> EdgeSweeps | LogSweeps:
     """Sweeps over edge lists where the network has this form and is not small, else in logarithms."""
-    orders = _orders(order, reduction.size, generator)
-    if reduction.matrix.shape[0] >= _EDGES:
+    orders = _orders(order, quotient.size, generator)
+    if quotient.matrix.shape[0] >= _EDGES:
         from balance_graph.solvers.local._edge_sweeps import EdgeSweeps  # compiled loops
         from balance_graph.solvers.local._edges import Edges
 
-        edges = Edges.of(reduction, by_color=order == "colored")
+        edges = Edges.of(quotient, by_color=order == "colored")
         if edges is not None:
             orders = repeat(edges.order) if order == "colored" else orders
-            return EdgeSweeps(edges, order, orders, tol, LogSweep(reduction, order, tol), LogMeasure(reduction))
-    return LogSweeps(reduction, order, orders, tol)
+            return EdgeSweeps(edges, order, orders, tol, LogSweep(quotient, order, tol), LogMeasure(quotient))
+    return LogSweeps(quotient, order, orders, tol)
 
 
 def _orders(order: str, size: int, generator: np.random.Generator) -> Iterator[Index]:

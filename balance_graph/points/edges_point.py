@@ -1,0 +1,117 @@
+"""A point whose flows are kept on edge lists: large networks with one exponent, in passes over their edges."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from balance_graph._types import Array, Index
+from balance_graph.points.edges import EdgeFlows
+from balance_graph.points.flows import FlowsPoint
+from balance_graph.points.hessian import HessianSolver
+from balance_graph.points.preconditioner import Preconditioner
+from balance_graph.problem import network_kernels as kernels
+from balance_graph.problem.live_network import LiveNetwork
+from balance_graph.problem.numbering import Numbering
+from balance_graph.problem.quotient import Quotient
+from balance_graph.problem.solution import State
+
+# Exponentials of three numbers below this, and sums of their products, are in the range of floats.
+_MODERATE = 200.0
+_EPS = float(np.finfo(float).eps)
+
+
+class EdgesPoint(FlowsPoint):
+    """The flows of a quotient on edge lists, which need no matrix.
+
+    Parameters
+    ----------
+    quotient : Quotient
+    pool : Executor
+        Runs one of two passes.
+    start : (n_nodes,) array, optional
+        Log-scales of all nodes; by default a start that does not depend on the scales that the weights come with.
+
+    Raises
+    ------
+    UnsuitedError
+        If the problem is not a network with one exponent, or no scale moves anything.
+    NotAttainedError
+        If there are dead edges, and the quotient does not prune.
+    """
+
+    def __init__(self, quotient: Quotient, pool: Executor, start: Array | None = None) -> None:
+        network = LiveNetwork.of(quotient.given, pool)
+        self._numbering, self._pool = network.numbering, pool
+        self._left_out = self._numbering.left_out(network.n_edges)
+        if self._left_out.dead.size and not quotient.prunes:
+            quotient.attainment.raise_if_not_attained()
+        flows = EdgeFlows.of(network, None if start is None else self._numbering.restrict(start), pool)
+        hessian = HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1]))
+        self._edge_flows = flows
+        super().__init__(flows, hessian, self._left_out.log_constant, holds=bool(self._numbering.held.size))
+
+    @property
+    def log_scales(self) -> Array:
+        """Log-scales of all nodes."""
+        return self._numbering.expand(self.flows.log_scales)
+
+    def answer(self, tol: float, reached: float) -> tuple[Array, State, bool]:
+        """Log-scales of all nodes, their state, and whether it is as balanced as the flows said.
+
+        A held unknown is balanced only up to the errors of all others. Elsewhere, more than was reached on the way,
+        and than rounding of the log-scales explains, means that flows drown in others. The flows are given back
+        first, since memory peaks here; the point is not to be used any more.
+
+        Parameters
+        ----------
+        tol, reached : float
+            Relative imbalance that was asked for, and that the flows had.
+        """
+        log_scales, log_unit, rounding = self.log_scales, self.flows.log_cost, self._rounding_of_answer()
+        del self.flows, self.hessian, self._edge_flows
+        log_cost, imbalance = _measured(self._numbering, log_scales, log_unit, self._pool)
+        held, (dead, gauges, log_constant) = self._holds, self._left_out
+        state = State(float(np.logaddexp(log_cost, log_constant)), imbalance, dead, gauges)
+        return log_scales, state, imbalance <= max(2.0 * reached, rounding, tol if held else 0.0)
+
+    def _rounding_of_answer(self) -> float:
+        """Relative imbalance that rounding of the log-scales can make, there and on the way."""
+        flows = self._edge_flows
+        furthest = max(float(np.abs(flows.log_scales).max(initial=0.0)), flows.longest_move)
+        return 1e-14 + 4.0 * _EPS * furthest * flows.exponent * float(flows.degree.max())
+
+
+def _measured(numbering: Numbering, log_scales: Array, log_unit: float, pool: Executor) -> tuple[float, float]:
+    """Logarithm of the cost that scales move, and largest relative imbalance: of the weights as given, at log-scales.
+
+    Held unknowns count like all others.
+    """
+    problem, at = numbering.problem, numbering.problem.manifold
+    every = Numbering.of(problem)
+    degree = np.ones(every.size + 1)
+    degree[every.unknown] = at.degree
+    up = numbering.exponent * log_scales
+    down = -at.degree * up
+    ends: tuple[Index | int, ...] = (*numbering.ends, every.unknown, every.size, numbering.parts)
+    weight, log_coefficient, exponent = numbering.costs
+    if log_coefficient.size == 0 and _is_moderate(numbering, up, down):
+        log_unit, sums = 0.0, kernels.near_end_sums
+        edges: tuple[Any, ...] = (*ends, weight, exponent, np.exp(up, out=up), np.exp(down, out=down))
+    else:
+        sums, edges = kernels.end_sums, (*ends, weight, log_coefficient, exponent, up, down, log_unit)
+    half = problem.n_edges // 2
+    later = pool.submit(sums, *edges, half, problem.n_edges)
+    into, out_of = (one + other for one, other in zip(sums(*edges, 0, half), later.result(), strict=True))
+    out_of *= degree
+    alone = into + out_of == 0.0
+    imbalance = np.abs(into - out_of) / np.where(alone, 1.0, into + out_of)
+    return float(np.log(into.sum())) + log_unit, float(imbalance[:-1].max(initial=0.0))
+
+
+def _is_moderate(numbering: Numbering, up: Array, down: Array) -> bool:
+    """Whether costs and their factors can be multiplied as they are."""
+    furthest = max(*map(abs, numbering.range_of_log_costs), np.abs(up).max(), np.abs(down).max())
+    return bool(furthest < _MODERATE)
