@@ -181,7 +181,8 @@ class TestBalance:
         assert bg.read_network(output).edges["x0", "dead"]["weight"] == 0
 
     def test_not_converged_is_a_no(self, file, monkeypatch, capsys):
-        monkeypatch.setattr(bg, "StochasticSolver", lambda rng: bg.solvers.stochastic.StochasticSolver(max_sweeps=1))
+        solver = bg.StochasticSolver(max_sweeps=1)
+        monkeypatch.setattr(bg, "StochasticSolver", lambda rng: solver)
         assert main(["balance", file, "--solver", "stochastic"]) == 1
         assert "limit reached" in capsys.readouterr().out
 

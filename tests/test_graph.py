@@ -24,6 +24,7 @@ from helpers import (
 from scipy import sparse
 
 import balance_graph as bg
+from balance_graph.graph.compilation import roles_of
 
 
 def with_edge(name, value):
@@ -235,7 +236,7 @@ def test_any_hashable_names_a_node(node):
 def test_roles_are_inferred_from_the_edges():
     G = network(("x", "h", 1.0), ("h", "y", 1.0), ("k", "k", 1.0))
     G.add_node("alone")
-    assert bg.graph.roles_of(G) == {"x": "input", "h": "hidden", "y": "output", "k": "hidden", "alone": "input"}
+    assert roles_of(G) == {"x": "input", "h": "hidden", "y": "output", "k": "hidden", "alone": "input"}
     problem = bg.compile_graph(G)
     assert [problem.nodes[k] for k in problem.manifold.free_nodes] == ["h", "k"]
 

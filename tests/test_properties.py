@@ -11,6 +11,7 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 import balance_graph as bg
+from balance_graph.graph.compilation import roles_of
 from balance_graph.problem.attainment import _linear_program
 
 ACTIVATIONS = [
@@ -223,7 +224,7 @@ def test_balancing_twice_is_balancing_once(G, regularizer):
 def test_the_function_is_preserved(G, regularizer):
     result = balanced(G, regularizer, bg.NewtonSolver())
     assume(result is not None)
-    n = sum(role == "input" for role in bg.graph.roles_of(G).values())
+    n = sum(role == "input" for role in roles_of(G).values())
     x = np.random.default_rng(0).standard_normal((4, n))
     with np.errstate(all="ignore"):
         one, two = bg.evaluate(G, x, 5), bg.evaluate(result.graph, x, 5)

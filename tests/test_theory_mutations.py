@@ -35,8 +35,8 @@ def scaled_without_biases(G, problem, log_scales, *, weight, **options):
 def test_a_bias_that_is_not_scaled(monkeypatch):
     names, numbers = {"layered, biases", "recurrent, self-loops"}, (2, 11, 16)
     assert not failures(names, numbers)
-    for module in ("operations", "_balance"):
-        monkeypatch.setattr(MODULES[f"balance_graph.{module}"], "scaled_graph", scaled_without_biases)
+    for module in ("operations", "balancing"):
+        monkeypatch.setattr(MODULES[f"balance_graph.graph.{module}"], "scaled_graph", scaled_without_biases)
     assert failures(names, numbers) == {2, 11, 16}
 
 

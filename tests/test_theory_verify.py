@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import balance_graph as bg
+from balance_graph.problem.regularizers import as_regularizer
 from balance_graph.theory import STATEMENTS, Check, Counterexample, Finding, Report
 from balance_graph.theory.gallery import default_gallery
 from balance_graph.theory.statement import Trial, statement
@@ -108,7 +109,7 @@ def test_the_slow_statements_hold_on_some_fresh_networks(seed):
 
 @pytest.mark.parametrize("regularizer", [0.5, 3, bg.ElasticNet(l1=1, l2=2), log1p2()])
 def test_other_costs(regularizer):
-    subjects = default_gallery(bg.regularizers.as_regularizer(regularizer), np.random.default_rng(77))[:4]
+    subjects = default_gallery(as_regularizer(regularizer), np.random.default_rng(77))[:4]
     for number in (4, 5, 7, 10, 13, 16):
         finding = STATEMENTS[number - 1](subjects, rng=1)
         assert finding.holds in {True, None}, finding.summary()

@@ -29,4 +29,5 @@ class UnsuitedError(UnsupportedError):
     """
 
     def __init__(self, reason: Unsuited) -> None:
+        self.reason = reason
         super().__init__(f"not a network for passes over its edges: {reason}; use NewtonSolver(engine='rows')")

@@ -18,7 +18,7 @@ from balance_graph.points.point import Point, advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import History, Outcome, State, Status
-from balance_graph.problem.unsuited import UnsuitedError
+from balance_graph.problem.unsuited import Unsuited, UnsuitedError
 
 if TYPE_CHECKING:
     from balance_graph.points.edges_point import EdgesPoint
@@ -88,7 +88,7 @@ class NewtonSolver:
         """Solve a quotient from a displacement (default: its center)."""
         run = _Run(self, quotient, report)
         if self.engine == "edges":
-            run.on_edges(self.max_iterations, None if start is None else quotient.expand(start))
+            run.edges_only(None if start is None else quotient.expand(start))
         elif self.engine == "rows" or start is not None or quotient.preference is not None:
             run.on_rows(quotient, self.max_iterations, start)
         elif quotient.given.n_edges >= _LARGE:
@@ -177,6 +177,15 @@ class _Run:
 
     def _patience(self, engine: str) -> int:
         return min(_PATIENCE[engine], self._left)
+
+    def edges_only(self, start: Array | None) -> None:
+        """By passes over edges, which a network without scales to move does not need."""
+        try:
+            self.on_edges(self._left, start)
+        except UnsuitedError as error:
+            if error.reason is not Unsuited.NOTHING:
+                raise
+            self.on_rows(self._quotient, self._left)
 
     def edges_first(self) -> None:
         """By passes over edges; where they stall, by factorizations, first from where the cost is lower."""
