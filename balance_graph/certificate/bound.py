@@ -125,12 +125,9 @@ def _log_lower_bound(quotient: Quotient) -> float:
 def _flow_errors(point: RowsPoint) -> Array:
     """Bound on the relative rounding error of each row's cost and flow: that of the logarithms they come from."""
     quotient = point.quotient
-    at = quotient.problem.manifold
     rows = quotient.rows
-    log_scales = np.abs(quotient.expand(point.displacement))
-    edge = rows.edge
-    size = log_scales[at.head[edge]] + at.degree[at.tail[edge]] * log_scales[at.tail[edge]]
-    amplitude = np.abs(rows.log_costs(np.zeros(edge.size)))
+    size = quotient.problem.manifold.log_gain_sizes(point.log_scales)[rows.edge]
+    amplitude = np.abs(rows.log_costs(np.zeros(rows.edge.size)))
     finite = np.where(np.isfinite(amplitude), amplitude, 0.0)
     return 4.0 * _EPS * (4.0 + finite + np.abs(point.log_slopes) + (1.0 + point.ratio) * size)
 

@@ -39,8 +39,43 @@ def canonical(matrix: Sparse) -> Sparse:
     return result
 
 
-def node_array(values: ArrayLike, n: int, name: str) -> Array:
-    """A positive number for each node, from one for all or from an array."""
+def term_matrix(A: Any) -> Sparse:  # noqa: N803
+    """A matrix of finite numbers in canonical CSR form, without stored zeros, as a copy."""
+    try:
+        matrix = sparse.csr_array(A, dtype=float)
+    except (TypeError, ValueError) as error:
+        message = f"A must be a scipy sparse matrix, or an array of two dimensions, one row a term; got {A!r}"
+        raise InvalidParameterError(message) from error
+    if matrix.ndim != 2:
+        message = f"A must have two dimensions, one row a term and one column an unknown; got shape {matrix.shape}"
+        raise InvalidParameterError(message)
+    result: Sparse = matrix.copy()
+    result.sum_duplicates()
+    if not np.all(np.isfinite(result.data)):
+        k = int(np.argmin(np.isfinite(result.data)))
+        row = int(np.searchsorted(result.indptr, k, side="right")) - 1
+        message = f"A[{row}, {result.indices[k]}] is {result.data[k]}; entries must be finite"
+        raise InvalidNetworkError(message)
+    result.eliminate_zeros()
+    return result
+
+
+def term_log_coefficients(values: ArrayLike, n: int) -> Array:
+    """A number below inf for each term; ``-inf`` is one."""
+    array = np.asarray(values, dtype=float)
+    if array.shape != (n,):
+        message = f"log_coefficient must have shape ({n},), one for each row of A; got shape {array.shape}"
+        raise InvalidParameterError(message)
+    bad = np.isnan(array) | (array == np.inf)
+    if bad.any():
+        k = int(np.argmax(bad))
+        message = f"log_coefficient of term {k} is {array[k]}; it must be finite, or -inf for a term that costs nothing"
+        raise InvalidParameterError(message)
+    return array
+
+
+def node_array(values: ArrayLike, n: int, name: str, what: str = "node") -> Array:
+    """A positive number for each node (or other thing), from one for all or from an array."""
     array = np.asarray(values, dtype=float)
     if array.shape not in ((), (n,)):
         message = f"{name} must be a number or have shape ({n},), got shape {array.shape}"
@@ -49,7 +84,7 @@ def node_array(values: ArrayLike, n: int, name: str) -> Array:
     bad = ~(np.isfinite(array) & (array > 0))
     if bad.any():
         k = int(np.argmax(bad))
-        message = f"{name} of node {k} is {array[k]}; it must be positive and finite"
+        message = f"{name} of {what} {k} is {array[k]}; it must be positive and finite"
         raise InvalidParameterError(message)
     return array
 

@@ -99,7 +99,7 @@ def find_attainment(problem: BalanceProblem) -> Attainment:
     return Attainment(
         attained=not dead.any(),
         dead_nodes=tuple(names[k] for k in nodes),
-        dead_edges=tuple(_edge_names(problem, active[dead])),
+        dead_edges=tuple(problem.manifold.names_of(active[dead])),
         recession_direction={names[k]: float(log_scales[k]) for k in free.tolist()} if dead.any() else None,
         reasons={names[k]: reason for k, reason in _reasons(problem, nodes).items()},
         live=live,
@@ -128,11 +128,6 @@ def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
             break
         attainment = find_attainment(problem)
     return problem
-
-
-def _edge_names(problem: BalanceProblem, edges: Index) -> list[tuple[Hashable, Hashable]]:
-    names, at = problem.nodes, problem.manifold
-    return [(names[at.tail[e]], names[at.head[e]]) for e in edges.tolist()]
 
 
 class _Search:

@@ -16,11 +16,20 @@ from numpy.typing import ArrayLike
 
 from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
-from balance_graph.problem._sparse_arguments import canonical, group_array, log_coefficients, node_array, pinned_array
+from balance_graph.problem._sparse_arguments import (
+    canonical,
+    group_array,
+    log_coefficients,
+    node_array,
+    pinned_array,
+    term_log_coefficients,
+    term_matrix,
+)
 from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by
 from balance_graph.problem.manifold import Manifold, first_of_label
-from balance_graph.problem.regularizers import Regularizer, as_regularizer
+from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
 from balance_graph.problem.rows import Rows
+from balance_graph.problem.term_manifold import TermManifold
 
 # Edges to a block: few enough for the nearest memory.
 _BLOCK = 1 << 14
@@ -119,6 +128,64 @@ class BalanceProblem:
             regularizer=as_regularizer(regularizer),
         )
 
+    @classmethod
+    def from_terms(
+        cls,
+        A: Any,  # noqa: N803
+        log_coefficient: ArrayLike,
+        exponent: ArrayLike = 2.0,
+    ) -> BalanceProblem:
+        """Minimize ``sum of exp(log_coefficient + exponent * (A u))`` over u: terms that need not be edges.
+
+        Real layers have scales that enter a weight in other ways than one at its head and one at its tail: a query and
+        its key carry inverse scales, so that the key's weights have the log-gain ``-l_q - l_in``; a gated product has
+        three. Whatever holds for networks holds here with A in the place of the incidence matrix: the minimum is
+        attained unless some direction d has ``A d <= 0`` and ``A d != 0``.
+
+        Parameters
+        ----------
+        A : scipy sparse array or matrix, or array, shape (n_terms, n_unknowns)
+            Small integers of any sign, any number in a row. Real numbers are taken, too.
+        log_coefficient : (n_terms,) array
+            Logarithms of the coefficients; ``-inf`` for a term that costs nothing.
+        exponent : float or (n_terms,) array
+            Positive.
+
+        Returns
+        -------
+        BalanceProblem
+            Its nodes are the unknowns, none of them pinned; its edges are the terms.
+
+        Raises
+        ------
+        InvalidNetworkError, InvalidParameterError
+            For entries that are not finite, wrong shapes, and exponents that are not positive.
+
+        Examples
+        --------
+        ``exp(2 u) + exp(2 v) + exp(-2 u - 2 v)`` is least at zero:
+
+        >>> import balance_graph as bg, numpy as np
+        >>> problem = bg.BalanceProblem.from_terms([[1, 0], [0, 1], [-1, -1]], np.zeros(3))
+        >>> solution = bg.solve(problem)
+        >>> solution.converged, round(solution.cost, 12)
+        (True, 3.0)
+        """
+        matrix = term_matrix(A)
+        n_terms = matrix.shape[0]
+        exponents = node_array(exponent, n_terms, "exponent", what="term")
+        logs = term_log_coefficients(log_coefficient, n_terms)
+        free = np.isneginf(logs)
+        uniform = bool(n_terms == 0 or np.all(exponents == exponents[0]))
+        manifold: Any = TermManifold(matrix)
+        return cls(
+            manifold=manifold,
+            weight=np.where(free, 0.0, 1.0),
+            log_coefficient=np.where(free, 0.0, logs),
+            regularizer=Lp(float(exponents[0]) if uniform and n_terms else 2.0),
+            exponent=None if uniform else exponents,
+        )
+
     @property
     def n_nodes(self) -> int:
         """Number of nodes."""
@@ -195,8 +262,7 @@ class BalanceProblem:
 
     def log_gains(self, log_scales: Array) -> Array:
         """Log-gain of each edge, ``l_head - c l_tail``, for the log-scales of all nodes."""
-        at = self.manifold
-        return log_scales[at.head] - at.degree[at.tail] * log_scales[at.tail]
+        return self.manifold.log_gains(log_scales)
 
     def log_cost(self, log_scales: Array) -> float:
         """Logarithm of the cost; ``-inf`` for a network without weights."""
@@ -205,10 +271,9 @@ class BalanceProblem:
         return log_sum(np.array([self._log_cost_of(part, log_scales) for part in self._blocks()]))
 
     def _log_cost_of(self, part: slice, log_scales: Array) -> float:
-        at, exponent = self.manifold, None if self.exponent is None else self.exponent[part]
+        exponent = None if self.exponent is None else self.exponent[part]
         rows = self.regularizer.rows(log_abs(self.weight[part]), self.log_coefficient[part], exponent)
-        tail = at.tail[part][rows.edge]
-        return log_sum(rows.log_costs(log_scales[at.head[part][rows.edge]] - at.degree[tail] * log_scales[tail]))
+        return log_sum(rows.log_costs(self.manifold.log_gains(log_scales, part)[rows.edge]))
 
     def _blocks(self) -> Iterator[slice]:
         """Edges of which costs are computed at a time, where no more than their sum is wanted."""
@@ -262,18 +327,12 @@ class BalanceProblem:
 
     def log_in_out(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of each node's in-cost and of its degree times its out-cost (a self-loop is in both)."""
-        flows = self.log_flows(log_scales)
-        at = self.manifold
-        into = log_sum_by(at.head, flows, self.n_nodes)
-        out_of = log_sum_by(at.tail, flows, self.n_nodes) + np.log(at.degree)
-        return into, out_of
+        return self.manifold.log_in_out(self.log_flows(log_scales))
 
     def imbalance(self, log_scales: Array) -> Array:
         """In-cost less degree times out-cost of every node, 0 where pinned; for L_p each is p times the cost sum."""
         if self._as_given is not None and not log_scales.any():
-            slopes, at = self._as_given[1], self.manifold
-            net = np.bincount(at.head, slopes, self.n_nodes) - at.degree * np.bincount(at.tail, slopes, self.n_nodes)
-            return np.where(at.pinned, 0.0, net)
+            return np.where(self.manifold.pinned, 0.0, self.manifold.net(self._as_given[1]))
         into, out_of = self.log_in_out(log_scales)
         largest = np.maximum(into, out_of)
         with np.errstate(invalid="ignore", over="ignore"):
@@ -283,16 +342,7 @@ class BalanceProblem:
 
     def log_sides(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of in-cost and degree times out-cost of each unknown: a free node, or nodes that move together."""
-        into, out_of = self.log_in_out(log_scales)
-        basis = self.manifold.basis.tocoo()
-        node, unknown = basis.row, basis.col
-        with np.errstate(divide="ignore"):
-            size = np.log(np.abs(basis.data))
-        positive = basis.data > 0
-        width = self.manifold.basis.shape[1]
-        plus = log_sum_by(unknown, size + np.where(positive, into[node], out_of[node]), width)
-        minus = log_sum_by(unknown, size + np.where(positive, out_of[node], into[node]), width)
-        return plus, minus
+        return self.manifold.log_sides(self.log_flows(log_scales))
 
     def relative_imbalances(self, log_scales: Array) -> Array:
         """``|in - c out| / (in + c out)`` of each unknown."""

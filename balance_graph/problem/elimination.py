@@ -46,11 +46,16 @@ def rank(matrix: Sparse) -> int:
     return len(_eliminate(matrix))
 
 
-def independent_rows(matrix: Sparse) -> Sparse:
-    """The rows that are not combinations of those before them: the same solutions, without redundancy."""
+def independent_numbers(matrix: Sparse) -> list[int]:
+    """Numbers of the rows that are not combinations of those before them."""
     kept: list[int] = []
     _eliminate(matrix, kept)
-    return sparse.csr_array(matrix[kept])
+    return kept
+
+
+def independent_rows(matrix: Sparse) -> Sparse:
+    """The rows that are not combinations of those before them: the same solutions, without redundancy."""
+    return sparse.csr_array(matrix[independent_numbers(matrix)])
 
 
 def _eliminate(matrix: Sparse, kept: list[int] | None = None) -> dict[int, dict[int, float]]:

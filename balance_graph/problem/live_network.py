@@ -18,6 +18,7 @@ from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.manifold import numbered
 from balance_graph.problem.numbering import Numbering
 from balance_graph.problem.regularizers import Lp
+from balance_graph.problem.term_manifold import TermManifold
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
 
 # Costs within a factor e^600 of each other: times numbers up to 2^256, they are still in the range of floats.
@@ -147,6 +148,8 @@ class LiveNetwork:
 def _check_costs(problem: BalanceProblem) -> None:
     """Refuse costs that are not one power each, all of one exponent."""
     shared = problem.manifold.shared
+    if isinstance(problem.manifold, TermManifold):
+        raise UnsuitedError(Unsuited.TERMS)
     if not isinstance(problem.regularizer, Lp):
         raise UnsuitedError(Unsuited.REGULARIZER)
     if problem.exponent is not None:

@@ -9,26 +9,26 @@ coordinates, found by sparse elimination. Together: ``l = T u``, ``L = B T u``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
-from balance_graph.linear.factorization import factorize
 from balance_graph.problem._paths import cycle_equations, path_equations
-from balance_graph.problem.elimination import clean, gauge_columns, null_space, rank, spread_ratios
+from balance_graph.problem.elimination import clean, independent_numbers, null_space, spread_ratios
+from balance_graph.problem.linear_manifold import LinearManifold
+from balance_graph.problem.log_domain import log_sum_by
 
 FORMS = ("nodes", "cycles", "paths")
 
 
 @dataclass(frozen=True, eq=False)
-class Manifold:
+class Manifold(LinearManifold):
     """The linear manifold of the log-gains of one architecture.
 
     Attributes
@@ -74,13 +74,56 @@ class Manifold:
     @cached_property
     def edges(self) -> list[tuple[Hashable, Hashable]]:
         """The edges (tail, head), in the row order of every array and matrix."""
-        nodes = self.nodes
-        return [(nodes[j], nodes[i]) for j, i in zip(self.tail.tolist(), self.head.tolist(), strict=True)]
+        return self.names_of(np.arange(self.n_edges))
 
     @cached_property
     def free_nodes(self) -> Index:
         """The free nodes: columns of `incidence`, in this order."""
         return np.flatnonzero(~self.pinned)
+
+    def names_of(self, edges: Index) -> list[Any]:
+        """The given edges (tail, head), without the names of all."""
+        nodes = self.nodes
+        return [(nodes[j], nodes[i]) for j, i in zip(self.tail[edges].tolist(), self.head[edges].tolist(), strict=True)]
+
+    def log_gains(self, log_scales: Array, part: slice = slice(None)) -> Array:
+        """Log-gain of each edge, ``l_head - c l_tail``, for the log-scales of all nodes."""
+        tail, head = self.tail[part], self.head[part]
+        return log_scales[head] - self.degree[tail] * log_scales[tail]
+
+    def log_gain_sizes(self, log_scales: Array) -> Array:
+        """``|l_head| + c |l_tail|`` of each edge: what the rounding of its log-gain is relative to."""
+        size = np.abs(log_scales)
+        return size[self.head] + self.degree[self.tail] * size[self.tail]
+
+    def net(self, flows: Array) -> Array:
+        """In-flow less degree times out-flow of each node."""
+        into = np.bincount(self.head, flows, self.n_nodes)
+        return into - self.degree * np.bincount(self.tail, flows, self.n_nodes)
+
+    def log_in_out(self, log_flows: Array) -> tuple[Array, Array]:
+        """Logarithms of each node's in-flow and of its degree times its out-flow (a self-loop is in both)."""
+        into = log_sum_by(self.head, log_flows, self.n_nodes)
+        out_of = log_sum_by(self.tail, log_flows, self.n_nodes) + np.log(self.degree)
+        return into, out_of
+
+    def log_sides(self, log_flows: Array) -> tuple[Array, Array]:
+        """Logarithms of in-flow and degree times out-flow of each unknown: a free node, or nodes that move together."""
+        into, out_of = self.log_in_out(log_flows)
+        basis = self.basis.tocoo()
+        node, unknown, width = basis.row, basis.col, self.basis.shape[1]
+        with np.errstate(divide="ignore"):
+            size = np.log(np.abs(basis.data))
+        positive = basis.data > 0
+        plus = log_sum_by(unknown, size + np.where(positive, into[node], out_of[node]), width)
+        minus = log_sum_by(unknown, size + np.where(positive, out_of[node], into[node]), width)
+        return plus, minus
+
+    def touched(self, terms: Mask) -> Mask:
+        """Nodes at an end of one of the edges."""
+        touched = np.zeros(self.n_nodes, dtype=bool)
+        touched[self.tail[terms]] = touched[self.head[terms]] = True
+        return touched
 
     @cached_property
     def incidence(self) -> Sparse:
@@ -133,20 +176,28 @@ class Manifold:
         """The matrix ``A = B T`` with ``L = A u``, shape (n_edges, n_unknowns)."""
         return self.tied_incidence if self.subspace is None else clean(self.tied_incidence @ self.subspace)
 
+    def restricted(self, edges: Index) -> tuple[Manifold, Index]:
+        """The manifold of some edges, and of all others that constrain their log-gains; and the numbers of these."""
+        live = np.zeros(self.n_edges, dtype=bool)
+        live[edges] = True
+        if self.shared is not None:  # every copy of a shared parameter constrains
+            live |= (self.shared >= 0) & np.isin(self.shared, self.shared[edges])
+        if self.fixed is not None:
+            live |= self.fixed
+        kept = np.flatnonzero(live)
+        manifold = replace(
+            self,
+            tail=self.tail[kept],
+            head=self.head[kept],
+            fixed=None if self.fixed is None else self.fixed[kept],
+            shared=None if self.shared is None else self.shared[kept],
+        )
+        return manifold, kept
+
     @property
     def is_tied(self) -> bool:
         """Whether the constraints reduce to groups of nodes that move together, one unknown to a group."""
         return bool(np.all(np.diff(self.basis.indptr) <= 1))
-
-    @cached_property
-    def gauges(self) -> Index:
-        """Unknowns to set to zero so that the log-gains determine the rest: one for each gauge freedom."""
-        return gauge_columns(self.reduced_incidence)
-
-    @property
-    def dimension(self) -> int:
-        """Dimension of the manifold: the rank of A, the number of free scales less the gauges."""
-        return int(self.reduced_incidence.shape[1]) - self.gauges.size
 
     def equations(self, form: str = "cycles", *, max_paths: int = 10_000) -> Sparse:
         """Matrix C, one column per edge, with ``C L = 0`` exactly for the log-gains on the manifold.
@@ -175,7 +226,7 @@ class Manifold:
             return sparse.csr_array(sparse.vstack([cycle_equations(*quotient, self.n_edges), *extra]))
         equations = sparse.vstack([path_equations(*quotient, self.n_edges, max_paths), *extra])
         cycles = sparse.vstack([cycle_equations(*quotient, self.n_edges), *extra])
-        return _complete(sparse.csr_array(equations), sparse.csr_array(cycles), self.n_edges - self.dimension)
+        return _completed(sparse.csr_array(equations), sparse.csr_array(cycles))
 
     def _quotient(self) -> tuple[tuple[Index, Index, Array], list[Sparse]]:
         """Tail, head and tail degree with pinned nodes merged to -1 and tied nodes merged; further equations."""
@@ -195,28 +246,6 @@ class Manifold:
             extra.append(_shared_rows(self))
         return (vertex[self.tail], vertex[self.head], self.degree[self.tail]), extra
 
-    def contains(self, log_gains: ArrayLike | Mapping[Any, float], *, tol: float = 1e-9) -> bool:
-        """Whether log-gains lie on the manifold: the distance to it is at most `tol` times ``max(1, max|L|)``.
-
-        Parameters
-        ----------
-        log_gains : array of shape (n_edges,) in the order of `edges`, or dict edge -> L
-        tol : float
-            Relative tolerance.
-        """
-        vector = self._vector(log_gains)
-        distance = np.abs(vector - self.project(vector)).max(initial=0.0)
-        return bool(distance <= tol * max(1.0, np.abs(vector).max(initial=0.0)))
-
-    def project(self, log_gains: ArrayLike | Mapping[Any, float]) -> Array:
-        """The point of the manifold nearest to the given log-gains, in the Euclidean norm over edges."""
-        vector = self._vector(log_gains)
-        return np.asarray(self.reduced_incidence @ self._least_squares(vector))
-
-    def log_scales_of(self, log_gains: ArrayLike | Mapping[Any, float]) -> Array:
-        """Log-scales of all nodes whose log-gains are nearest to the given ones (gauges set to zero)."""
-        return np.asarray(self.basis @ self._least_squares(self._vector(log_gains)))
-
     def obeys(self, log_scales: Array, *, tol: float = 1e-9) -> bool:
         """Whether log-scales of all nodes are zero where pinned and keep ties, fixed edges and shared weights."""
         slack = tol * max(1.0, float(np.abs(log_scales).max(initial=0.0)))
@@ -230,41 +259,6 @@ class Manifold:
         if self.shared is None:
             return True
         return bool(np.all(np.abs(_shared_rows(self) @ (self.tied_incidence @ coordinates)) <= 4 * slack))
-
-    @cached_property
-    def _solve_normal(self) -> Callable[[Array], Array]:
-        keep = np.setdiff1d(np.arange(self.reduced_incidence.shape[1]), self.gauges)
-        reduced = sparse.csc_array(self.reduced_incidence)[:, keep]
-        factor = factorize(reduced.T @ reduced)
-        assert factor is not None, "without the gauges A has full column rank"
-
-        def solve(right: Array) -> Array:
-            unknowns = np.zeros(self.reduced_incidence.shape[1])
-            unknowns[keep] = factor(right[keep])
-            return unknowns
-
-        return solve
-
-    def _least_squares(self, vector: Array) -> Array:
-        matrix = self.reduced_incidence
-        unknowns = self._solve_normal(matrix.T @ vector)
-        # One step of refinement makes up for the squared condition of the normal equations.
-        return unknowns + self._solve_normal(matrix.T @ (vector - matrix @ unknowns))
-
-    def _vector(self, log_gains: ArrayLike | Mapping[Any, float]) -> Array:
-        if isinstance(log_gains, Mapping):
-            missing = [edge for edge in self.edges if edge not in log_gains]
-            if missing or len(log_gains) != self.n_edges:
-                message = f"log-gains must have one entry for each of the {self.n_edges} edges; missing: {missing[:3]}"
-                raise InvalidParameterError(message)
-            log_gains = [log_gains[edge] for edge in self.edges]
-        vector = np.asarray(log_gains, dtype=float)
-        if vector.shape != (self.n_edges,) or not np.all(np.isfinite(vector)):
-            message = (
-                f"log-gains must be {self.n_edges} finite numbers in the order of .edges, got shape {vector.shape}"
-            )
-            raise InvalidParameterError(message)
-        return vector
 
 
 def check_form(form: str) -> None:
@@ -383,14 +377,9 @@ def _raise_tie_conflict(manifold: Manifold, one: Index, two: Index) -> None:
     raise InvalidNetworkError(message)
 
 
-def _complete(equations: Sparse, candidates: Sparse, wanted: int) -> Sparse:
-    """Append those candidate rows that raise the rank of the equations, until it is `wanted`."""
-    found = rank(equations)
-    for k in range(candidates.shape[0]):
-        if found >= wanted:
-            break
-        longer = sparse.csr_array(sparse.vstack([equations, candidates[[k]]]))
-        longer_rank = rank(longer)
-        if longer_rank > found:
-            equations, found = longer, longer_rank
-    return equations
+def _completed(equations: Sparse, candidates: Sparse) -> Sparse:
+    """The equations, and those candidates that do not follow from what stands before them."""
+    count = equations.shape[0]
+    both = sparse.csr_array(sparse.vstack([equations, candidates]))
+    missing = [number for number in independent_numbers(both) if number >= count]
+    return sparse.csr_array(both[[*range(count), *missing]])

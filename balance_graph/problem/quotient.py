@@ -175,9 +175,8 @@ class Quotient:
 
     def _gauge_nodes(self) -> Index:
         """One node of each group that has live edges, none of which depends on a common scale of the group."""
-        manifold, active = self.problem.manifold, self.problem.active
-        touched = np.zeros(manifold.n_nodes, dtype=bool)
-        touched[manifold.tail[active]] = touched[manifold.head[active]] = True
+        manifold = self.problem.manifold
+        touched = manifold.touched(self.problem.active)
         columns = manifold.basis.tocsc()
         first = columns.indices[columns.indptr[self.gauges]]
         nodes: Index = first[touched[first]]

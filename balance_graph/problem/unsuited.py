@@ -10,6 +10,7 @@ from balance_graph.errors import UnsupportedError
 class Unsuited(StrEnum):
     """Why a problem is none for passes over edge lists."""
 
+    TERMS = "its terms are no edges"
     REGULARIZER = "the cost of a weight is not one power"
     EXPONENTS = "edges have exponents of their own"
     SHARED = "weights are shared"

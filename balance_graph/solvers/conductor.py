@@ -146,5 +146,4 @@ def _with_strong_gauges(solver: Solver, quotient: Quotient, outcome: Outcome, re
 
 
 def _edge_names(problem: BalanceProblem, edges: Index) -> tuple[Any, ...]:
-    names, at = problem.nodes, problem.manifold
-    return tuple((names[u], names[v]) for u, v in zip(at.tail[edges].tolist(), at.head[edges].tolist(), strict=True))
+    return tuple(problem.manifold.names_of(edges))

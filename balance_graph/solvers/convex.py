@@ -348,25 +348,8 @@ def _log_coefficients(rows: Rows, log_gains: Array) -> list[Array]:
 
 def _live_manifold(quotient: Quotient) -> tuple[Manifold, Rows]:
     """The manifold of the edges that cost something, and the rows renumbered to them."""
-    whole = quotient.problem.manifold
     edges, place = np.unique(quotient.rows.edge, return_inverse=True)
-    live = np.zeros(whole.n_edges, dtype=bool)
-    live[edges] = True
-    if whole.shared is not None:  # every copy of a shared parameter constrains
-        live |= (whole.shared >= 0) & np.isin(whole.shared, whole.shared[edges])
-    if whole.fixed is not None:
-        live |= whole.fixed
-    kept = np.flatnonzero(live)
-    manifold = Manifold(
-        tail=whole.tail[kept],
-        head=whole.head[kept],
-        degree=whole.degree,
-        pinned=whole.pinned,
-        group=whole.group,
-        fixed=None if whole.fixed is None else whole.fixed[kept],
-        shared=None if whole.shared is None else whole.shared[kept],
-        names=whole.names,
-    )
+    manifold, kept = quotient.problem.manifold.restricted(edges)
     return manifold, quotient.rows.renumbered(np.searchsorted(kept, edges)[place])
 
 

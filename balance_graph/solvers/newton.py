@@ -22,10 +22,13 @@ from balance_graph.problem.unsuited import Unsuited, UnsuitedError
 
 if TYPE_CHECKING:
     from balance_graph.points.edges_point import EdgesPoint
+    from balance_graph.points.terms import TermsPoint
 
 ENGINES = ("auto", "rows", "edges")
 # From here on, passes over edge lists beat factorizations, and soon the time it takes to load compiled loops.
 _LARGE = 4_000
+# Terms that are no edges have no preconditioner beyond the diagonal: factorizations are quicker for longer.
+_MANY_TERMS = 50_000
 # Iterations after which another kind of point may get there sooner: 15 (rows) and 3 to 15 (edges) are the rule.
 _PATIENCE = {"rows": 100, "edges": 40}
 _ENDS = (Status.CONVERGED, Status.INTERRUPTED)
@@ -44,15 +47,10 @@ class NewtonSolver:
     max_iterations : int
         Limit on Newton iterations, of all engines together.
     engine : {"auto", "rows", "edges"}
-        ``"rows"``: directions by sparse factorizations; takes every problem, exact at any range of costs. ``"edges"``:
-        directions by conjugate gradients in passes over edge lists, for networks with one exponent for all edges, of
-        any size. ``"auto"``: edges from 4 000 of them on where the problem has that form, else rows; where one makes no
-        headway, the other goes on.
-
-    Raises
-    ------
-    UnsupportedError
-        When solving with ``engine="edges"`` what is not a network with one exponent; the message says why.
+        ``"rows"``: directions by sparse factorizations, exact at any range of costs. ``"edges"``: directions by
+        conjugate gradients, in passes over edge lists where the problem is a network with one exponent for all edges,
+        else over its terms. ``"auto"``: passes over edges from 4 000 of them on, over terms of other kinds from 50 000
+        on, else rows; where one makes no headway, the other goes on.
 
     Notes
     -----
@@ -88,7 +86,7 @@ class NewtonSolver:
         """Solve a quotient from a displacement (default: its center)."""
         run = _Run(self, quotient, report)
         if self.engine == "edges":
-            run.edges_only(None if start is None else quotient.expand(start))
+            run.passes_only(None if start is None else quotient.expand(start))
         elif self.engine == "rows" or start is not None or quotient.preference is not None:
             run.on_rows(quotient, self.max_iterations, start)
         elif quotient.given.n_edges >= _LARGE:
@@ -178,23 +176,26 @@ class _Run:
     def _patience(self, engine: str) -> int:
         return min(_PATIENCE[engine], self._left)
 
-    def edges_only(self, start: Array | None) -> None:
-        """By passes over edges, which a network without scales to move does not need."""
+    def passes_only(self, start: Array | None) -> None:
+        """By passes over edges, or over terms that are none; factorizations only where there is nothing to scale."""
         try:
             self.on_edges(self._left, start)
         except UnsuitedError as error:
-            if error.reason is not Unsuited.NOTHING:
-                raise
-            self.on_rows(self._quotient, self._left)
+            if error.reason is Unsuited.NOTHING:
+                self.on_rows(self._quotient, self._left)
+            else:
+                self.on_terms(self._left, start)
 
     def edges_first(self) -> None:
         """By passes over edges; where they stall, by factorizations, first from where the cost is lower."""
         quotient = self._quotient
         try:
             self.on_edges(self._patience("edges"), quotient.center if quotient.is_given_start else None)
-        except UnsuitedError:
-            self.on_rows(quotient, self._left)
-            return
+        except UnsuitedError as error:
+            if error.reason is Unsuited.NOTHING or quotient.given.n_edges < _MANY_TERMS:
+                self.on_rows(quotient, self._left)
+                return
+            self.on_terms(self._patience("edges"))
         if self._is_over:
             return
         self._note("inexact Newton stalled; exact Newton took over")
@@ -248,9 +249,19 @@ class _Run:
     def on_edges(self, most: int, start: Array | None = None) -> None:
         """A leg of at most so many iterations by passes over edges."""
         with _edges_point(self._quotient, start) as point:
-            status, reached = self._loop.follow(point, most), point.largest
-            self._note(*point.notes)
-            log_scales, state, is_sound = point.answer(self._solver.tol, float(np.tanh(0.5 * reached)))
+            self._by_passes(point, most)
+
+    def on_terms(self, most: int, start: Array | None = None) -> None:
+        """A leg of at most so many iterations by passes over terms of any kind."""
+        from balance_graph.points.terms import TermsPoint  # compiled loops: slow to load
+
+        with one_blas_thread():
+            self._by_passes(TermsPoint(self._quotient if start is None else self._quotient.centered(start)), most)
+
+    def _by_passes(self, point: EdgesPoint | TermsPoint, most: int) -> None:
+        status, reached = self._loop.follow(point, most), point.largest
+        self._note(*point.notes)
+        log_scales, state, is_sound = point.answer(self._solver.tol, float(np.tanh(0.5 * reached)))
         if status is Status.CONVERGED and not is_sound:
             status = Status.STALLED
         self._leg = _Leg(log_scales, status, state.log_cost, reached, state)
