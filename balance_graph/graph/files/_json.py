@@ -90,7 +90,7 @@ def read_json(text: str, request: Request, _notes: list[str]) -> nx.DiGraph[Any]
     for place, row in _rows(document, "edges" if "edges" in document else "links"):
         tail, head = _pop_node(row, source, place), _pop_node(row, target, place)
         builder.add_edge(tail, head, _read_attributes(row, tail, head))
-    if "directed" not in document:
+    if "directed" not in document and builder.network.edges:
         refuse(
             'it does not say "directed": true, and networkx reads it as undirected; if edges have directions, add that'
         )

@@ -142,7 +142,7 @@ def no_column(name: str, request: Request, names: list[str]) -> str:
     names = list(map(str, names))
     wanted = [request.source or "source", request.target or "target", request.attribute]
     return (
-        f"no column {show(name)}; the first line must be {','.join(map(str, wanted))}, it has {show(names)}, "
+        f"no column {show(name)}; the first line must be {','.join(map(str, wanted))}, it has {show(names)}; "
         "or name the columns with source=, target=, weight="
     )
 
