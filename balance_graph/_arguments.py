@@ -18,11 +18,13 @@ VANISHES = "is not zero, but smaller than the smallest float"
 
 def is_real(value: Any) -> bool:
     """Whether it is a real number, whatever its type (of Python, of numpy, `Fraction`, `Decimal`); a bool is none."""
-    return isinstance(value, Real | Decimal) and not isinstance(value, _NO_NUMBERS)
+    return type(value) in (float, int) or (isinstance(value, (Real, Decimal)) and not isinstance(value, _NO_NUMBERS))
 
 
 def nearest_float(value: Any) -> float:
     """The float nearest to a real number: infinite beyond their range, nan for a signaling NaN."""
+    if type(value) is float:
+        return value
     try:
         with np.errstate(all="ignore"):  # an extended float beyond the range of floats
             return float(value)

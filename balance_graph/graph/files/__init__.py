@@ -210,16 +210,17 @@ _FORMATS = {
     ".tsv": _Format(partial(read_csv, delimiter="\t"), partial(write_csv, delimiter="\t")),
 }
 _EDGE_LIST = "an edge list is read as .csv, whatever separates its fields: rename the file"
+_READS = "reads it: balance what it returns, or write that to .json first"
 _REMEDIES = {
     **dict.fromkeys((".txt", ".dat", ".tab", ".edgelist", ".edges", ".ncol", ".el", ".wel"), _EDGE_LIST),
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zip", ".zst"), "unpack the file"),
     **dict.fromkeys((".xls", ".xlsx", ".ods"), "save the sheet as .csv"),
-    **dict.fromkeys((".net", ".paj", ".pajek"), "networkx.read_pajek reads Pajek"),
-    **dict.fromkeys((".dot", ".gv"), "networkx.nx_pydot.read_dot reads DOT"),
-    ".gexf": "networkx.read_gexf reads GEXF",
-    ".gml": "networkx.read_gml reads GML",
-    ".mtx": "scipy.io.mmread reads Matrix Market, for BalanceProblem.from_sparse or networkx.from_scipy_sparse_array",
-    ".cyjs": "networkx.cytoscape_graph(json.load(file)) reads the JSON of Cytoscape",
+    **dict.fromkeys((".net", ".paj", ".pajek"), f"networkx.read_pajek {_READS}"),
+    **dict.fromkeys((".dot", ".gv"), f"networkx.nx_pydot.read_dot {_READS}"),
+    ".gexf": f"networkx.read_gexf {_READS}",
+    ".gml": f"networkx.read_gml {_READS}",
+    ".mtx": "scipy.io.mmread reads it, for BalanceProblem.from_sparse or networkx.from_scipy_sparse_array",
+    ".cyjs": f"networkx.cytoscape_graph(json.load(file)) {_READS}",
     ".xml": "if it is GraphML, rename it to .graphml",
 }
 

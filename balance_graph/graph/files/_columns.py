@@ -8,12 +8,10 @@ from typing import NamedTuple, NoReturn
 
 from balance_graph.graph.files._refusal import refuse, show
 from balance_graph.graph.files._request import Request, is_number
-from balance_graph.graph.files._spelling import NUMBER
-from balance_graph.graph.files._table import ENDS, Table, known_ends, no_column
+from balance_graph.graph.files._table import DECIMAL, ENDS, Table, is_numeric, known_ends, no_column
 
 _NO_WEIGHTS = {"id", "label", "type", "timeset", "interval", "index"}  # columns of Gephi, and of rows
 _UNNAMED = re.compile(r"(?:Unnamed: 0)?\Z")
-_DECIMAL = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?\Z", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}\Z", re.ASCII)
 
 
@@ -73,10 +71,10 @@ def _counts_rows(table: Table) -> bool:
 
 def _check_first_weight(table: Table, weight: int) -> None:
     value = table.rows[0].fields[weight - 1]
-    if not (NUMBER.match(value) or (table.delimiter != "," and _DECIMAL.match(value))):
+    if not is_numeric(value, table.delimiter):
         refuse(
-            f"field {weight} is {show(str(value))}, no weight; there is no header, so give the numbers of the columns: "
-            "source=1, target=2, weight=3",
+            f"field {weight} is {show(str(value))}, no weight; there is no header, so give the numbers of the columns "
+            "with source=, target=, weight=",
             table.line,
         )
 
@@ -112,7 +110,7 @@ def _refuse_ends(table: Table, names: list[str], request: Request) -> NoReturn:
         )
     wanted = (request.source or "source", request.target or "target")
     missing = next((name for name in wanted if name not in names), wanted[0])
-    refuse(no_column(missing, request, names), table.line)
+    refuse(no_column(missing, request, names) + "; or name the columns with source=, target=, weight=", table.line)
 
 
 def _weight(table: Table, used: dict[int, str], ends: tuple[str, str], request: Request) -> str | None:
@@ -128,7 +126,7 @@ def _weight(table: Table, used: dict[int, str], ends: tuple[str, str], request: 
         return alike[0]
     numeric = [column for place, column in left.items() if _may_be_weight(table, place, column)]
     if name != "weight" or numeric:
-        found = f"; say which column holds it: weight={numeric[0]!r}" if numeric else ""
+        found = f"; name the column that holds it, like weight={numeric[0]!r}" if numeric else ""
         refuse(no_column(name, request, list(used.values())) + found, table.line)
     return None
 
@@ -137,7 +135,7 @@ def _may_be_weight(table: Table, place: int, column: str) -> bool:
     if column.casefold() in _NO_WEIGHTS:
         return False
     values = [row.fields[place] for row in table.rows if place < len(row.fields) and row.fields[place]]
-    return bool(values) and all(NUMBER.match(value) or _DECIMAL.match(value) for value in values)
+    return bool(values) and all(is_numeric(value, table.delimiter) for value in values)
 
 
 def _say_taken(ends: tuple[str, str], weight: str | None, request: Request, notes: list[str]) -> None:
@@ -159,7 +157,7 @@ def with_decimal_points(table: Table, place: int, notes: list[str]) -> Iterator[
     """The fields of a column of weights, decimal commas turned into points where nothing else can be meant."""
     values = [row.fields[place] if place < len(row.fields) else "" for row in table.rows]
     commas = [k for k, value in enumerate(values) if "," in value]
-    if table.delimiter == "," or not commas or not all(_DECIMAL.match(values[k]) for k in commas):
+    if table.delimiter == "," or not commas or not all(DECIMAL.match(values[k]) for k in commas):
         return iter(values)
     if all(_THOUSANDS.match(values[k]) for k in commas) or any("." in value for value in values):
         k = commas[0]

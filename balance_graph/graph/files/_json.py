@@ -138,7 +138,9 @@ def _pop_node(row: dict[str, Any], end: str, place: str) -> Any:
     except (TypeError, FormatError):  # an object or a NaN inside
         node = None
     if node is None:
-        refuse(f'{place} has {show(spelled)} as "{end}"; it must be text, a finite number, a bool or a list of them')
+        remedy = "" if end == "id" else "; name the keys of both ends with source=, target="
+        kinds = "text, a finite number, a bool or a list of them"
+        refuse(f'{place} has {show(spelled)} as "{end}"; it must be {kinds}{remedy}')
     return node
 
 

@@ -17,7 +17,8 @@ ENDS = [("source", "target"), ("from", "to"), ("tail", "head"), ("src", "dst"), 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks"}
 _SAMPLE = 50
 _EXCEL = re.compile(r'\A"?sep=(.)"?(?=\r|\n)')
-_DECIMALS = re.compile(r"(?<![0-9]),|,(?![0-9])")
+DECIMAL = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?\Z", re.ASCII)
+_BESIDE_DIGITS = re.compile(r"(?<![0-9]),|,(?![0-9])")
 
 
 class Table(NamedTuple):
@@ -42,9 +43,9 @@ def read_table(text: str, request: Request, usual: str, notes: list[str]) -> Tab
     delimiter = request.delimiter or (hint[1] if hint else _find_delimiter(text, request, usual))
     if delimiter not in (usual, request.delimiter):
         notes.append(f"fields are separated by {_DELIMITERS.get(delimiter, show(delimiter))}")
-    rows = _without_comments(list(records(text, delimiter)), notes)
+    rows = _without_empty_end(_without_comments(list(records(text, delimiter)), notes))
     first = rows[0]
-    if not _has_header(rows, request):
+    if not _has_header(rows, delimiter, request):
         return Table(None, first.line, rows, delimiter)
     names = [str(name) for name in first.fields]
     if _has_row_names(rows):
@@ -57,6 +58,8 @@ def _without_comments(found: list[Record], notes: list[str]) -> list[Record]:
     if not rows:
         refuse("no rows: every line begins with # or %, which marks comments; put names that begin so in quotes")
     comments = [record for record in found if record.comment is not False]
+    if comments and comments[0].fields[0].startswith("%%MatrixMarket"):
+        refuse("this is a matrix in Matrix Market format; scipy.io.mmread reads it", comments[0].line)
     for record in comments:
         if record.comment is None and len(record.fields) == len(rows[-1].fields):
             mark = record.fields[0][0]
@@ -71,6 +74,17 @@ def _without_comments(found: list[Record], notes: list[str]) -> list[Record]:
     return rows
 
 
+def _without_empty_end(rows: list[Record]) -> list[Record]:
+    """The rows without last columns that have no name and no field: delimiters at the ends of lines."""
+    width = max(len(row.fields) for row in rows)
+    empty = width
+    while empty > 1 and all(
+        row.fields[empty - 1] == "" if len(row.fields) >= empty else row is rows[0] for row in rows
+    ):
+        empty -= 1
+    return rows if empty == width else [row._replace(fields=row.fields[:empty]) for row in rows]
+
+
 # ---- delimiter -----------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +94,7 @@ def _find_delimiter(text: str, request: Request, usual: str) -> str:
         if sample and known_ends(sample[0], request):
             return delimiter
     even = [delimiter for delimiter, rows in samples.items() if _is_even(rows)]
-    if "," in even and len(even) > 1 and not any(_DECIMALS.search(",".join(row)) for row in samples[","]):
+    if "," in even and len(even) > 1 and not any(_BESIDE_DIGITS.search(",".join(row)) for row in samples[","]):
         even.remove(",")  # every comma stands between digits
     if len(even) > 1 and BLANKS in even:
         even.remove(BLANKS)  # names may have blanks
@@ -91,7 +105,8 @@ def _find_delimiter(text: str, request: Request, usual: str) -> str:
     rows = [row for row in itertools.islice(records(text, usual), _SAMPLE) if row.comment is False]
     if rows:
         found = no_column("source", request, rows[0].fields)
-        refuse(f"{found}; no delimiter gives all rows as many fields, two or more", rows[0].line)
+        reader = "networkx.read_adjlist reads adjacency lists"
+        refuse(f"{found}, and no delimiter gives all rows as many fields; {reader}", rows[0].line)
     return usual  # nothing but comments, which is said later
 
 
@@ -130,8 +145,9 @@ def known_ends(names: list[str], request: Request) -> tuple[str, str] | None:
         found = by_case.get(name.casefold(), [])
         return found[0] if len(found) == 1 else None
 
+    given = Request() if request.numbers else request
     for source, target in ENDS:
-        pair = (column(request.source or source), column(request.target or target))
+        pair = (column(given.source or source), column(given.target or target))
         if pair[0] is not None and pair[1] is not None:
             return pair[0], pair[1]
     return None
@@ -139,23 +155,29 @@ def known_ends(names: list[str], request: Request) -> tuple[str, str] | None:
 
 def no_column(name: str, request: Request, names: list[str]) -> str:
     """What a header should be, and is."""
-    names = list(map(str, names))
     wanted = [request.source or "source", request.target or "target", request.attribute]
-    return (
-        f"no column {show(name)}; the first line must be {','.join(map(str, wanted))}, it has {show(names)}; "
-        "or name the columns with source=, target=, weight="
-    )
+    found = show(list(map(str, names)))
+    return f"no column {show(name)}; the first line must be {','.join(map(str, wanted))}, it has {found}"
 
 
-def _has_header(rows: list[Record], request: Request) -> bool:
+def is_numeric(text: str, delimiter: str) -> bool:
+    """Whether it is a number, maybe with a decimal comma."""
+    return bool(NUMBER.match(text) or (delimiter != "," and DECIMAL.match(text)))
+
+
+def _has_header(rows: list[Record], delimiter: str, request: Request) -> bool:
     first = rows[0].fields
+    known = known_ends(first, request)
     if request.numbers:
+        if known:
+            refuse(
+                f"the first line is a header; name its columns: source={known[0]!r}, target={known[1]!r}", rows[0].line
+            )
         return False
-    if known_ends(first, request) or first[0] == "" or request.source or request.target:
+    if known or first[0] == "" or request.source or request.target:
         return True
     _check_edge_list(rows)
-    numeric = [bool(NUMBER.match(field)) for field in first]
-    if any(numeric):
+    if any(is_numeric(field, delimiter) for field in first):
         _check_no_matrix(rows)
         if len(first) > 2 and first == [str(k) for k in range(len(first))]:
             names = "source=1, target=2, weight=3"
