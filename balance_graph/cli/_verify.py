@@ -10,7 +10,6 @@ import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
 from balance_graph.cli._options import FORMATS, add_command, add_reading, read_file, wants_progress, weight_name
 from balance_graph.cli._output import check_folder
-from balance_graph.graph.files._draft import draft_of
 
 
 def add_verify(commands: Any) -> None:
@@ -38,8 +37,7 @@ def _verify(arguments: argparse.Namespace) -> Answer:
     )
     lines = [report.table()]
     if page:
-        with draft_of(page) as draft:
-            report.to_html(draft)
+        report.to_html(page)
         lines.append(f"written {page}")
     document = {"file": arguments.file, "p": arguments.p, "rng": arguments.rng, **report.to_dict()}
     return DONE if report.holds else NO, {**document, "html": arguments.html}, lines
