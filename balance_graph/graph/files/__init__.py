@@ -212,7 +212,7 @@ _FORMATS = {
 _EDGE_LIST = "an edge list is read as .csv, whatever separates its fields: rename the file"
 _READS = "reads it: balance what it returns, or write that to .json first"
 _REMEDIES = {
-    **dict.fromkeys((".txt", ".dat", ".tab", ".edgelist", ".edges", ".ncol", ".el", ".wel"), _EDGE_LIST),
+    **dict.fromkeys((".txt", ".dat", ".tab", ".edgelist", ".edges", ".ncol"), _EDGE_LIST),
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zip", ".zst"), "unpack the file"),
     **dict.fromkeys((".xls", ".xlsx", ".ods"), "save the sheet as .csv"),
     **dict.fromkeys((".net", ".paj", ".pajek"), f"networkx.read_pajek {_READS}"),
