@@ -4,21 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from balance_graph.errors import InvalidParameterError
+
+# Python and numpy count a bool and a duration among the integers.
+_NO_NUMBERS = (bool, np.timedelta64)
+VANISHES = "is not zero, but smaller than the smallest float"
+
+
+def is_real(value: Any) -> bool:
+    """Whether it is a real number, whatever its type (of Python, of numpy, `Fraction`, `Decimal`); a bool is none."""
+    return type(value) in (float, int) or (isinstance(value, (Real, Decimal)) and not isinstance(value, _NO_NUMBERS))
+
+
+def nearest_float(value: Any) -> float:
+    """The float nearest to a real number: infinite beyond their range, nan for a signaling NaN."""
+    if type(value) is float:
+        return value
+    try:
+        with np.errstate(all="ignore"):  # an extended float beyond the range of floats
+            return float(value)
+    except OverflowError:  # an integer or fraction beyond the range of floats
+        return math.inf
+    except ValueError:
+        return math.nan
+
+
+def vanishes(value: Any, number: float) -> bool:
+    """Whether a number that is not zero has become the float zero."""
+    return number == 0.0 and bool(value != 0)
 
 
 def check_number(value: Any, name: str, error: type[ValueError] = InvalidParameterError) -> float:
     """A finite number as float."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_real(value):
         message = f"{name} must be a number, got {value!r}"
         raise error(message)
-    try:
-        number = float(value)
-    except OverflowError:  # an integer or fraction beyond the range of floats
-        number = math.inf
+    number = nearest_float(value)
+    if vanishes(value, number):
+        message = f"{name} is {value!r}, which {VANISHES}"
+        raise error(message)
     if not math.isfinite(number):
         message = f"{name} must be finite, got {value!r}"
         raise error(message)

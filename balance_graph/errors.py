@@ -17,6 +17,10 @@ class NetworkFileError(InvalidNetworkError):
     """A file cannot be read as a network, or a network cannot be written to it without loss."""
 
 
+class NetworkFileWarning(UserWarning):
+    """What was taken for what in a file that does not spell it out, and what of it was skipped."""
+
+
 class InvalidParameterError(BalanceGraphError, ValueError):
     """An argument (exponent, tolerance, solver name, array shape, ...) is out of range."""
 

@@ -54,7 +54,7 @@ REFUSED = {
     "bool": (with_weight(True), ["('x', 'h')", "True", "finite number"]),
     "numpy bool": (with_weight(np.bool_(True)), ["('x', 'h')", "True"]),
     "complex": (with_weight(1j), ["('x', 'h')", "1j"]),
-    "decimal": (with_weight(Decimal("1.5")), ["('x', 'h')", "Decimal('1.5')"]),
+    "decimal": (with_weight(Decimal("NaN")), ["('x', 'h')", "Decimal('NaN')"]),
     "list": (with_weight([1.0]), ["('x', 'h')", "[1.0]"]),
     "array": (with_weight(np.array([1.0])), ["('x', 'h')", "array([1.])"]),
     "too large an int": (with_weight(10**400), ["('x', 'h')", "1000", "finite number"]),

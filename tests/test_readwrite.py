@@ -6,6 +6,7 @@ import math
 import os
 import stat
 import sys
+import warnings
 from pathlib import Path
 
 import networkx as nx
@@ -15,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from balance_graph import networks
-from balance_graph.errors import InvalidNetworkError, NetworkFileError
+from balance_graph.errors import InvalidNetworkError, NetworkFileError, NetworkFileWarning
 from balance_graph.graph import activations
 from balance_graph.graph.activations import Activation, activation, bilu, register_activation
 from balance_graph.graph.files import read_network, write_network
 
-SUFFIXES = [".json", ".graphml", ".csv"]
+SUFFIXES = [".json", ".graphml", ".csv", ".tsv"]
 
 
 # ---- equality, types included --------------------------------------------------------------------------------------
@@ -51,7 +52,7 @@ def assert_survives(G, path):
     write_network(G, path)
     H = read_network(path)
     assert type(H) is nx.DiGraph
-    keeps_order = path.suffix != ".csv"
+    keeps_order = path.suffix not in {".csv", ".tsv"}
     assert content(H, node_order=keeps_order) == content(G, node_order=keeps_order)
     assert inputs_and_outputs(H) == inputs_and_outputs(G)
 
@@ -177,7 +178,10 @@ class TestRoundTrip:
             '<edge id="e" source="b" target="b"><data key="w"> 2 </data></edge>'
             "</graph></graphml>"
         )
-        G = read_network(path)
+        with pytest.warns(
+            NetworkFileWarning, match=r"editor.graphml: skipped: graphics of an editor \(nodegraphics\)$"
+        ):
+            G = read_network(path)
         assert list(G.edges(data=True)) == [("a", "b", {"weight": 1.5}), ("b", "b", {"weight": 2.0})]
         assert dict(G.nodes["a"]) == {}
 
@@ -332,6 +336,12 @@ def with_node(node, **attributes):
     return G
 
 
+def text_and_int():
+    G = with_node("3")
+    G.add_edge("3", 3, weight=1.0)
+    return G
+
+
 loop = {}
 loop["itself"] = loop
 
@@ -343,7 +353,6 @@ REFUSED = [
     (".json", one_edge(weight=None), r"edge 'a' -> 'b' has weight None"),
     (".json", one_edge(weight=1j), r"edge 'a' -> 'b' has weight 1j"),
     (".json", nx.DiGraph([("a", "b")]), r"edge 'a' -> 'b' has no weight; every edge needs"),
-    (".json", one_edge(weight=np.longdouble(1)), r"of type longdouble"),
     (".json", nx.MultiDiGraph(), r"cannot write a MultiDiGraph; .*convert"),
     (".json", nx.Graph(), r"cannot write a Graph"),
     (".json", "network", r"cannot write a str"),
@@ -361,7 +370,6 @@ REFUSED = [
     (".json", with_node("c", role=b"x"), r"node 'c', attribute 'role': b'x' is of type bytes"),
     (".json", with_node(frozenset([1])), r"node frozenset\(\{1\}\): .*of type frozenset"),
     (".json", with_node((1, math.inf)), r"node \(1, inf\): inf is not a finite number"),
-    (".graphml", with_node("3"), r"node '3': is text, but this format would read it back as an int; write to \.json"),
     (".graphml", with_node(2.5), r"node 2\.5: is of type float; .*write to \.json"),
     (".graphml", with_node(True), r"node True: is of type bool"),
     (".graphml", with_node((1, 2)), r"node \(1, 2\): .*of type tuple; .*write to \.json"),
@@ -371,7 +379,12 @@ REFUSED = [
     (".graphml", with_node("c", group=2**63), r"beyond the 64 bits"),
     (".graphml", with_node("c", group=-(2**63) - 1), r"beyond the 64 bits"),
     (".graphml", with_node("c", group="\x01"), r"XML cannot hold"),
-    (".csv", with_node("3"), r"node '3': is text, but .*write to \.json"),
+    (
+        ".csv",
+        one_edge(Type="undirected"),
+        r"attribute 'Type': 'undirected'; a network is directed: list both directions",
+    ),
+    (".graphml", text_and_int(), r"nodes '3' and 3 have the same spelling in GraphML; .*write to \.json"),
     (".csv", with_node(" c"), r"node ' c': .*blanks at its ends"),
     (".csv", with_node(""), r"node '': .*empty"),
     (
@@ -597,9 +610,8 @@ BAD = [
     ),
     # CSV
     (".csv", "", r"the file is empty"),
-    (".csv", "a,b,1\n", r"line 1: no column 'source'; the first line must be source,target,weight"),
-    (".csv", "source,target\na,b\n", r"line 1: no column 'weight'"),
-    (".csv", "source;target;weight\na;b;1\n", r"line 1: no column 'source'"),
+    (".csv", "a,b,c\n", r"line 1: no column 'source'; the first line must be source,target,weight"),
+    (".csv", "source,target,year\na,b,1999\n", r"line 1: no column 'weight'.*weight='year'"),
     (".csv", "source,target,weight,weight\na,b,1,2\n", r"line 1: columns need distinct names"),
     (".csv", "source,target,weight,\na,b,1,2\n", r"line 1: columns need distinct names"),
     (".csv", "source,target,weight\na,b,1\nb,c\n", r"line 3: 2 fields where the header has 3"),
@@ -731,7 +743,9 @@ class TestBadFiles:
         stop = cuts.draw(st.integers(start, min(start + 10, len(data))))
         path.write_bytes(data[:start] + cuts.draw(st.binary(max_size=5)) + data[stop:])
         try:
-            H = read_network(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NetworkFileWarning)
+                H = read_network(path)
         except NetworkFileError:
             pass
         else:

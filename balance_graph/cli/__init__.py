@@ -1,7 +1,9 @@
 """The command line, ``balance-graph`` or ``python -m balance_graph``.
 
 Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``. A network file is
-node-link JSON, GraphML or a CSV edge list (`balance_graph.read_network`).
+node-link JSON, GraphML or an edge list as CSV or TSV (`balance_graph.read_network`); ``--source``, ``--target``,
+``--weight`` and ``--delimiter`` are its options. What was taken for what without them is one line on the standard error
+that starts with ``balance-graph: note:``, unless ``--quiet``.
 
 Exit codes: 0 done; 1 the answer is no (not attained, not balanced to the tolerance, not equivalent, the demo's routes
 disagree, a statement of the theory fails); 2 bad input, with one line on the standard error that starts with

@@ -11,7 +11,7 @@ import networkx as nx
 import balance_graph as bg
 from balance_graph import plots
 from balance_graph.cli._answer import DONE, NO, Answer, Document, complain
-from balance_graph.cli._options import FORMATS, add_command, add_network, wants_progress
+from balance_graph.cli._options import FORMATS, add_command, add_network, read_file, wants_progress, weight_name
 from balance_graph.cli._output import check_figure_file, check_network_file, save_figure
 from balance_graph.cli._report import attainment_document, certificate_document, finite, plain_edges, plain_node
 from balance_graph.errors import NotAttainedError
@@ -37,8 +37,8 @@ def add_balance(commands: Any) -> None:
 
 
 def _balance(arguments: argparse.Namespace) -> Answer:
-    p, weight = arguments.p, arguments.weight
-    network = bg.read_network(arguments.file, weight=weight)
+    p, weight = arguments.p, weight_name(arguments)
+    network = read_file(arguments, arguments.file)
     compile_graph(network, p, weight=weight)  # refuses what is not a network
     output, plot = (Path(path) if path else None for path in (arguments.output, arguments.plot))
     if output:
@@ -67,7 +67,7 @@ def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.Balan
         network,
         arguments.p,
         solver=solver,
-        weight=arguments.weight,
+        weight=weight_name(arguments),
         on_unattained=arguments.on_unattained,
         progress=wants_progress(arguments),
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer, Document
-from balance_graph.cli._options import add_command, add_network
+from balance_graph.cli._options import add_command, add_network, read_file, weight_name
 from balance_graph.cli._report import (
     attainment_document,
     certificate_document,
@@ -42,8 +42,8 @@ def add_inspect(commands: Any) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> Answer:
-    p, weight = arguments.p, arguments.weight
-    network = bg.read_network(arguments.file, weight=weight)
+    p, weight = arguments.p, weight_name(arguments)
+    network = read_file(arguments, arguments.file)
     problem = compile_graph(network, p, weight=weight)
     found = bg.attainment(network, p, weight=weight)
     held, gauges = _unscalable(network, problem), _gauge_nodes(problem)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from balance_graph.cli._answer import BAD_INPUT, Answer, complain
+import networkx as nx
 
-FORMATS = ".json, .graphml or .csv"
+from balance_graph.cli._answer import BAD_INPUT, DONE, Answer, complain
+from balance_graph.errors import BalanceGraphError
+from balance_graph.graph.files import read_with_notes
+
+FORMATS = ".json, .graphml, .csv or .tsv"
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,17 +36,53 @@ def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], An
     return command
 
 
-def add_weight(command: Any) -> None:
-    """``--weight``."""
-    text = "edge attribute (in CSV the column) that holds the weight (default: weight)"
-    command.add_argument("--weight", default="weight", metavar="NAME", help=text)
+def add_reading(command: Any) -> None:
+    """What to take for what in a file, as `balance_graph.read_network` has it."""
+    numbered = "in a file without a header the number of its column"
+    add = command.add_argument_group("reading files").add_argument
+    text = f"edge attribute (in CSV the column) that holds the weight (default: weight); {numbered}"
+    add("--weight", default="weight", metavar="NAME", type=_column, help=text)
+    add("--source", metavar="NAME", type=_column, help=f"column that an edge comes from (default: source); {numbered}")
+    add("--target", metavar="NAME", type=_column, help=f"column that an edge goes to (default: target); {numbered}")
+    text = "what separates fields: a character, tab, or ' ' for any blanks (default: what gives all rows as many)"
+    add("--delimiter", metavar="CHARACTER", help=text)
+
+
+def _column(text: str) -> str | int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else text
 
 
 def add_network(command: Any) -> None:
-    """The file of a network, its weight, and the exponent of the cost."""
+    """The file of a network, how to read it, and the exponent of the cost."""
     command.add_argument("file", metavar="FILE", help=f"network: {FORMATS}")
     command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
-    add_weight(command)
+    add_reading(command)
+
+
+def weight_name(arguments: argparse.Namespace) -> str:
+    """The edge attribute that holds the weight."""
+    return arguments.weight if isinstance(arguments.weight, str) else "weight"
+
+
+def read_file(arguments: argparse.Namespace, file: str) -> nx.DiGraph[Any]:
+    """The network of a file; what was taken for what is one line on the standard error."""
+    options = {name: getattr(arguments, name) for name in _READING}
+    try:
+        network, notes = read_with_notes(file, **options)
+    except BalanceGraphError as error:
+        raise type(error)(_as_options(str(error))) from error
+    if notes and not arguments.quiet:
+        complain(_as_options(f"{file}: {notes}"), DONE, kind="note: ")
+    return network
+
+
+_READING = ("weight", "source", "target", "delimiter")
+_KEYWORD = re.compile(rf"\b({'|'.join(_READING)})=(\.\.\.)?(?=(\S?))")
+
+
+def _as_options(message: str) -> str:
+    """Keywords of `read_network` as options of the command line."""
+    return _KEYWORD.sub(lambda found: f"--{found[1]}" + (" " if found[3] not in ",;" else ""), message)
 
 
 def wants_progress(arguments: argparse.Namespace) -> bool:

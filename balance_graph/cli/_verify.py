@@ -8,9 +8,8 @@ from typing import Any
 
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
-from balance_graph.cli._options import FORMATS, add_command, add_weight, wants_progress
+from balance_graph.cli._options import FORMATS, add_command, add_reading, read_file, wants_progress, weight_name
 from balance_graph.cli._output import check_folder
-from balance_graph.graph.files.draft import draft_of
 
 
 def add_verify(commands: Any) -> None:
@@ -21,14 +20,14 @@ def add_verify(commands: Any) -> None:
     command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
     command.add_argument("--rng", type=int, default=0, help="seed of networks, scalings and data (default: 0)")
     command.add_argument("--html", metavar="FILE", help="write the report as a page")
-    add_weight(command)
+    add_reading(command)
 
 
 def _verify(arguments: argparse.Namespace) -> Answer:
-    weight, page = arguments.weight, Path(arguments.html) if arguments.html else None
+    weight, page = weight_name(arguments), Path(arguments.html) if arguments.html else None
     if page:
         check_folder(page)
-    network = None if arguments.file is None else bg.read_network(arguments.file, weight=weight)
+    network = None if arguments.file is None else read_file(arguments, arguments.file)
     report = bg.verify(
         network,
         regularizer=arguments.p,
@@ -38,8 +37,7 @@ def _verify(arguments: argparse.Namespace) -> Answer:
     )
     lines = [report.table()]
     if page:
-        with draft_of(page) as draft:
-            report.to_html(draft)
+        report.to_html(page)
         lines.append(f"written {page}")
     document = {"file": arguments.file, "p": arguments.p, "rng": arguments.rng, **report.to_dict()}
     return DONE if report.holds else NO, {**document, "html": arguments.html}, lines

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import networkx as nx
 import numpy as np
 
+from balance_graph._arguments import VANISHES, is_real, nearest_float, vanishes
 from balance_graph._types import Array, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.graph.activations import Activation, activation
@@ -20,6 +21,8 @@ from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
 Node = Hashable
 
 ROLES = ("input", "hidden", "output", "bias")
+# Numbers that are zero as a float only where they are zero.
+_PLAIN = {float, int, np.float64, np.float32, np.float16, np.int64, np.int32}
 # Equal parameters that were scaled along different edges agree to rounding; a true difference is larger than this.
 _SHARED_RTOL = 1e-9
 
@@ -235,28 +238,26 @@ class _Edges:
                     self._refuse(k, what + "; shared edges are one parameter, so make them equal")
 
     def _numbers(self, values: list[Any], name: str, valid: Callable[[Array], Any], kind: str) -> Array:
-        kinds = set(map(type, values))
-        refused = {one for one in kinds if not issubclass(one, Real) or issubclass(one, (bool, np.bool_))}
-        if refused:
-            k = next(k for k, value in enumerate(values) if type(value) in refused)
-            self._refuse(k, f"{name} is {values[k]!r}; it must be {kind}")
-        with np.errstate(over="ignore"):  # an extended float beyond float64 becomes inf, and is refused below
-            try:
+        if not set(map(type, values)) <= _PLAIN:
+            self._check_kinds(values, name, kind)
+        try:
+            with np.errstate(all="ignore"):  # an extended float beyond the range becomes inf, and is refused below
                 array = np.array(values, dtype=np.float64)
-            except OverflowError:
-                array = np.array([_as_float(value) for value in values])
+        except (OverflowError, ValueError):  # an int beyond the range, a signaling NaN
+            array = np.array([nearest_float(value) for value in values])
         good = valid(array)
         if not good.all():
             k = int(np.argmin(good))
             self._refuse(k, f"{name} is {values[k]!r}; it must be {kind}")
         return array
 
-
-def _as_float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf")
+    def _check_kinds(self, values: list[Any], name: str, kind: str) -> None:
+        """Refuse what is no real number, and numbers that floats cannot tell from zero."""
+        for k, value in enumerate(values):
+            if not is_real(value):
+                self._refuse(k, f"{name} is {value!r}; it must be {kind}")
+            if vanishes(value, nearest_float(value)):
+                self._refuse(k, f"{name} is {value!r}, which {VANISHES}; multiply all by one number, or set it to 0")
 
 
 def scaled_graph(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from balance_graph._arguments import VANISHES
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
@@ -72,7 +73,12 @@ def checked_array(values: Any, name: str) -> Array:
     if array.dtype.kind not in "iuf":
         message = f"{name} must hold real numbers, got an array of dtype {array.dtype}"
         raise InvalidParameterError(message)
-    return array.astype(float)
+    with np.errstate(all="ignore"):  # an extended float beyond the range becomes inf, and is refused as such
+        floats = array.astype(float)
+    if np.count_nonzero(floats) < np.count_nonzero(array):
+        message = f"{name} of dtype {array.dtype} holds a number which {VANISHES}; set it to 0"
+        raise InvalidParameterError(message)
+    return floats
 
 
 def checked_matrices(weights: Any) -> list[Array]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from balance_graph._arguments import VANISHES
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 
@@ -24,10 +25,7 @@ def canonical(matrix: Sparse) -> Sparse:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         message = f"W must be square, one row and column per node; got shape {matrix.shape}"
         raise InvalidParameterError(message)
-    if np.iscomplexobj(matrix) or matrix.dtype == object:
-        message = f"W must hold real numbers, got dtype {matrix.dtype}; balance abs(W)"
-        raise InvalidParameterError(message)
-    result: Sparse = sparse.csr_array(matrix)
+    result: Sparse = sparse.csr_array(_as_floats(matrix))
     if not result.has_canonical_format:
         result = result.copy()
         result.sum_duplicates()
@@ -72,6 +70,22 @@ def term_log_coefficients(values: ArrayLike, n: int) -> Array:
         message = f"log_coefficient of term {k} is {array[k]}; it must be finite, or -inf for a term that costs nothing"
         raise InvalidParameterError(message)
     return array
+
+
+def _as_floats(matrix: Sparse) -> Sparse:
+    """The matrix in single or double precision: before duplicates are summed, which small integers do not survive."""
+    if matrix.dtype.kind not in "biuf":
+        remedy = "balance abs(W)" if matrix.dtype.kind == "c" else "use W.astype(float)"
+        message = f"W must hold real numbers, got dtype {matrix.dtype}; {remedy}"
+        raise InvalidParameterError(message)
+    if matrix.dtype in (np.float32, np.float64) and matrix.dtype.isnative:
+        return matrix
+    with np.errstate(all="ignore"):  # an extended float beyond the range becomes inf, and is refused as such
+        result: Sparse = matrix.astype(np.float64)
+    if matrix.dtype.kind == "f" and result.count_nonzero() < matrix.count_nonzero():
+        message = f"W holds a number of dtype {matrix.dtype} which {VANISHES}; multiply W by a number, or set it to 0"
+        raise InvalidNetworkError(message)
+    return result
 
 
 def node_array(values: ArrayLike, n: int, name: str, what: str = "node") -> Array:

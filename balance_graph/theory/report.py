@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from balance_graph.graph.files.draft import write_whole
 from balance_graph.theory.finding import Finding
 
 _WIDTH = 62
@@ -78,7 +79,7 @@ class Report:
         """As a JSON document without NaN or infinities; written to a file if a path is given."""
         text = json.dumps(self.to_dict(), indent=indent, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_whole(path, text + "\n")
         return text
 
     def to_html(self, path: str | Path | None = None) -> str:
@@ -89,7 +90,7 @@ class Report:
             f"<body><h1>The theory, verified</h1>\n{self._body()}\n</body></html>\n"
         )
         if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+            write_whole(path, page)
         return page
 
     def _repr_html_(self) -> str:

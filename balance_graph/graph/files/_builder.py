@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import networkx as nx
-import numpy as np
 
+from balance_graph._arguments import VANISHES, is_real, nearest_float, vanishes
 from balance_graph.graph.files._refusal import owner, refuse, show
 
 
@@ -31,7 +31,11 @@ class Builder:
             if node not in self.network:
                 refuse(f"{owner(tail, head)}: there is no node {show(node)} in the file", line)
         if self.network.has_edge(tail, head):
-            refuse(f"{owner(tail, head)} appears twice; a network has at most one edge from one node to another", line)
+            refuse(
+                f"{owner(tail, head)} appears twice; a network has at most one edge from one node to another: "
+                "add up their weights, they act as one",
+                line,
+            )
         _check_weight(attributes, self.weight, tail, head, line)
         self.network.add_edges_from([(tail, head, attributes)])
 
@@ -46,12 +50,17 @@ def check_network(network: Any, weight: str) -> None:
 
 def _check_weight(attributes: Mapping[str, Any], weight: str, tail: Any, head: Any, line: int | None = None) -> None:
     if weight not in attributes:
-        refuse(f"{owner(tail, head)} has no weight; every edge needs a finite number as attribute {show(weight)}", line)
+        refuse(f"{owner(tail, head)} has no weight; every edge needs {_weight_remedy(attributes, weight)}", line)
     value = attributes[weight]
-    numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    try:
-        finite = numeric and math.isfinite(value)
-    except OverflowError:  # an int beyond the largest float
-        finite = False
-    if not finite:
+    number = nearest_float(value) if is_real(value) else math.nan
+    if not math.isfinite(number):
         refuse(f"{owner(tail, head)} has weight {show(value)}; a weight must be a finite number", line)
+    if vanishes(value, number):
+        refuse(f"{owner(tail, head)} has weight {show(value)}, which {VANISHES}; multiply all by one number", line)
+
+
+def _weight_remedy(attributes: Mapping[str, Any], weight: str) -> str:
+    """What is wanted, and what may be it."""
+    numbers = [name for name, value in attributes.items() if is_real(value) and isinstance(name, str)]
+    found = f"; is it {show(numbers[0])}? Then say weight={numbers[0]!r}" if numbers else ""
+    return f"a finite number as attribute {show(weight)}{found}"

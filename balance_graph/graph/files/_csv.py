@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import re
 from collections.abc import Iterator
@@ -12,8 +11,13 @@ from typing import Any
 import networkx as nx
 
 from balance_graph.graph.files._builder import Builder
+from balance_graph.graph.files._columns import Columns, find_columns, with_decimal_points
+from balance_graph.graph.files._records import MARKS, Quoted
 from balance_graph.graph.files._refusal import owner, refuse, show, within
+from balance_graph.graph.files._request import Request
 from balance_graph.graph.files._spelling import (
+    INTEGER,
+    MEANINGFUL,
     NUMBER,
     Scalar,
     convert,
@@ -23,6 +27,7 @@ from balance_graph.graph.files._spelling import (
     spell_name,
     spell_nodes,
 )
+from balance_graph.graph.files._table import Table, all_quoted, read_table
 
 _ENDS = ("source", "target")
 _NOT_TEXT = re.compile(r"(?:true|false|[+-]?(?:nan|inf|infinity))\Z", re.IGNORECASE | re.ASCII)
@@ -31,15 +36,15 @@ _NOT_TEXT = re.compile(r"(?:true|false|[+-]?(?:nan|inf|infinity))\Z", re.IGNOREC
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 
-def write_csv(network: nx.DiGraph[Any], weight: str) -> str:
+def write_csv(network: nx.DiGraph[Any], weight: str, delimiter: str = ",") -> str:
     """The text of a file."""
     _check_holds(network)
-    names = spell_nodes(network, lambda node: _kept(spell_name(node)))
+    names = spell_nodes(network, _spell_node)
     rows = {edge: convert(_spell, network.edges[edge], *edge) for edge in _ordered_edges(network)}
     columns = list(dict.fromkeys([weight, *itertools.chain.from_iterable(rows.values())]))
     lines = [[*_ENDS, *columns]]
     lines += [[names[u], names[v], *(row.get(name, "") for name in columns)] for (u, v), row in rows.items()]
-    return "".join(",".join(map(_quote, line)) + "\n" for line in lines)
+    return "".join(delimiter.join(_quote(text, delimiter) for text in line) + "\n" for line in lines)
 
 
 def _check_holds(network: nx.DiGraph[Any]) -> None:
@@ -76,6 +81,11 @@ def _ordered_edges(network: nx.DiGraph[Any]) -> Iterator[tuple[Any, Any]]:
         pending = waiting
 
 
+def _spell_node(node: Any) -> str:
+    text = _kept(spell_name(node))
+    return Quoted(text) if isinstance(node, str) and INTEGER.match(text) else text
+
+
 def _spell(name: str, value: Any) -> str:
     if name in _ENDS:
         refuse("CSV uses this name itself; rename the attribute, or write to .json")
@@ -87,6 +97,7 @@ def _spell(name: str, value: Any) -> str:
         return repr(plain)
     if not plain or _NOT_TEXT.match(plain) or NUMBER.match(plain):
         refuse(f"the text {plain!r} would not be read back as text; write to .json")
+    _check_directed(name, plain)
     return _kept(plain)
 
 
@@ -97,54 +108,69 @@ def _kept(text: str) -> str:
     return text
 
 
-def _quote(text: str) -> str:
+def _quote(text: str, delimiter: str) -> str:
     # By hand, since Python before 3.13 leaves a lone carriage return unquoted.
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+    special = (
+        isinstance(text, Quoted) or text.startswith(tuple(MARKS)) or any(mark in text for mark in f'{delimiter}"\r\n')
+    )
+    return '"' + text.replace('"', '""') + '"' if special else text
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def read_csv(text: str, weight: str) -> nx.DiGraph[Any]:
-    """The network of a file with that text."""
-    builder = Builder(weight)
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(rows)]
-        _check_header(header, weight)
-        for row in rows:
-            if row:
-                _read_row(builder, header, [value.strip() for value in row], rows.line_num)
-    except csv.Error as error:
-        refuse(f"not valid CSV: {error}", rows.line_num)
+def read_csv(text: str, request: Request, notes: list[str], delimiter: str = ",") -> nx.DiGraph[Any]:
+    """The network of a file with that text, whose fields `delimiter` usually separates."""
+    builder = Builder(request.attribute)
+    table = read_table(text, request, delimiter, notes)
+    columns = find_columns(table, request, notes)
+    rows = table.rows
+    weights: Iterator[str] = itertools.repeat("1.0", len(rows))
+    if columns.weight is not None:
+        weights = with_decimal_points(table, columns.weight, notes)
+    text_in_quotes = bool(rows) and not all_quoted(rows[0].fields)
+    missing = 0
+    for record, weight in zip(rows, weights, strict=True):
+        with within(line=record.line):
+            if len(record.fields) != table.width:
+                refuse(f"{len(record.fields)} fields where the {_first_line(table)} has {table.width}")
+            missing += _add_row(builder, columns, record.fields, weight, text_in_quotes)
+    if missing:
+        notes.append(f"missing values (nan) are left out: {missing}")
     return builder.network
 
 
-def _check_header(header: list[str], weight: str) -> None:
-    wanted = [*_ENDS, weight]
-    missing = [name for name in wanted if name not in header]
-    if missing:
-        found = f"the first line must be {','.join(map(str, wanted))}, it has {show(header)}"
-        refuse(f"no column {show(missing[0])}; {found}", 1)
-    if len(set(header)) != len(header) or "" in header:
-        refuse(f"columns need distinct names, got {show(header)}", 1)
+def _first_line(table: Table) -> str:
+    return "first line" if table.names is None else "header"
 
 
-def _read_row(builder: Builder, header: list[str], row: list[str], line: int) -> None:
-    with within(line=line):
-        if len(row) != len(header):
-            refuse(f"{len(row)} fields where the header has {len(header)}")
-        fields = dict(zip(header, row, strict=True))
-        tail, head = (read_name(fields.pop(end)) for end in _ENDS)
-        if "" in (tail, head):
-            refuse("an edge needs a source and a target")
-        given = {name: value for name, value in fields.items() if value}
-        attributes = convert(lambda _, value: _read(value), given, tail, head)
-        builder.network.add_nodes_from([tail, head])
-        builder.add_edge(tail, head, attributes)
+def _add_row(builder: Builder, columns: Columns, row: list[str], weight: str, text_in_quotes: bool) -> int:
+    """Add an edge, and tell how many of its values are missing."""
+    tail, head = (_read_node(row[end], text_in_quotes) for end in (columns.source, columns.target))
+    if "" in (tail, head):
+        refuse("an edge needs a source and a target")
+    given = {name: row[place] for place, name in columns.further.items() if row[place]}
+    present = {name: value for name, value in given.items() if name in MEANINGFUL or value.lower() != "nan"}
+    if weight:
+        present = {builder.weight: weight} | present
+    attributes = convert(_read, present, tail, head)
+    builder.network.add_nodes_from([tail, head])
+    builder.add_edge(tail, head, attributes)
+    return len(given) - len(present) + bool(weight)
 
 
-def _read(text: str) -> Scalar:
+def _read_node(text: str, text_in_quotes: bool) -> str | int:
+    return str(text) if text_in_quotes and isinstance(text, Quoted) else read_name(str(text))
+
+
+def _read(name: str, text: str) -> Scalar:
+    _check_directed(name, text)
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    return read_number(text) if NUMBER.match(text) or _NOT_TEXT.match(text) else text
+    return read_number(text) if NUMBER.match(text) or _NOT_TEXT.match(text) else str(text)
+
+
+def _check_directed(name: str, text: str) -> None:
+    """Refuse what Gephi says of undirected edges."""
+    if name.casefold() == "type" and text.casefold() == "undirected":
+        refuse(f"{show(str(text))}; a network is directed: list both directions of an edge, of type Directed")

@@ -12,7 +12,8 @@ import numpy as np
 
 from balance_graph.graph.files._builder import Builder
 from balance_graph.graph.files._refusal import FormatError, refuse, show
-from balance_graph.graph.files._spelling import convert, plain_scalar, spell_nodes
+from balance_graph.graph.files._request import Request
+from balance_graph.graph.files._spelling import check_zero, convert, plain_scalar, spell_nodes
 
 # ---- writing -------------------------------------------------------------------------------------------------------
 
@@ -59,24 +60,40 @@ def _spell(value: Any) -> Any:
 # ---- reading -------------------------------------------------------------------------------------------------------
 
 
-def read_json(text: str, weight: str) -> nx.DiGraph[Any]:
+# What else networkx writes as JSON, by a key that only it has.
+_OTHERS = {
+    "elements": "the JSON of Cytoscape: networkx.cytoscape_graph",
+    "adjacency": "adjacency data: networkx.adjacency_graph",
+    "children": "tree data: networkx.tree_graph",
+}
+
+
+def read_json(text: str, request: Request, _notes: list[str]) -> nx.DiGraph[Any]:
     """The network of a file with that text."""
     document = _parse(text)
     if not isinstance(document, dict):
         refuse(f"a network is a JSON object with lists nodes and edges, got {show(document)}")
+    for key, reader in _OTHERS.items():
+        if key in document and not {"edges", "links"} & document.keys():
+            refuse(f"this is {reader}(json.load(file)) reads it; balance_graph reads node-link JSON")
     if document.get("directed", True) is not True or document.get("multigraph", False) is not False:
         refuse("undirected graphs and multigraphs are not networks; convert to a networkx.DiGraph before writing")
     attributes = document.get("graph", {})
     if not isinstance(attributes, dict):
         refuse(f'"graph" must be an object, got {show(attributes)}')
-    builder = Builder(weight)
+    builder = Builder(request.attribute)
+    source, target = request.source or "source", request.target or "target"
     builder.network.graph.update(_read_attributes(attributes))
     for place, row in _rows(document, "nodes"):
         node = _pop_node(row, "id", place)
         builder.add_node(node, _read_attributes(row, node))
     for place, row in _rows(document, "edges" if "edges" in document else "links"):
-        tail, head = _pop_node(row, "source", place), _pop_node(row, "target", place)
+        tail, head = _pop_node(row, source, place), _pop_node(row, target, place)
         builder.add_edge(tail, head, _read_attributes(row, tail, head))
+    if "directed" not in document and builder.network.edges:
+        refuse(
+            'it does not say "directed": true, and networkx reads it as undirected; if edges have directions, add that'
+        )
     return builder.network
 
 
@@ -88,8 +105,14 @@ def _parse(text: str) -> Any:
             refuse(f"an object has the key {show(twice)} twice")
         return result
 
+    def number(spelled: str) -> float:
+        value = float(spelled)
+        if value == 0.0:
+            check_zero(spelled, value, text.count("\n", 0, text.find(spelled)) + 1)
+        return value
+
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=unique, parse_float=number)
     except json.JSONDecodeError as error:
         refuse(f"not valid JSON: {error.msg}", error.lineno)
     except ValueError:  # the interpreter's limit on the digits of an int
@@ -115,7 +138,9 @@ def _pop_node(row: dict[str, Any], end: str, place: str) -> Any:
     except (TypeError, FormatError):  # an object or a NaN inside
         node = None
     if node is None:
-        refuse(f'{place} has {show(spelled)} as "{end}"; it must be text, a finite number, a bool or a list of them')
+        remedy = "" if end == "id" else "; name the keys of both ends with source=, target="
+        kinds = "text, a finite number, a bool or a list of them"
+        refuse(f'{place} has {show(spelled)} as "{end}"; it must be {kinds}{remedy}')
     return node
 
 

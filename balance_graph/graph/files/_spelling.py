@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import networkx as nx
 import numpy as np
 
+from balance_graph._arguments import VANISHES, nearest_float, vanishes
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation, activation
 from balance_graph.graph.files._refusal import FormatError, owner, refuse, show, within
@@ -18,8 +21,12 @@ Scalar = bool | int | float | str
 _T = TypeVar("_T")
 
 INTEGER = re.compile(r"(?:0|-?[1-9][0-9]*)\Z", re.ASCII)
+# Attributes that mean something to balancing, beside the weight: of these nothing is left out.
+MEANINGFUL = frozenset({"role", "activation", "group", "coefficient", "exponent", "fixed", "shared"})
 # No two repetitions of digits side by side: matching takes time linear in the text, whatever a file holds.
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z", re.ASCII)
+
+_NOT_ZERO = re.compile(r"[+-]?[0.]*[1-9]")
 
 
 # ---- values --------------------------------------------------------------------------------------------------------
@@ -28,6 +35,8 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\
 def plain_scalar(value: Any, held: str = "text, finite numbers and bools", remedy: str = "write to .json") -> Scalar:
     """The Python bool, int, float or str that is exactly `value`."""
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, Decimal | Fraction | np.longdouble):
+        value = _same_float(value)
     if type(value) not in (bool, int, float, str):
         refuse(f"{show(value)} is of type {type(value).__name__}; this format holds {held}: {remedy}")
     if type(value) is float and not math.isfinite(value):
@@ -40,6 +49,16 @@ def plain_scalar(value: Any, held: str = "text, finite numbers and bools", remed
         refuse("the int has more digits than Python reads back; store it as text")
     scalar: Scalar = value
     return scalar
+
+
+def _same_float(value: Any) -> float:
+    """The float with that value, or whose shortest spelling has it."""
+    number = nearest_float(value)
+    if vanishes(value, number):
+        refuse(f"{show(value)} {VANISHES}; set it to 0, or multiply all by one number")
+    if math.isfinite(number) and Fraction(repr(number)) != Fraction(*map(int, value.as_integer_ratio())) != number:
+        refuse(f"{show(value)} is no float; round it to {number!r}, with which balancing computes")
+    return number
 
 
 def read_number(text: str) -> int | float:
@@ -62,19 +81,24 @@ def read_float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
         refuse(f"{show(text)} overflows to infinity")
+    check_zero(text, value)
     return value
+
+
+def check_zero(text: str, value: float, line: int | None = None) -> None:
+    """Refuse a number that is spelled as another than zero and has become zero."""
+    if value == 0.0 and _NOT_ZERO.match(text):
+        refuse(f"{text if len(text) < 40 else show(text)} {VANISHES}; set it to 0, or multiply all by one number", line)
 
 
 # ---- names of nodes in GraphML and CSV -----------------------------------------------------------------------------
 
 
 def spell_name(node: Any) -> str:
-    """A node that is text or an int, such that `read_name` gives it back."""
+    """A node that is text or an int; `read_name` takes text that spells an int for one, so mark it as text."""
     plain = plain_scalar(node, "nodes that are text or ints")
     if type(plain) not in (int, str):
         refuse(f"is of type {type(plain).__name__}; this format holds nodes that are text or ints: write to .json")
-    if type(plain) is str and INTEGER.match(plain):
-        refuse("is text, but this format would read it back as an int; write to .json, or rename the node")
     return str(plain)
 
 

@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all."""
+    with draft_of(Path(path)) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
 @contextlib.contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
     """A new path beside `path` to write to: moved there in one step at the end, removed if anything fails.
