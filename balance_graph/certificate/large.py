@@ -26,6 +26,7 @@ from balance_graph.points.hessian import HessianSolver
 from balance_graph.points.preconditioner import Preconditioner
 from balance_graph.problem import network_kernels
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.cost_range import TINY
 from balance_graph.problem.live_network import LiveNetwork
 from balance_graph.problem.numbering import Numbering
 from balance_graph.problem.unsuited import UnsuitedError
@@ -44,8 +45,6 @@ _LOOSE = 1e-9
 _NEGLIGIBLE = 1e-13
 # A flow that changes by less than this share of itself keeps its sign.
 _WIDEST = 0.99
-# Below this a cost may have lost digits to the end of the range of floats.
-_TINY = 1e-290
 
 
 class _Sums(NamedTuple):
@@ -203,7 +202,7 @@ def _proof_by_reach(
 
 def _is_sound(sums: _Sums) -> bool:
     """Whether all costs are known to many digits, and no flow changes sign."""
-    return sums.least > _TINY and sums.worst < 1e-8 and sums.widest < _WIDEST
+    return sums.least > TINY and sums.worst < 1e-8 and sums.widest < _WIDEST
 
 
 def _off(network: LiveNetwork, sums: _Sums) -> Array:

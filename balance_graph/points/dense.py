@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from balance_graph._types import Array
-
-# Factors of a row beyond e^this in one move could take entries out of the range of floats.
-_RANGE = 300.0
+from balance_graph.problem.cost_range import TWO_FACTORS
 
 
 class DenseFlows:
@@ -49,7 +47,7 @@ class DenseFlows:
     def longest(self, step: Array) -> float:
         """The longest multiple of a step, up to 1, that keeps the factors in range."""
         largest = float(np.abs(self.log_scales - self._center).max() + np.abs(step).max()) * self.exponent
-        return min(1.0, _RANGE / max(largest, 1e-300))
+        return min(1.0, TWO_FACTORS / max(largest, 1e-300))
 
     def move(self, step: Array) -> None:
         """Add a step to the log-scales."""

@@ -19,10 +19,9 @@ from balance_graph.linear.edge_lists import EdgeList
 from balance_graph.linear.multigrid import Laplacian
 from balance_graph.points import _edge_kernels as kernels
 from balance_graph.points.start import scale_free_start
+from balance_graph.problem.cost_range import TWO_FACTORS
 from balance_graph.problem.live_network import LiveNetwork
 
-# Factors of a node beyond e^this are not formed; a change of an edge beyond it could take its cost out of range.
-_RANGE = 300.0
 # With fewer edges, handing a pass to another thread costs more than the pass; a product of a local network is but one.
 _SIDE_BY_SIDE, _HALF_BY_HALF = 100_000, 400_000
 
@@ -161,7 +160,7 @@ class EdgeFlows:
     @staticmethod
     def _is_near(up: Array, down: Array) -> bool:
         """Whether the exponentials are in the range of floats, and their products too."""
-        return bool(max(up.max(), -up.min(), down.max(), -down.min()) < _RANGE)
+        return bool(max(up.max(), -up.min(), down.max(), -down.min()) < TWO_FACTORS)
 
     def longest(self, step: Array) -> float:
         """The longest multiple of a step, up to 1, that keeps the change of every edge in range."""
@@ -170,7 +169,7 @@ class EdgeFlows:
         if self._is_near(up, down):
             return 1.0
         change = kernels.largest_change(self._in.start, self._in.column, up, down)
-        return min(1.0, _RANGE / change) if change > 0.0 else 1.0
+        return min(1.0, TWO_FACTORS / change) if change > 0.0 else 1.0
 
     def sweep(self, most: int, enough: float) -> None:
         """Balance every unknown once, in order; again until no ratio met exceeds `enough`, at most `most` times."""

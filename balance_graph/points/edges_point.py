@@ -13,13 +13,12 @@ from balance_graph.points.flows import FlowsPoint
 from balance_graph.points.hessian import HessianSolver
 from balance_graph.points.preconditioner import Preconditioner
 from balance_graph.problem import network_kernels as kernels
+from balance_graph.problem.cost_range import THREE_FACTORS
 from balance_graph.problem.live_network import LiveNetwork
 from balance_graph.problem.numbering import Numbering
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import State
 
-# Exponentials of three numbers below this, and sums of their products, are in the range of floats.
-_MODERATE = 200.0
 _EPS = float(np.finfo(float).eps)
 
 
@@ -113,5 +112,5 @@ def _measured(numbering: Numbering, log_scales: Array, log_unit: float, pool: Ex
 
 def _is_moderate(numbering: Numbering, up: Array, down: Array) -> bool:
     """Whether costs and their factors can be multiplied as they are."""
-    furthest = max(*map(abs, numbering.range_of_log_costs), np.abs(up).max(), np.abs(down).max())
-    return bool(furthest < _MODERATE)
+    furthest = max(numbering.cost_range.furthest, np.abs(up).max(), np.abs(down).max())
+    return bool(furthest < THREE_FACTORS)

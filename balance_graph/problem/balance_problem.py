@@ -25,6 +25,7 @@ from balance_graph.problem._sparse_arguments import (
     term_log_coefficients,
     term_matrix,
 )
+from balance_graph.problem.cost_range import LEAST, MOST, are_in_range
 from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by
 from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
@@ -33,8 +34,6 @@ from balance_graph.problem.term_manifold import TermManifold
 
 # Edges to a block: few enough for the nearest memory.
 _BLOCK = 1 << 14
-# Costs, and sums of them, that are far from the ends of the range of floats.
-_LEAST, _MOST = 1e-250, 1e250
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +286,7 @@ class BalanceProblem:
         """
         weight = self.weight.astype(np.float64)
         parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
-        if parts is None or not all(_in_range(part, weight) for part in parts):
+        if parts is None or not all(are_in_range(part, weight != 0.0) for part in parts):
             return None
         count = 1.0 if self._shares is None else np.round(np.exp(self._shares[1]))
         return parts[0] / count, parts[1] / count
@@ -313,7 +312,7 @@ class BalanceProblem:
             with np.errstate(over="ignore"):
                 total += float(costs[0].sum())
         # Costs too small for floats are lost in a sum that is far from their end.
-        return total if _LEAST <= total <= _MOST else None
+        return total if LEAST <= total <= MOST else None
 
     def log_flows(self, log_scales: Array) -> Array:
         """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""
@@ -351,14 +350,6 @@ class BalanceProblem:
     def relative_imbalance(self, log_scales: Array) -> float:
         """The largest relative imbalance; 0 for a network without free nodes."""
         return float(self.relative_imbalances(log_scales).max(initial=0.0))
-
-
-def _in_range(costs: Array, weight: Array) -> bool:
-    """Whether the costs of all nonzero weights are far from the ends of the range of floats."""
-    smallest = costs.min(initial=np.inf)
-    if smallest == 0.0:
-        smallest = costs.min(initial=np.inf, where=weight != 0.0)
-    return bool(smallest >= _LEAST and costs.max(initial=0.0) <= _MOST)
 
 
 def check_groups(manifold: Manifold) -> None:

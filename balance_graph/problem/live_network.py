@@ -21,9 +21,6 @@ from balance_graph.problem.regularizers import Lp
 from balance_graph.problem.term_manifold import TermManifold
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
 
-# Costs within a factor e^600 of each other: times numbers up to 2^256, they are still in the range of floats.
-_SPREAD = 600.0
-
 
 @dataclass(frozen=True, eq=False)
 class LiveNetwork:
@@ -117,8 +114,8 @@ class LiveNetwork:
 
     @classmethod
     def _compiled(cls, numbering: Numbering, pool: Executor) -> LiveNetwork:
-        least, largest = numbering.range_of_log_costs
-        log_unit = _unit(least, largest)
+        costs_range = numbering.cost_range
+        log_unit = costs_range.log_unit
         ends, sides = numbering.ends, (numbering.unknown, numbering.parts)
         costs = *numbering.costs, log_unit or 0.0, log_unit is None
         # A matrix has two entries for each edge: those must be counted as well.
@@ -134,7 +131,7 @@ class LiveNetwork:
             numbering,
             degree,
             numbering.exponent,
-            largest - least,
+            costs_range.spread,
             log_unit,
             one,
             other,
@@ -195,10 +192,3 @@ def _accumulate(along: EdgeList, against: EdgeList, log_unit: float | None, cost
     accumulate = kernels.accumulated_log_costs if log_unit is None else kernels.accumulated_costs
     total = accumulate(order, *against)
     return total, distance
-
-
-def _unit(least: float, largest: float) -> float | None:
-    """Logarithm of a unit in which all costs are in range: 1 if possible; None if they are too far apart."""
-    if max(-least, largest) < 0.5 * _SPREAD:
-        return 0.0
-    return 0.5 * (least + largest) if largest - least < _SPREAD else None

@@ -12,6 +12,7 @@ import numpy as np
 from balance_graph._types import Array, Index, Mask
 from balance_graph.problem import network_kernels as kernels
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.cost_range import CostRange
 from balance_graph.problem.log_domain import log_abs, log_sum
 from balance_graph.problem.manifold import numbered
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
@@ -135,14 +136,15 @@ class Numbering:
         return np.ascontiguousarray(weight), coefficient, self.exponent
 
     @cached_property
-    def range_of_log_costs(self) -> tuple[float, float]:
-        """The least and the largest logarithm of the cost of an edge."""
+    def cost_range(self) -> CostRange:
+        """The range of the costs of the edges."""
         weight, log_coefficient, exponent = self.costs
         if log_coefficient.size:
-            least, largest = kernels.range_of_log_costs(weight, log_coefficient, exponent)
-            return least, largest
+            return CostRange(*kernels.range_of_log_costs(weight, log_coefficient, exponent))
         least, largest = kernels.range_of_sizes(weight)
-        return (exponent * math.log(least), exponent * math.log(largest)) if largest > 0.0 else (math.inf, -math.inf)
+        if largest == 0.0:
+            return CostRange(math.inf, -math.inf)
+        return CostRange(exponent * math.log(least), exponent * math.log(largest))
 
     def left_out(self, n_moved: int) -> LeftOut:
         """What is not among the edges that scales move, which are so many."""
