@@ -7,9 +7,10 @@ exponent p the duality gap is, without cancellation,
     R - R* <= sum of (y / p) h(u),     h(u) = (1 + u) log(1 + u) - u.
 
 Rounding is accounted for. What floating point leaves in ``A^T y^`` is repaired by an exact correction that is not known
-but bounded: H = A^T D A is a Stieltjes matrix (positive definite, off-diagonal entries <= 0), so ``H s >= r`` with
-``s >= 0`` proves ``|H^-1 r'| <= s`` for every ``|r'| <= r``, and the inequality is checked with its own rounding. The
-bound on u widens by ``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
+but bounded: where H = A^T D A is a Stieltjes matrix (positive definite, off-diagonal entries <= 0), ``H s >= r`` with
+``s >= 0`` proves ``|H^-1 r'| <= s`` for every ``|r'| <= r``, and the inequality is checked with its own rounding; rows
+that are no edges make other matrices, of which the same is shown by way of the comparison matrix. The bound on u widens
+by ``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
 
 Large networks with one exponent are certified in passes over their edges, see `balance_graph.certificate.large`.
 """
@@ -33,7 +34,7 @@ from balance_graph.problem.quotient import Quotient
 _EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
 _MAX_STEPS = 100
-# Largest system whose inverse is formed to bound a correction where H is not a Stieltjes matrix.
+# Largest system whose inverse is formed to bound a correction where the comparison matrix of H does not.
 _MAX_DENSE = 1500
 # From here on, passes over edge lists beat factorizations, and soon the time it takes to load compiled loops.
 _LARGE = 4_000
@@ -172,14 +173,24 @@ def _relative_gap(point: RowsPoint, log_cost: float, error: Array) -> float:
 
 
 def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: float) -> Array | None:
-    """A vector s with ``|H^-1 r| <= s`` for every ``|r| <= residual``, or None."""
-    reach: Array = np.abs(solve(2.0 * residual))
-    size = abs(hessian) @ reach
+    """A vector s with ``|H^-1 r| <= s`` for every ``|r| <= residual``, or None.
+
+    With H's *comparison matrix* C (its diagonal, less the sizes of all other entries), ``C s >= r`` and ``s >= 0``
+    prove that ``|H^-1| <= C^-1`` (Ostrowski 1937); a Stieltjes matrix is its own.
+    """
     row = np.repeat(np.arange(hessian.shape[0]), np.diff(hessian.indptr))
-    stieltjes = bool(np.all(hessian.data[row != hessian.indices] <= 0.0))
+    off_diagonal = row != hessian.indices
+    comparison, solve_comparison = hessian, solve
+    if np.any(hessian.data[off_diagonal] > 0.0):
+        comparison = hessian.copy()
+        comparison.data[off_diagonal] = -np.abs(hessian.data[off_diagonal])
+        solve_comparison = factorize(comparison) or solve
+    reach: Array = np.abs(solve_comparison(2.0 * residual))
     # The entries of H and the products each carry a relative error; none may decide the inequality.
-    if stieltjes and np.all(hessian @ reach - (4.0 * error + 64.0 * _EPS) * size >= residual):
-        return reach
+    with np.errstate(over="ignore", invalid="ignore"):
+        margin = (4.0 * error + 64.0 * _EPS) * (abs(hessian) @ reach)
+        if np.all(comparison @ reach - margin >= residual):
+            return reach
     if hessian.shape[0] > _MAX_DENSE:
         return None
     try:
