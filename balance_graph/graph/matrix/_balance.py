@@ -13,7 +13,14 @@ from balance_graph._types import Array, Index
 from balance_graph.graph.matrix._blocks import balance_within, irreducible_blocks
 from balance_graph.graph.matrix._couplings import balance_between, powers_of_two
 from balance_graph.graph.matrix._dense import dense_log_scales
-from balance_graph.graph.matrix._entries import Entries, checked, log_norm, times_exponentials, times_powers_of_two
+from balance_graph.graph.matrix._entries import (
+    Entries,
+    checked,
+    is_sparse,
+    log_norm,
+    times_exponentials,
+    times_powers_of_two,
+)
 from balance_graph.graph.matrix._result import MatrixBalance
 
 
@@ -51,8 +58,8 @@ def balance_matrix(
     Returns
     -------
     MatrixBalance
-        Unpacks as the two below; also has `log_scales`, which no range of floats bounds, `permutation`, `block`, `gain`,
-        `lost`, `may_harm` and `summary()`. With ``return_scales=False`` the matrix alone.
+        Unpacks as the two below; also has `log_scales`, which no range of floats bounds, `permutation`, `block`,
+        `gain`, `lost`, `may_harm` and `summary()`. With ``return_scales=False`` the matrix alone.
     B : ndarray or sparse, of the kind and format of `A`
         ``B = D A D^-1``, that is ``B[i, j] = scales[i] * A[i, j] / scales[j]``: the same eigenvalues and diagonal.
         Within each irreducible block the off-diagonal p-norm of every row equals that of its column. It has the
@@ -75,14 +82,15 @@ def balance_matrix(
     balanced within themselves, and the factors between them follow a rule:
 
     1. A block's size is its largest entry off the diagonal; that of a single index, its diagonal entry. The unit u of
-       two coupled blocks is 1/100 of the larger size; in a triangular part of the matrix, all of it: nothing is balanced
-       there, and nothing need shrink. Where no size is at hand (zeros on the diagonal), the geometric mean of the other
-       blocks of the part serves; where there is none at all (a nilpotent part), that of its couplings as they are.
-    2. With c the cost of the entries between two blocks, in units of ``u**p``, the sum of ``c - log c`` over all coupled
-       pairs is least: each c is 1, or as near as they let one another come. (A faint ``1e-4 (log c)**2 / 2`` decides
-       where contradictions drive a c below rounding.)
-    3. All units of a part are lowered together, as little as possible, until no entry between blocks exceeds the largest
-       size of a block of the part, and the part costs no more than in `A`.
+       two coupled blocks is 1/100 of the larger size; in a triangular part of the matrix, all of it: nothing is
+       balanced there, and nothing need shrink. Where no size is at hand (zeros on the diagonal), the geometric mean
+       of the other blocks of the part serves; where there is none at all (a nilpotent part), that of its couplings
+       as they are.
+    2. With c the cost of the entries between two blocks, in units of ``u**p``, the sum of ``c - log c`` over all
+       coupled pairs is least: each c is 1, or as near as they let one another come. (A faint ``1e-4 (log c)**2 / 2``
+       decides where contradictions drive a c below rounding.)
+    3. All units of a part are lowered together, as little as possible, until no entry between blocks exceeds the
+       largest size of a block of the part, and the part costs no more than in `A`.
 
     The reason: couplings that are small beside the blocks spoil neither norm nor condition of eigenvalues, and those
     that do not vanish keep eigenvectors and functions of A in reach. Steps 1 and 2 know invariants alone, so all
@@ -112,10 +120,16 @@ def balance_matrix(
     with np.errstate(all="ignore"):
         matrix = checked(A)
         log_scales, block = _log_scales(matrix, exponent, tol, progress)
-        balanced, log_scales = _scaled(matrix, log_scales, exponent, block, exact=exact)
+        if exact:
+            balanced, scales = times_exponentials(matrix, log_scales), np.exp(log_scales)
+        else:
+            shift = powers_of_two(Entries.of(matrix), log_scales, block, exponent)
+            balanced, scales = times_powers_of_two(matrix, shift), np.ldexp(1.0, shift)
+            log_scales = shift * np.log(2.0)
         order = np.argsort(block, kind="stable") if permute else np.arange(block.size)
         result = MatrixBalance.of(
             _like(A, _permuted(balanced, order) if permute else balanced),
+            scales,
             log_scales,
             permutation=order,
             block=block,
@@ -127,7 +141,7 @@ def balance_matrix(
 
 def _log_scales(matrix: Any, p: float, tol: float, progress: bool | Report) -> tuple[Array, Index]:
     """Logarithms of D, of mean zero in each connected part, and the irreducible block of each index."""
-    array = None if sparse.issparse(matrix) else matrix
+    array = None if is_sparse(matrix) else matrix
     if array is not None and (found := dense_log_scales(array, p, tol, progress)) is not None:
         return found - found.mean(), np.zeros(found.size, dtype=np.intp)
     entries = Entries.of(matrix)
@@ -136,26 +150,18 @@ def _log_scales(matrix: Any, p: float, tol: float, progress: bool | Report) -> t
     return balance_between(entries, block, within, p), block
 
 
-def _scaled(matrix: Any, log_scales: Array, p: float, block: Index, *, exact: bool) -> tuple[Any, Array]:
-    """``D A D^-1`` and the logarithms of D."""
-    if exact:
-        return times_exponentials(matrix, log_scales), log_scales
-    exponent = powers_of_two(Entries.of(matrix), log_scales, block, p)
-    return times_powers_of_two(matrix, exponent), exponent * np.log(2.0)
-
-
 def _difference(log_before: float, log_after: float) -> float:
     """Logarithm of a ratio, 0 for that of two zeros."""
     return 0.0 if log_before == log_after else log_before - log_after
 
 
 def _count(matrix: Any) -> int:
-    return int(np.count_nonzero(matrix.data if sparse.issparse(matrix) else matrix))
+    return int(np.count_nonzero(matrix.data if is_sparse(matrix) else matrix))
 
 
 def _permuted(matrix: Any, order: Index) -> Any:
     """Rows and columns in a given order."""
-    if not sparse.issparse(matrix):
+    if not is_sparse(matrix):
         return matrix[np.ix_(order, order)]
     place = np.empty_like(order)
     place[order] = np.arange(order.size)
@@ -164,7 +170,7 @@ def _permuted(matrix: Any, order: Index) -> Any:
 
 def _like(A: Any, matrix: Any) -> Any:  # noqa: N803
     """The result in the format of A where it is sparse, and as matrix where A is one."""
-    if not sparse.issparse(A):
+    if not is_sparse(A):
         return matrix
     kind = matrix if isinstance(A, sparse.sparray) else sparse.coo_matrix(matrix)
     return kind.asformat(A.format)

@@ -16,17 +16,21 @@ from balance_graph.problem.log_domain import log_abs
 _MODERATE = 600.0
 
 
+def is_sparse(value: Any) -> bool:
+    """Whether it is a sparse array or matrix of SciPy."""
+    return bool(sparse.issparse(value))
+
+
 def checked(A: Any) -> Any:  # noqa: N803
     """A square array, or COO array without duplicates, of finite numbers in floating point; or an error."""
-    is_sparse = sparse.issparse(A)
-    matrix = sparse.coo_array(A) if is_sparse else _as_array(A)
+    matrix = sparse.coo_array(A) if is_sparse(A) else _as_array(A)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         message = f"balance_matrix: A must be a square matrix, got shape {matrix.shape}"
         raise InvalidParameterError(message)
     if matrix.dtype.kind not in "fiucb":
         message = f"balance_matrix: A must hold real or complex numbers, got dtype {matrix.dtype}; try A.astype(float)"
         raise InvalidParameterError(message)
-    if is_sparse:
+    if is_sparse(matrix):
         matrix = matrix.copy()
         matrix.sum_duplicates()
     matrix = matrix.astype(_floating(matrix.dtype), copy=False)
@@ -48,17 +52,16 @@ def _as_array(A: Any) -> Any:  # noqa: N803
 
 def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The type of floating point that stands for a numeric type: single, double or extended, in native byte order."""
-    if dtype.kind in "iub" or dtype == np.float16:
-        return np.dtype(np.float64)
-    return dtype.newbyteorder("=")
+    native = dtype.newbyteorder("=")
+    return np.dtype(np.float64) if dtype.kind in "iub" or native == np.float16 else native
 
 
 def _check_finite(matrix: Any, name: str, words: str) -> None:
-    values = matrix.data if sparse.issparse(matrix) else matrix
+    values = matrix.data if is_sparse(matrix) else matrix
     finite = np.isfinite(values)
     if not finite.all():
         k = np.unravel_index(int(np.argmin(finite)), finite.shape)
-        row, column = (matrix.row[k], matrix.col[k]) if sparse.issparse(matrix) else k
+        row, column = (matrix.row[k], matrix.col[k]) if is_sparse(matrix) else k
         message = f"balance_matrix: {name}[{row}, {column}] is {values[k]}; {words}"
         raise InvalidParameterError(message)
 
@@ -87,7 +90,7 @@ class Entries:
     @classmethod
     def of(cls, matrix: Any) -> Entries:
         """Those of a checked matrix."""
-        if sparse.issparse(matrix):
+        if is_sparse(matrix):
             row, column, values = matrix.row, matrix.col, matrix.data
         else:
             row, column = np.nonzero(matrix)
@@ -109,7 +112,8 @@ def log_sizes(values: Any) -> Array:
         real, imaginary = np.abs(values.real), np.abs(values.imag)
         larger, smaller = np.maximum(real, imaginary), np.minimum(real, imaginary)
         ratio = smaller / np.where(larger > 0, larger, 1)
-        return log_sizes(larger) + 0.5 * np.log1p(np.square(ratio, dtype=np.float64))
+        modulus: Array = log_sizes(larger) + 0.5 * np.log1p(np.square(ratio.astype(np.float64)))
+        return modulus
     if values.dtype == np.longdouble:
         return np.asarray(np.log(np.abs(values)), dtype=np.float64)
     return log_abs(values)
@@ -117,7 +121,7 @@ def log_sizes(values: Any) -> Array:
 
 def log_norm(matrix: Any) -> float:
     """Logarithm of the Frobenius norm; ``-inf`` for a matrix of zeros."""
-    values = matrix.data if sparse.issparse(matrix) else matrix
+    values = matrix.data if is_sparse(matrix) else matrix
     largest = max(np.abs(values.real).max(initial=0), np.abs(values.imag).max(initial=0))
     if largest == 0:
         return -np.inf
@@ -127,7 +131,7 @@ def log_norm(matrix: Any) -> float:
 
 def times_exponentials(matrix: Any, log_scales: Array) -> Any:
     """``D A D^-1`` in the type of A: factors are applied to at least double precision, the diagonal is left alone."""
-    if sparse.issparse(matrix):
+    if is_sparse(matrix):
         log_factors = log_scales[matrix.row] - log_scales[matrix.col]
         log_factors[matrix.row == matrix.col] = 0.0
         return _checked_product(_with_values(matrix, _scaled(matrix.data, log_factors)))
@@ -153,7 +157,7 @@ def _scaled(values: Any, log_factors: Array) -> Any:
 
 def times_powers_of_two(matrix: Any, exponent: Index) -> Any:
     """``D A D^-1`` for ``D = diag(2**exponent)``: no digit is rounded."""
-    if sparse.issparse(matrix):
+    if is_sparse(matrix):
         return _checked_product(
             _with_values(matrix, _shifted(matrix.data, exponent[matrix.row] - exponent[matrix.col]))
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from balance_graph._types import Array, Index
+from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import SolverError
 from balance_graph.linear.factorization import factorize
 
@@ -19,19 +19,24 @@ _GROWTH = 2.0
 _MOST_ITERATIONS = 500
 # Share of the decrease that the slope promises.
 _SUFFICIENT = 0.1
+# Above this size a graph without small separators fills a factorization; conjugate gradients then need few steps. What
+# they leave is multiplied by the length of a step, of which the last is short.
+_MOST_FACTORIZED, _RESIDUAL, _MOST_STEPS = 3000, 1e-9, 3000
 # No step may bring a coupling beyond e^this: its cost would drown all others.
 _HIGHEST = 50.0
 
 
-def log_potentials(tail: Index, head: Index, log_coupling: Array, ground: Index, size: int) -> Array:
+def log_potentials(
+    tail: Index, head: Index, log_coupling: Array, ground: Index, size: int, start: Array | None = None
+) -> Array:
     """The potentials t of least ``sum of exp(z) - z + 1e-4 z^2 / 2`` with ``z = log_coupling + t[tail] - t[head]``.
 
     The function is convex and has a minimum, unique up to a constant in each part, since it grows in either direction
     of every z. Where couplings contradict one another some become so weak that rounding of the others would decide
     about them: there the last term does. Newton's steps, halved at most to ``log(1 + d) / d`` of their length (d: the
     largest increase of a z): so short, they lower a function whose third derivative is at most its second, from
-    wherever they start (Sun and Tran-Dinh, Math. Program. 178, 2019). The start is the solution for a small exponent,
-    where the function is all but quadratic.
+    wherever they start (Sun and Tran-Dinh, Math. Program. 178, 2019). Without a start that is near, the first one is
+    the solution for a small exponent, where the function is all but quadratic, and exponents grow from there.
 
     Parameters
     ----------
@@ -41,11 +46,15 @@ def log_potentials(tail: Index, head: Index, log_coupling: Array, ground: Index,
         One node of each part: its potential is 0.
     size : int
         Number of nodes.
+    start : (size,) array, optional
+        Potentials near the solution.
     """
     graph = _Graph(tail, head, ground, size)
     surplus = graph.net(np.ones(tail.size))
-    z = log_coupling + graph.change(t := graph.newton(graph.net(log_coupling), np.ones(tail.size)))
-    exponent = min(1.0, 1.0 / max(float(np.abs(z).max(initial=0.0)), 1e-300))
+    t, exponent = start, 1.0
+    if t is None:
+        t = graph.newton(graph.net(log_coupling), np.ones(tail.size))
+        exponent = 1.0 / max(1.0, float(np.abs(log_coupling + graph.change(t)).max(initial=0.0)))
     for _ in range(_MOST_ITERATIONS):
         z = exponent * (log_coupling + graph.change(t))
         weight = np.exp(z)
@@ -92,7 +101,8 @@ class _Graph:
 
     def net(self, flow: Array) -> Array:
         """Flow out of each node less flow into it."""
-        return np.bincount(self._tail, flow, self._size) - np.bincount(self._head, flow, self._size)
+        out_of, into = np.bincount(self._tail, flow, self._size), np.bincount(self._head, flow, self._size)
+        return np.subtract(out_of, into, dtype=np.float64)
 
     def newton(self, gradient: Array, curvature: Array) -> Array:
         """The step of least ``gradient @ step + sum of curvature d^2 / 2`` over changes d of the edges."""
@@ -101,10 +111,19 @@ class _Graph:
         unit = 1.0 / np.sqrt(np.where(total > 0.0, total, 1.0))
         beside = sparse.coo_array((curvature * unit[tail] * unit[head], (tail, head)), shape=(self._size,) * 2)
         matrix = sparse.csr_array(sparse.eye_array(self._size) - beside - beside.T)
-        solve = factorize(matrix[free][:, free])
-        if solve is None:
-            message = "balance_matrix: the factors between blocks drown in rounding; balance the blocks one by one"
-            raise SolverError(message)
         step = np.zeros(self._size)
-        step[free] = -unit[free] * solve((unit * gradient)[free])
+        step[free] = -unit[free] * _solution(matrix[free][:, free], (unit * gradient)[free])
         return step
+
+
+def _solution(matrix: Sparse, right: Array) -> Array:
+    """The solution with a symmetric positive definite matrix of unit diagonal, to the digits that a step needs."""
+    if right.size > _MOST_FACTORIZED:
+        from scipy.sparse.linalg import cg
+
+        return np.asarray(cg(matrix, right, rtol=_RESIDUAL, maxiter=_MOST_STEPS)[0])
+    solve = factorize(matrix)
+    if solve is None:
+        message = "balance_matrix: the factors between blocks drown in rounding; balance the blocks one by one"
+        raise SolverError(message)
+    return solve(right)

@@ -50,10 +50,17 @@ class MatrixBalance(_Pair):
 
     @classmethod
     def of(
-        cls, matrix: Any, log_scales: Array, permutation: Index, block: Index, log_gain: float, vanished: int
+        cls,
+        matrix: Any,
+        scales: Array,
+        log_scales: Array,
+        *,
+        permutation: Index,
+        block: Index,
+        log_gain: float,
+        vanished: int,
     ) -> MatrixBalance:
-        """The result for log-scales, and what floats lose of it."""
-        scales = np.exp(log_scales)
+        """The result, and what floats lose of it."""
         result = cls(matrix, scales)
         result.log_scales, result.permutation, result.block = log_scales, permutation, block
         result.gain = float(np.exp(log_gain))
@@ -67,8 +74,11 @@ class MatrixBalance(_Pair):
 
     @property
     def may_harm(self) -> bool:
-        """Whether scales are far apart and yet the norm hardly falls, so that eigenvalues can only lose (see the guide)."""
-        return self.gain < _LITTLE_GAIN and self.spread > _FAR_APART
+        """Whether scales of a block are far apart and yet the norm hardly falls: eigenvalues may lose digits."""
+        largest, least = np.full((2, self.log_scales.size), -np.inf)
+        np.maximum.at(largest, self.block, self.log_scales)
+        np.maximum.at(least, self.block, -self.log_scales)
+        return self.gain < _LITTLE_GAIN and bool((largest + least).max(initial=0.0) > _FAR_APART)
 
     def summary(self) -> str:
         """The result in one line, and what to beware of."""
@@ -84,9 +94,9 @@ class MatrixBalance(_Pair):
         return "\n".join(lines)
 
 
-# Errors of eigenvalues come down by the gain at most, and may rise with the spread: on Hessenberg forms p = 1 gains 1.1,
-# spreads scales over 1e13 and loses nine digits; p = 2 gains 1.3 for 1e3 and loses none.
-_LITTLE_GAIN, _FAR_APART = 10.0, float(np.log(1e6))
+# Errors of eigenvalues come down by the gain at most, and may rise with the spread: on Hessenberg forms p = 1 gains
+# 1.1, spreads scales over 1e13 and loses nine digits; p = 2 gains 1.3 for 1e3 and loses none.
+_LITTLE_GAIN, _FAR_APART = 2.0, float(np.log(1e6))
 
 
 def _power(log_value: float) -> str:
