@@ -1,9 +1,11 @@
-"""Cascades: badly scaled systems, each of which drives later ones, and the eigenvalues that are left of them.
+"""Hypothesis: eigenvalues after `balance_matrix` are off at most 10 times as much as after the best of the other ways.
+
+On cascades: badly scaled systems, each of which drives later ones.
 
 A cascade is reducible: its blocks alone have its eigenvalues, here in 50 digits. Computed ones come from the real Schur
 form (LAPACK's ``gees``), which does not balance by itself.
 
-    python benchmarks/cascades.py          # the table of docs/matrices.md, about two minutes
+    python benchmarks/cascades.py 20       # draws of each kind; the table of docs/matrices.md, some minutes
 """
 
 from __future__ import annotations
