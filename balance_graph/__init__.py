@@ -24,7 +24,7 @@ from balance_graph.graph.compilation import compile_graph
 from balance_graph.graph.equivalence import equivalent
 from balance_graph.graph.evaluation import evaluate
 from balance_graph.graph.files import read_network, write_network
-from balance_graph.graph.matrix import balance_matrix
+from balance_graph.graph.matrix import MatrixBalance, balance_matrix
 from balance_graph.graph.operations import balance_node, scale
 from balance_graph.graph.questions import (
     attainment,
@@ -69,6 +69,7 @@ __all__ = [
     "LogConvex",
     "Lp",
     "Manifold",
+    "MatrixBalance",
     "MissingDependencyError",
     "NetworkFileError",
     "NetworkFileWarning",
