@@ -9,17 +9,19 @@ from typing import Any, NoReturn
 import networkx as nx
 import numpy as np
 
+from balance_graph._choices import check_choice, nearest
+from balance_graph._foreign import described
 from balance_graph._types import Array, Mask
-from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.graph._attributes import ROLES, is_number, refuse_misspelt_edges, refuse_misspelt_nodes
 from balance_graph.graph.activations import Activation, activation
 from balance_graph.problem.balance_problem import BalanceProblem, check_groups
-from balance_graph.problem.log_domain import times_exp
 from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
+from balance_graph.problem.scaling import scaled_weights
 
 Node = Hashable
 
-ROLES = ("input", "hidden", "output", "bias")
 # Equal parameters that were scaled along different edges agree to rounding; a true difference is larger than this.
 _SHARED_RTOL = 1e-9
 
@@ -68,10 +70,12 @@ def compile_graph(
     attributes = [data for _, neighbors in G.adjacency() for data in neighbors.values()]
     edges = _Edges(names, tail, head, attributes)
     weights = edges.weights(weight)
+    refuse_misspelt_nodes(G.nodes(data=True))
     pinned, degree = _pinned_and_degree(G, np.bincount(head, minlength=len(names)), np.array(out_degrees))
     fixed = shared = exponent = None
     log_coefficient = np.zeros(tail.size)
     if any(len(data) > 1 for data in attributes):
+        refuse_misspelt_edges(((u, v), data) for u, v, data in G.edges(data=True))
         log_coefficient = np.log(edges.positive("coefficient", 1.0))
         exponent = edges.exponents(cost)
         # Zero weights are inert: nothing about them constrains a scale.
@@ -93,19 +97,30 @@ def compile_graph(
 
 
 def check_digraph(G: Any) -> None:  # noqa: N803
-    """Refuse anything but a DiGraph."""
+    """Refuse anything but a DiGraph, naming the function that takes it."""
     if not isinstance(G, nx.Graph):
-        message = f"a network is a networkx.DiGraph, got {type(G).__name__}"
+        message = f"a network is a networkx.DiGraph, got {described(G)}"
         raise InvalidNetworkError(message)
     if G.is_multigraph():
-        message = (
-            f"a network is a networkx.DiGraph, got {type(G).__name__}: parallel edges j -> i act as one edge whose "
-            "weight is their sum; merge them first"
-        )
+        message = f"a network is a networkx.DiGraph, got the {type(G).__name__}: {_how_to_merge(G)}"
         raise InvalidNetworkError(message)
     if not G.is_directed():
-        message = f"a network is a networkx.DiGraph, got the undirected {type(G).__name__}; use G.to_directed()"
+        message = (
+            f"a network is a networkx.DiGraph, got the undirected {type(G).__name__}; G.to_directed() makes two edges "
+            "of each, one either way"
+        )
         raise InvalidNetworkError(message)
+
+
+def _how_to_merge(G: Any) -> str:  # noqa: N803
+    """What to do with the parallel edges of a multigraph."""
+    parallel = next(((u, v) for u, v in G.edges() if G.number_of_edges(u, v) > 1), None)
+    if parallel is None:
+        return "parallel edges act as one, their sum; it has none to merge, so nx.DiGraph(G) is the same network"
+    return (
+        f"{G.number_of_edges(*parallel)} parallel edges {parallel!r} act as one edge whose weight is their sum; merge "
+        "them first: H = nx.DiGraph(G), then set H[u][v]['weight'] = sum(data['weight'] for data in G[u][v].values())"
+    )
 
 
 def node_role(data: Mapping[str, Any], node: Node, in_degree: int, out_degree: int) -> str:
@@ -113,9 +128,7 @@ def node_role(data: Mapping[str, Any], node: Node, in_degree: int, out_degree: i
     role = data.get("role")
     if role is None:
         return "input" if in_degree == 0 else "output" if out_degree == 0 else "hidden"
-    if not isinstance(role, str) or role not in ROLES:
-        message = f"node {node!r}: role is {role!r}; it must be one of {', '.join(ROLES)}"
-        raise InvalidNetworkError(message)
+    check_choice(role, f"node {node!r}: role", ROLES, InvalidNetworkError)
     if role in {"input", "bias"} and in_degree > 0:
         message = f"node {node!r}: role is {role!r} but it has {in_degree} in-edges; remove them or change the role"
         raise InvalidNetworkError(message)
@@ -183,7 +196,7 @@ class _Edges:
             values = [data[name] for data in self.attributes]
         except KeyError:
             k = next(k for k, data in enumerate(self.attributes) if name not in data)
-            self._refuse(k, f"no attribute {name!r}; set it, or name the attribute that holds the weight (weight=...)")
+            self._refuse(k, f"no attribute {name!r}; {_weight_hint(name, self.attributes[k])}")
         return self._numbers(values, name, np.isfinite, "a finite number")
 
     def positive(self, name: str, default: float) -> Array:
@@ -252,6 +265,14 @@ class _Edges:
         return array
 
 
+def _weight_hint(name: Any, attributes: Mapping[Any, Any]) -> str:
+    """Which attribute could be the weight in place of the one called `name`."""
+    numbers = [other for other, value in attributes.items() if is_number(value)]
+    other = numbers[0] if len(numbers) == 1 else nearest(name, numbers)
+    remedy = "set it, or name the attribute that holds the weight (weight=...)"
+    return remedy if other is None else f"did you mean weight={other!r}? Else {remedy}"
+
+
 def _as_float(value: Any) -> float:
     try:
         return float(value)
@@ -276,27 +297,9 @@ def scaled_graph(
     UnsupportedError
         If a weight would become infinite or zero: then the network would no longer compute the same.
     """
-    log_gains = problem.log_gains(log_scales)
-    at = problem.manifold
-    if at.shared is not None:
-        log_gains = log_gains[first_of_label(at.shared)]
-    if at.fixed is not None:
-        log_gains = np.where(at.fixed, 0.0, log_gains)
-    weights = np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
-    new = times_exp(weights, log_gains)
-    lost = (weights != 0.0) & ((new == 0.0) | ~np.isfinite(new))
-    if dead is not None:
-        lost &= ~dead
-        new[dead] = 0.0
-    if lost.any():
-        k = int(np.argmax(lost))
-        message = (
-            f"edge {at.edges[k]!r}: the weight {weights[k]!r} times exp({log_gains[k]:.6g}) leaves the range "
-            "of floats; scale by less, or keep the log-scales: solve(compile_graph(G, ...)) gives them at any range"
-        )
-        raise UnsupportedError(message)
+    new = scaled_weights(problem, log_scales, dead)
     result = G.copy()
-    changed = (log_gains != 0.0) | (new != weights)
+    changed = new != problem.weight
     for (_, _, data), value, change in zip(result.edges(data=True), new.tolist(), changed.tolist(), strict=True):
         if change:
             data[weight] = value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from balance_graph._arguments import check_positive
+from balance_graph._foreign import described
 from balance_graph._progress import Report, reporter
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Sparse
@@ -83,6 +85,10 @@ def balance_matrix(
            [1., 2.]])
     """
     exponent = check_positive(p, "balance_matrix: p")
+    # numpy would make something of each of these; sparse matrices of one format are dicts.
+    if not sparse.issparse(A) and (isinstance(A, str | Mapping) or hasattr(A, "adjacency")):
+        message = f"balance_matrix: A must be a square matrix, got {described(A)}"
+        raise InvalidParameterError(message)
     entries: Any = A
     if sparse.issparse(A):
         matrix = _checked(entries.tocoo(copy=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from balance_graph._foreign import described
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
@@ -78,7 +79,7 @@ def checked_array(values: Any, name: str) -> Array:
 def checked_matrices(weights: Any) -> list[Array]:
     """Weights of successive layers, each of shape (fan_in, fan_out)."""
     if not is_list(weights) or len(weights) == 0:
-        message = f"weights must list one array of shape (fan_in, fan_out) per layer, got {weights!r}"
+        message = f"weights must list one array of shape (fan_in, fan_out) per layer, got {described(weights)}"
         raise InvalidParameterError(message)
     matrices = [checked_array(values, f"weights[{k}]") for k, values in enumerate(weights)]
     for k, matrix in enumerate(matrices):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from balance_graph._choices import check_choice, did_you_mean
+from balance_graph._foreign import described
 from balance_graph._progress import Report, reporter
 from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import InvalidParameterError
@@ -54,7 +56,8 @@ def as_solver(solver: str | Solver, n_edges: int) -> Solver:
             "flow": FlowSolver,
         }
         if solver not in known:
-            message = f"solver must be 'auto', {', '.join(map(repr, known))} or a solver object; got {solver!r}"
+            hint = did_you_mean(solver, ["auto", *known])
+            message = f"solver must be 'auto', {', '.join(map(repr, known))} or a solver object; got {solver!r}{hint}"
             raise InvalidParameterError(message)
         return known[solver]()
     if isinstance(solver, type) or not isinstance(solver, Solver):
@@ -63,11 +66,16 @@ def as_solver(solver: str | Solver, n_edges: int) -> Solver:
     return solver
 
 
+def check_problem(problem: Any, function: str) -> None:
+    """Refuse anything but a problem, naming the function that takes it."""
+    if not isinstance(problem, BalanceProblem):
+        message = f"{function} takes a BalanceProblem, got {described(problem)}"
+        raise InvalidParameterError(message)
+
+
 def check_on_unattained(on_unattained: str) -> None:
     """Refuse an unknown policy."""
-    if on_unattained not in ("raise", "prune"):
-        message = f"on_unattained must be 'raise' or 'prune', got {on_unattained!r}"
-        raise InvalidParameterError(message)
+    check_choice(on_unattained, "on_unattained", ("raise", "prune"))
 
 
 def without_edges(problem: BalanceProblem, dead: Mask) -> BalanceProblem:
@@ -132,6 +140,7 @@ def solve(
     >>> bg.solve(problem).converged
     True
     """
+    check_problem(problem, "solve")
     check_on_unattained(on_unattained)
     chosen = as_solver(solver, problem.n_edges)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
+from balance_graph._choices import did_you_mean
 from balance_graph.errors import NetworkFileError
 from balance_graph.graph.files._builder import check_network
 from balance_graph.graph.files._csv import read_csv, write_csv
@@ -154,7 +155,8 @@ _FORMATS = {
 def _format(file: Path) -> _Format:
     suffix = file.suffix.lower()
     if suffix not in _FORMATS:
-        refuse(f"the suffix {file.suffix!r} names no format; use {', '.join(_FORMATS)}")
+        hint = did_you_mean(suffix, _FORMATS)
+        refuse(f"the suffix {file.suffix!r} names no format; use {', '.join(_FORMATS)}{hint}")
     return _FORMATS[suffix]
 
 

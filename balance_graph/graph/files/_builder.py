@@ -9,6 +9,9 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from balance_graph._choices import did_you_mean
+from balance_graph.errors import InvalidNetworkError
+from balance_graph.graph.compilation import check_digraph
 from balance_graph.graph.files._refusal import owner, refuse, show
 
 
@@ -38,15 +41,19 @@ class Builder:
 
 def check_network(network: Any, weight: str) -> None:
     """Refuse what is not a directed graph with a finite weight on every edge."""
-    if not isinstance(network, nx.DiGraph) or network.is_multigraph():
-        refuse(f"cannot write a {type(network).__name__}; a network is a networkx.DiGraph: convert it first")
+    try:
+        check_digraph(network)
+    except InvalidNetworkError as error:
+        refuse(f"cannot write a {type(network).__name__}; {error}; convert it first")
     for tail, head, attributes in network.edges(data=True):
         _check_weight(attributes, weight, tail, head)
 
 
 def _check_weight(attributes: Mapping[str, Any], weight: str, tail: Any, head: Any, line: int | None = None) -> None:
     if weight not in attributes:
-        refuse(f"{owner(tail, head)} has no weight; every edge needs a finite number as attribute {show(weight)}", line)
+        hint = did_you_mean(weight, attributes)
+        needs = f"every edge needs a finite number as attribute {show(weight)}"
+        refuse(f"{owner(tail, head)} has no weight; {needs}{hint}", line)
     value = attributes[weight]
     numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     try:
