@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import balance_graph as bg
-from balance_graph import plots, theory
+from balance_graph import plots
 from balance_graph._choices import nearest
 from balance_graph.theory.bounds import scale_bounds
 from balance_graph.theory.rates import measured_rate, predicted_rate
@@ -45,10 +45,6 @@ FOREIGN = {
     "sparse array": (sparse.csr_array(np.eye(2)), "BalanceProblem.from_sparse"),
     "sparse matrix": (sparse.coo_matrix(np.eye(2)), "balance_matrix"),
     "sparse dict": (sparse.dok_matrix((2, 2)), "BalanceProblem.from_sparse"),
-    "fitted mlp": (
-        MLPRegressor((2,), max_iter=1, solver="lbfgs").fit([[0.0], [1.0]], [0.0, 1.0]),
-        "networks.from_sklearn",
-    ),
     "mlp": (MLPRegressor(), "networks.from_sklearn"),
     "pipeline": (make_pipeline(StandardScaler(), MLPRegressor()), "its last step"),
     "other model": (LinearRegression(), "MLPClassifier or MLPRegressor"),
@@ -115,7 +111,7 @@ def test_the_error_names_the_function_that_takes_it(name):
 )
 def test_what_the_errors_recommend_works(make, brought):
     assert list(make(brought).edges(data="weight")) == [(0, 1, 2.0)]
-    with pytest.raises(bg.InvalidNetworkError, match="create_using=nx.DiGraph|makes a network"):
+    with pytest.raises(bg.InvalidNetworkError, match=r"makes a (network|graph)"):
         bg.balance(brought)
 
 
@@ -144,9 +140,9 @@ OTHERS = {
     "paths": [["x0", "h1.0"]],
     "log_scales": {"h1.0": 0.1},
     "trajectories": {},
-    "order": ["h1.0"],
-    "orders": {},
-    "path_": [],
+    "first": "h1.0",
+    "second": "h1.0",
+    "before": GRAPH,
 }
 
 
@@ -161,7 +157,7 @@ def test_every_function_of_a_network_makes_the_same_check(name):
             arguments[one.name] = GRAPH
         elif one.default is inspect.Parameter.empty and one.kind is not inspect.Parameter.VAR_KEYWORD:
             arguments[one.name] = OTHERS[one.name]
-    with pytest.raises(bg.InvalidNetworkError, match="networkx.DiGraph, got ndarray; balance_matrix"):
+    with pytest.raises(bg.InvalidNetworkError, match=r"networkx\.DiGraph, got ndarray; balance_matrix"):
         function(**arguments)
 
 
@@ -198,9 +194,9 @@ def test_balance_matrix_names_what_takes_it(brought):
 def test_other_doors_name_the_right_one_too():
     with pytest.raises(bg.InvalidParameterError, match="compile_graph"):
         bg.BalanceProblem.from_sparse(GRAPH, pinned=[True])
-    with pytest.raises(bg.InvalidParameterError, match="networks.from_layers"):
+    with pytest.raises(bg.InvalidParameterError, match=r"networks\.from_layers"):
         bg.networks.from_sklearn(torch_model())
-    with pytest.raises(bg.InvalidParameterError, match="networks.from_layers"):
+    with pytest.raises(bg.InvalidParameterError, match=r"networks\.from_layers"):
         bg.networks.from_layers(torch_model())
     with pytest.raises(bg.NetworkFileError, match="balance_matrix"):
         bg.write_network(np.eye(3), "x.json")
@@ -416,11 +412,12 @@ def test_a_weight_of_another_name_is_told(name, words, tmp_path):
 def test_a_file_with_a_misspelt_weight_is_refused_with_the_name(tmp_path):
     path = tmp_path / "network.json"
     path.write_text(
-        '{"directed": true, "nodes": [{"id": "x"}, {"id": "y"}], "edges": [{"source": "x", "target": "y", "Weight": 1.0}]}'
+        '{"directed": true, "nodes": [{"id": "x"}, {"id": "y"}],'
+        '"edges": [{"source": "x", "target": "y", "Weight": 1.0}]}'
     )
     with pytest.raises(bg.NetworkFileError, match="did you mean 'Weight'"):
         bg.read_network(path)
-    with pytest.raises(bg.NetworkFileError, match="did you mean '.json'"):
+    with pytest.raises(bg.NetworkFileError, match=r"did you mean '\.json'"):
         bg.read_network(tmp_path / "network.jsn")
 
 
@@ -444,8 +441,8 @@ def test_a_file_with_a_misspelt_weight_is_refused_with_the_name(tmp_path):
         (lambda: bg.networks.convolutional(sharing="share"), "did you mean 'shared'?"),
         (lambda: plots.plot_convergence(bg.balance(GRAPH), quantity="imbalence"), "did you mean 'imbalance'?"),
         (lambda: plots.plot_rates({"a": [(0.5, 0.5)]}, quantity="rates"), "did you mean 'rate'?"),
-        (lambda: predicted_rate(bg.compile_graph(GRAPH), "cylic"), "did you mean 'cyclic'?"),
-        (lambda: predicted_rate(bg.compile_graph(GRAPH), "random", average="meen"), "did you mean 'mean'?"),
+        (lambda: predicted_rate(bg.compile_graph(GRAPH), order="cylic"), "did you mean 'cyclic'?"),
+        (lambda: predicted_rate(bg.compile_graph(GRAPH), order="random", average="meen"), "did you mean 'mean'?"),
         (lambda: bg.scale(GRAPH, {"h1_0": 2.0}), "did you mean 'h1.0'?"),
         (lambda: bg.balance_node(GRAPH, "H1.0"), "did you mean 'h1.0'?"),
         (lambda: bg.balance(GRAPH, "l2"), "write 2"),
@@ -486,7 +483,3 @@ def test_the_package_asks_what_was_meant():
 )
 def test_the_nearest_name(name, known, found):
     assert nearest(name, known) == found
-
-
-def test_theory_is_there():
-    assert theory.verify is bg.verify

@@ -35,8 +35,7 @@ LAYERS = (
     {"large", "solve"},
     {"matrix"},
     {"_attributes", "graph", "evaluate"},
-    {"tables"},
-    {"result", "questions", "operations", "equivalence", "_balance"},
+    {"result", "tables", "questions", "operations", "equivalence", "_balance"},
 )
 ENGINE = 4
 NAMED = {name for layer in LAYERS for name in layer}

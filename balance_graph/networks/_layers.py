@@ -201,7 +201,8 @@ def from_sklearn(mlp: Any) -> nx.DiGraph[Any]:
     >>> bg.networks.from_sklearn(mlp).nodes["h1.0"]["activation"]
     'sigmoid'
     """
-    return from_layers(mlp.coefs_, mlp.intercepts_, check_sklearn(mlp))
+    activation = check_sklearn(mlp)
+    return from_layers(mlp.coefs_, mlp.intercepts_, activation)
 
 
 def check_sklearn(mlp: Any) -> str:
