@@ -19,7 +19,7 @@ from balance_graph.errors import InvalidNetworkError
 from balance_graph.graph.activations import Activation, resembles_activation
 
 ROLES = ("input", "hidden", "output", "bias")
-# Names of five letters and more with one letter too many, too few or in another place lie above ("gruop", "shard");
+# Names of five letters and more with one letter too many, too few or in another place lie above ("grop", "shard");
 # other words lie below ("height", "mixed", "shaped").
 _SLIP = 0.85
 # Where the value tells, a letter in place of another in a word of four is near enough ("rold").
