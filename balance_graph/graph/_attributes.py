@@ -7,7 +7,7 @@ refused. The known name beside it, if only with None, says that it is meant as i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from numbers import Real
 from typing import Any
@@ -19,35 +19,38 @@ from balance_graph.errors import InvalidNetworkError
 from balance_graph.graph.activations import Activation, resembles_activation
 
 ROLES = ("input", "hidden", "output", "bias")
-# Names of five letters and more with one letter too many, too few or in another place lie above ("grop", "shard");
+# Names of five letters and more with one letter too many, too few or in another place lie above ("shard");
 # other words lie below ("height", "mixed", "shaped").
 _SLIP = 0.85
 # Where the value tells, a letter in place of another in a word of four is near enough ("rold").
 _SLIP_OF_TELLING = 0.75
 
 
-def refuse_misspelt_nodes(nodes: Iterable[tuple[Any, Mapping[Any, Any]]]) -> None:
+def refuse_misspelt_nodes(nodes: Sequence[Any], attributes: Sequence[Mapping[Any, Any]]) -> None:
     """Refuse nodes with an attribute that looks like a known one misspelt."""
-    _refuse_misspelt(list(nodes), _NODE_VALUES, "node")
+    _refuse_misspelt("node", attributes, _NODE_VALUES, lambda k: nodes[k])
 
 
-def refuse_misspelt_edges(edges: Iterable[tuple[Any, Mapping[Any, Any]]]) -> None:
-    """Refuse edges, named by their ends, with an attribute that looks like a known one misspelt."""
-    _refuse_misspelt(list(edges), _EDGE_VALUES, "edge")
+def refuse_misspelt_edges(ends: Callable[[int], Any], attributes: Sequence[Mapping[Any, Any]]) -> None:
+    """Refuse edges with an attribute that looks like a known one misspelt; `ends` are those of the k-th edge."""
+    _refuse_misspelt("edge", attributes, _EDGE_VALUES, ends)
 
 
 def _refuse_misspelt(
-    owners: list[tuple[Any, Mapping[Any, Any]]], values: Mapping[str, Callable[[Any], bool]], kind: str
+    kind: str,
+    attributes: Sequence[Mapping[Any, Any]],
+    values: Mapping[str, Callable[[Any], bool]],
+    owner: Callable[[int], Any],
 ) -> None:
-    seen: set[Any] = set().union(*(data for _, data in owners))
+    seen: set[Any] = set().union(*attributes)  # a few names, however many edges
     suspects = {name: known for name in seen if (known := _meant(name, tuple(values))) is not None}
     if not suspects:
         return
-    for owner, data in owners:
+    for k, data in enumerate(attributes):
         for name, known in suspects.items():
             if name in data and known not in data and values[known](data[name]):
                 message = (
-                    f"{kind} {owner!r}: the attribute {name!r} (here {data[name]!r}) has no meaning; did you mean "
+                    f"{kind} {owner(k)!r}: the attribute {name!r} (here {data[name]!r}) has no meaning; did you mean "
                     f"{known!r}? If so, rename it; if it is your own, rename it too, or set {known}=None beside it"
                 )
                 raise InvalidNetworkError(message)

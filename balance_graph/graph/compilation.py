@@ -70,12 +70,12 @@ def compile_graph(
     attributes = [data for _, neighbors in G.adjacency() for data in neighbors.values()]
     edges = _Edges(names, tail, head, attributes)
     weights = edges.weights(weight)
-    refuse_misspelt_nodes(G.nodes(data=True))
+    refuse_misspelt_nodes(names, [G.nodes[node] for node in names])
     pinned, degree = _pinned_and_degree(G, np.bincount(head, minlength=len(names)), np.array(out_degrees))
     fixed = shared = exponent = None
     log_coefficient = np.zeros(tail.size)
     if any(len(data) > 1 for data in attributes):
-        refuse_misspelt_edges(((u, v), data) for u, v, data in G.edges(data=True))
+        refuse_misspelt_edges(edges.ends, attributes)
         log_coefficient = np.log(edges.positive("coefficient", 1.0))
         exponent = edges.exponents(cost)
         # Zero weights are inert: nothing about them constrains a scale.
@@ -184,8 +184,12 @@ class _Edges:
     def __init__(self, names: list[Any], tail: Any, head: Any, attributes: list[dict[str, Any]]) -> None:
         self.names, self.tail, self.head, self.attributes = names, tail, head, attributes
 
+    def ends(self, k: int) -> tuple[Node, Node]:
+        """The k-th edge, as the user named it."""
+        return self.names[self.tail[k]], self.names[self.head[k]]
+
     def _refuse(self, k: int, what: str) -> NoReturn:
-        message = f"edge ({self.names[self.tail[k]]!r}, {self.names[self.head[k]]!r}): {what}"
+        message = f"edge {self.ends(k)!r}: {what}"
         raise InvalidNetworkError(message)
 
     def weights(self, name: str) -> Array:
