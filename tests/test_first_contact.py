@@ -185,9 +185,9 @@ def test_statements_of_the_theory_check_their_networks(brought):
         subjects_of(brought, 2.0)
 
 
-@pytest.mark.parametrize("brought", [GRAPH, "matrix.mtx", {"a": 1}])
+@pytest.mark.parametrize("brought", [GRAPH, "matrix.mtx", {"a": 1}, [[1.0], [1.0, 2.0]], [[np.eye(2)], [np.eye(1)]]])
 def test_balance_matrix_names_what_takes_it(brought):
-    with pytest.raises(bg.InvalidParameterError, match="balance_matrix: A must be a square matrix, got"):
+    with pytest.raises(bg.InvalidParameterError, match="balance_matrix: A must be a square matrix"):
         bg.balance_matrix(brought)
 
 
@@ -202,6 +202,10 @@ def test_other_doors_name_the_right_one_too():
         bg.write_network(np.eye(3), "x.json")
     with pytest.raises(bg.InvalidNetworkError, match="balance_matrix"):
         bg.certify(np.eye(3), np.zeros(3))
+    with pytest.raises(bg.InvalidParameterError, match="solver must be a name or a solver object"):
+        bg.balance(GRAPH, solver=np.eye(2))
+    with pytest.raises(bg.InvalidParameterError, match="weights must list"):
+        bg.networks.from_layers(np.array(3.0))
     with pytest.raises(bg.InvalidParameterError, match="dict of node"):
         bg.scale(GRAPH, [2.0])
 

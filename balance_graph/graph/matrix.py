@@ -95,12 +95,21 @@ def balance_matrix(
         log_scales = _log_scales(matrix, exponent, tol, progress)
         result = _like(A, _scaled_entries(matrix, log_scales))
     else:
-        array = _checked(np.asarray(A))
+        array = _checked(_as_array(A))
         found = _dense_log_scales(array, exponent, tol, progress)
         log_scales = _log_scales(_entries(array), exponent, tol, progress) if found is None else found
         result = _scaled_array(array, log_scales)
     with np.errstate(over="ignore", under="ignore"):
         return (result, np.exp(log_scales)) if return_scales else result
+
+
+def _as_array(A: Any) -> Any:  # noqa: N803
+    """What numpy makes of it; rows of different lengths are refused."""
+    try:
+        return np.asarray(A)
+    except (TypeError, ValueError) as error:
+        message = f"balance_matrix: A must be a square matrix, and {described(A)} is not an array of numbers: {error}"
+        raise InvalidParameterError(message) from error
 
 
 def _checked(A: Any) -> Any:  # noqa: N803

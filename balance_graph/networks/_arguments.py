@@ -16,7 +16,9 @@ from balance_graph.graph.activations import activation as parse_activation
 
 def is_list(values: Any) -> bool:
     """Whether it is a sequence or an array, and not text."""
-    return isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
+    if isinstance(values, np.ndarray):
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str | bytes)
 
 
 def positive_int(value: Any, name: str, *, least: int = 1) -> int:

@@ -46,7 +46,7 @@ class Solver(Protocol):
 
 def as_solver(solver: str | Solver, n_edges: int) -> Solver:
     """The solver that a name means; a solver object is returned as it is."""
-    if solver == "auto":
+    if isinstance(solver, str) and solver == "auto":
         solver = "cvxpy" if n_edges <= _AUTO_CVXPY_EDGES else "newton"
     if isinstance(solver, str):
         known: dict[str, Callable[[], Solver]] = {
