@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from balance_graph import networks
+from balance_graph._choices import did_you_mean
 from balance_graph.certificate.bound import Certificate
 from balance_graph.errors import (
     BalanceGraphError,
@@ -128,5 +129,5 @@ def __getattr__(name: str) -> object:
         return importlib.import_module("balance_graph.plots")
     if name in {"Finding", "Report", "verify"}:
         return getattr(importlib.import_module("balance_graph.theory"), name)
-    message = f"module {__name__!r} has no attribute {name!r}"
+    message = f"module {__name__!r} has no attribute {name!r}{did_you_mean(name, __all__)}"
     raise AttributeError(message)

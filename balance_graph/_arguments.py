@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -62,13 +61,6 @@ def check_positive(value: Any, name: str, error: type[ValueError] = InvalidParam
         message = f"{name} must be positive, got {value!r}"
         raise error(message)
     return number
-
-
-def check_choice(value: Any, choices: Sequence[str], name: str) -> None:
-    """Refuse what is none of the choices."""
-    if value not in choices:
-        message = f"{name} must be one of {', '.join(choices)}; got {value!r}"
-        raise InvalidParameterError(message)
 
 
 def check_count(value: Any, name: str) -> None:

@@ -366,7 +366,7 @@ REFUSED = [
     (lambda: networks.random_recurrent(hidden=0), r"hidden must be at least 1 in a recurrent network, got 0"),
     (lambda: networks.residual(0), r"blocks must be an int of at least 1, got 0"),
     (lambda: networks.residual(width=1.5), r"width must be an int of at least 1, got 1\.5"),
-    (lambda: networks.convolutional(sharing="both"), r'sharing must be "shared" or "group", got \'both\''),
+    (lambda: networks.convolutional(sharing="both"), r"sharing must be 'shared' or 'group', got 'both'"),
     (lambda: networks.convolutional(size=(2, 2, 2)), r"size must be one length or \(height, width\), got \(2, 2, 2\)"),
     (lambda: networks.convolutional(size=4), r"convolutional layer 2: kernel 3 does not fit .*\(2,\)"),
     (lambda: networks.convolutional(padding=3), r"padding 3 must be less than kernel 3"),

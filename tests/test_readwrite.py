@@ -450,7 +450,7 @@ class TestActivations:
         ("a", "reason"),
         [
             (Activation("mine", np.tanh), r"means nothing to a reader; register it"),
-            (Activation("relu", lambda z: z, 1.0), r"would be read back as the different Activation\(name='relu'"),
+            (Activation("relu", lambda z: z, 1.0), r"would be read back as the different Activation\('relu'"),
             (Activation("relu", lambda z: np.maximum(z, 0)), r"would be read back as the different"),
             (Activation("bipu(2)", lambda z: z * z, 2.0), r"would be read back as the different"),
         ],

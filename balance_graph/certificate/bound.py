@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balance_graph._showing import html_table
 from balance_graph._types import Array, Sparse
 from balance_graph.linear.factorization import Solve, factorize
 from balance_graph.points.point import advance
@@ -62,6 +63,16 @@ class Certificate:
     lower_bound: float
     gap: float
     relative_gap: float
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            "Certificate",
+            {
+                "cost": f"{self.cost:.12g}",
+                "lower bound": f"{self.lower_bound:.12g}",
+                "gap": f"{self.gap:.3g}, relatively {self.relative_gap:.2g}",
+            },
+        )
 
     def __repr__(self) -> str:
         return (

@@ -8,17 +8,16 @@ Baldi et al., arXiv 2405.09688, section 2.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from balance_graph._choices import nearest
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
-
-_CALL = re.compile(r"\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*(?:\((?P<arguments>[^()]*)\))?\s*\Z")
+from balance_graph.graph.activation_text import ALIASES, meaning, read_activation
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,9 @@ class Activation:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r}, degree={self.degree!r})"
 
 
 def _check_homogeneous(activation: Activation) -> None:
@@ -195,8 +197,9 @@ def register_activation(activation: Activation) -> None:
     if not activation.name.isidentifier():
         message = f"an activation is registered under a plain identifier, got {activation.name!r}"
         raise InvalidParameterError(message)
-    if activation.name in _FAMILIES or activation.name in _SHIPPED:
-        message = f"activation {activation.name!r} ships with the package; choose another name"
+    shipped = meaning(activation.name, [*_FAMILIES, *_SHIPPED])
+    if shipped is not None:
+        message = f"activation {activation.name!r} ships with the package, as {shipped!r}; choose another name"
         raise InvalidParameterError(message)
     _REGISTERED[activation.name] = activation
     _PARSED.clear()
@@ -213,7 +216,10 @@ def activation(text: str | Activation) -> Activation:
     ----------
     text : str or Activation
         ``linear relu leaky_relu(a) abs bilu(a,b) relu2 bipu(c) bipu(c,C,D)``, or a registered name
-        (``tanh sigmoid gelu softplus silu ...``: not homogeneous, the node is pinned).
+        (``tanh sigmoid gelu softplus silu ...``: not homogeneous, the node is pinned). Case does not matter, and other
+        spellings are understood: ``ReLU``, ``identity``, ``nn.LeakyReLU(negative_slope=0.1)``, ``squared_relu``,
+        ``relu^3``. Without a number, ``leaky_relu`` has slope 0.01 and ``prelu`` 0.25, as in PyTorch (Keras has
+        other slopes: write them).
 
     Raises
     ------
@@ -225,11 +231,15 @@ def activation(text: str | Activation) -> Activation:
     >>> import balance_graph as bg
     >>> bg.activation("bipu(3)").degree, bg.activation("tanh").degree
     (3.0, None)
+    >>> bg.activation("PReLU(0.25)").name, bg.activation("ReLU^2").name
+    ('leaky_relu(0.25)', 'relu2')
     """
     if isinstance(text, Activation):
         return text
     if not isinstance(text, str):
-        message = f"an activation is text or an Activation, got {text!r} of type {type(text).__name__}"
+        spelled = _text_of(text)
+        hint = "" if spelled is None else f"; write {spelled!r}"
+        message = f"an activation is text or an Activation, got {text!r} of type {type(text).__name__}{hint}"
         raise InvalidParameterError(message)
     if text not in _PARSED:
         _PARSED[text] = _parse(text)
@@ -237,13 +247,7 @@ def activation(text: str | Activation) -> Activation:
 
 
 def _parse(text: str) -> Activation:
-    call = _CALL.match(text)
-    name = call["name"] if call else ""
-    if call is None or (name not in _FAMILIES and name not in _REGISTERED):
-        known = " ".join([*_FAMILIES, *_REGISTERED])
-        message = f"unknown activation {text!r}; known: {known}; add one with balance_graph.register_activation"
-        raise InvalidParameterError(message)
-    numbers = _numbers(text, call["arguments"])
+    name, numbers = read_activation(text, [*_FAMILIES, *_REGISTERED])
     if name in _REGISTERED:
         if numbers:
             message = f"activation {text!r}: {name} takes no numbers"
@@ -256,15 +260,17 @@ def _parse(text: str) -> Activation:
         raise InvalidParameterError(message) from error
 
 
-def _numbers(text: str, arguments: Any) -> list[float]:
-    if arguments is None or not arguments.strip():
-        return []
-    try:
-        numbers = [float(part) for part in arguments.split(",")]
-    except ValueError as error:
-        message = f"activation {text!r}: the arguments must be numbers separated by commas"
-        raise InvalidParameterError(message) from error
-    if not all(map(math.isfinite, numbers)):
-        message = f"activation {text!r}: the arguments must be finite"
-        raise InvalidParameterError(message)
-    return numbers
+def resembles_activation(text: str) -> bool:
+    """Whether the text names an activation, or is one slip away from it."""
+    name = text.partition("(")[0].rpartition(".")[2]
+    return nearest(name, [*_FAMILIES, *_REGISTERED, *ALIASES], least=0.75) is not None
+
+
+def _text_of(value: Any) -> str | None:
+    """The text for a function or module that has the name of an activation, such as ``numpy.tanh``."""
+    for text in (repr(value), getattr(value, "__name__", "")):
+        try:
+            return activation(text).name
+        except InvalidParameterError:
+            pass
+    return None

@@ -6,14 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import networkx as nx
-import numpy as np
 
 from balance_graph._progress import Report
-from balance_graph._types import Mask
 from balance_graph.certificate.bound import certify_problem
 from balance_graph.errors import SolverError
 from balance_graph.graph.compilation import compile_graph, scaled_graph
-from balance_graph.graph.result import BalanceResult, Edge
+from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.attainment import without_edges
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.regularizers import Regularizer
@@ -79,10 +77,11 @@ def balance(
     """
     problem = compile_graph(G, regularizer, weight=weight)
     solution = _solve(problem, solver, on_unattained, progress)
-    dead = _edge_mask(problem, solution.pruned_edges)
+    dead = problem.edge_mask(solution.pruned_edges)
     return BalanceResult(
         graph=scaled_graph(G, problem, solution.log_scales, weight=weight, dead=dead),
         log_scales=problem.by_free_node(solution.log_scales),
+        problem=problem,
         certificate=certify_problem(without_edges(problem, dead), solution.log_scales),
         solution=solution,
     )
@@ -96,13 +95,6 @@ def _solve(problem: BalanceProblem, solver: str | Solver, on_unattained: str, pr
             raise
         solution = solve(problem, "newton", on_unattained=on_unattained, progress=progress)
         return replace(solution, notes=(*solution.notes, f"Newton took over: {error}"))
-
-
-def _edge_mask(problem: BalanceProblem, edges: tuple[Edge, ...]) -> Mask:
-    if not edges:
-        return np.zeros(problem.n_edges, dtype=bool)
-    chosen = set(edges)
-    return np.array([edge in chosen for edge in problem.manifold.edges], dtype=bool)
 
 
 def canonical_form(

@@ -10,17 +10,19 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._arguments import VANISHES, is_real, nearest_float, vanishes
+from balance_graph._choices import check_choice, nearest
+from balance_graph._foreign import described
 from balance_graph._types import Array, Mask
-from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.graph._attributes import ROLES, refuse_misspelt_edges, refuse_misspelt_nodes
 from balance_graph.graph.activations import Activation, activation
 from balance_graph.problem.balance_problem import BalanceProblem, check_groups
-from balance_graph.problem.log_domain import times_exp
 from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
+from balance_graph.problem.scaling import scaled_weights
 
 Node = Hashable
 
-ROLES = ("input", "hidden", "output", "bias")
 # Numbers that are zero as a float only where they are zero.
 _PLAIN = {float, int, np.float64, np.float32, np.float16, np.int64, np.int32}
 # Equal parameters that were scaled along different edges agree to rounding; a true difference is larger than this.
@@ -71,10 +73,12 @@ def compile_graph(
     attributes = [data for _, neighbors in G.adjacency() for data in neighbors.values()]
     edges = _Edges(names, tail, head, attributes)
     weights = edges.weights(weight)
+    refuse_misspelt_nodes(names, [G.nodes[node] for node in names])
     pinned, degree = _pinned_and_degree(G, np.bincount(head, minlength=len(names)), np.array(out_degrees))
     fixed = shared = exponent = None
     log_coefficient = np.zeros(tail.size)
     if any(len(data) > 1 for data in attributes):
+        refuse_misspelt_edges(edges.ends, attributes)
         log_coefficient = np.log(edges.positive("coefficient", 1.0))
         exponent = edges.exponents(cost)
         # Zero weights are inert: nothing about them constrains a scale.
@@ -96,19 +100,30 @@ def compile_graph(
 
 
 def check_digraph(G: Any) -> None:  # noqa: N803
-    """Refuse anything but a DiGraph."""
+    """Refuse anything but a DiGraph, naming the function that takes it."""
     if not isinstance(G, nx.Graph):
-        message = f"a network is a networkx.DiGraph, got {type(G).__name__}"
+        message = f"a network is a networkx.DiGraph, got {described(G)}"
         raise InvalidNetworkError(message)
     if G.is_multigraph():
-        message = (
-            f"a network is a networkx.DiGraph, got {type(G).__name__}: parallel edges j -> i act as one edge whose "
-            "weight is their sum; merge them first"
-        )
+        message = f"a network is a networkx.DiGraph, got the {type(G).__name__}: {_how_to_merge(G)}"
         raise InvalidNetworkError(message)
     if not G.is_directed():
-        message = f"a network is a networkx.DiGraph, got the undirected {type(G).__name__}; use G.to_directed()"
+        message = (
+            f"a network is a networkx.DiGraph, got the undirected {type(G).__name__}; G.to_directed() makes two edges "
+            "of each, one either way"
+        )
         raise InvalidNetworkError(message)
+
+
+def _how_to_merge(G: Any) -> str:  # noqa: N803
+    """What to do with the parallel edges of a multigraph."""
+    parallel = next(((u, v) for u, v in G.edges() if G.number_of_edges(u, v) > 1), None)
+    if parallel is None:
+        return "parallel edges act as one, their sum; it has none to merge, so nx.DiGraph(G) is the same network"
+    return (
+        f"{G.number_of_edges(*parallel)} parallel edges {parallel!r} act as one edge whose weight is their sum; merge "
+        "them first: H = nx.DiGraph(G), then set H[u][v]['weight'] = sum(data['weight'] for data in G[u][v].values())"
+    )
 
 
 def node_role(data: Mapping[str, Any], node: Node, in_degree: int, out_degree: int) -> str:
@@ -116,9 +131,7 @@ def node_role(data: Mapping[str, Any], node: Node, in_degree: int, out_degree: i
     role = data.get("role")
     if role is None:
         return "input" if in_degree == 0 else "output" if out_degree == 0 else "hidden"
-    if not isinstance(role, str) or role not in ROLES:
-        message = f"node {node!r}: role is {role!r}; it must be one of {', '.join(ROLES)}"
-        raise InvalidNetworkError(message)
+    check_choice(role, f"node {node!r}: role", ROLES, InvalidNetworkError)
     if role in {"input", "bias"} and in_degree > 0:
         message = f"node {node!r}: role is {role!r} but it has {in_degree} in-edges; remove them or change the role"
         raise InvalidNetworkError(message)
@@ -174,8 +187,12 @@ class _Edges:
     def __init__(self, names: list[Any], tail: Any, head: Any, attributes: list[dict[str, Any]]) -> None:
         self.names, self.tail, self.head, self.attributes = names, tail, head, attributes
 
+    def ends(self, k: int) -> tuple[Node, Node]:
+        """The k-th edge, as the user named it."""
+        return self.names[self.tail[k]], self.names[self.head[k]]
+
     def _refuse(self, k: int, what: str) -> NoReturn:
-        message = f"edge ({self.names[self.tail[k]]!r}, {self.names[self.head[k]]!r}): {what}"
+        message = f"edge {self.ends(k)!r}: {what}"
         raise InvalidNetworkError(message)
 
     def weights(self, name: str) -> Array:
@@ -186,7 +203,7 @@ class _Edges:
             values = [data[name] for data in self.attributes]
         except KeyError:
             k = next(k for k, data in enumerate(self.attributes) if name not in data)
-            self._refuse(k, f"no attribute {name!r}; set it, or name the attribute that holds the weight (weight=...)")
+            self._refuse(k, f"no attribute {name!r}; {_weight_hint(name, self.attributes[k])}")
         return self._numbers(values, name, np.isfinite, "a finite number")
 
     def positive(self, name: str, default: float) -> Array:
@@ -260,6 +277,14 @@ class _Edges:
                 self._refuse(k, f"{name} is {value!r}, which {VANISHES}; multiply all by one number, or set it to 0")
 
 
+def _weight_hint(name: Any, attributes: Mapping[Any, Any]) -> str:
+    """Which attribute could be the weight in place of the one called `name`."""
+    numbers = [other for other, value in attributes.items() if is_real(value)]
+    other = numbers[0] if len(numbers) == 1 else nearest(name, numbers)
+    remedy = "set it, or name the attribute that holds the weight (weight=...)"
+    return remedy if other is None else f"did you mean weight={other!r}? Else {remedy}"
+
+
 def scaled_graph(
     G: nx.DiGraph[Any],  # noqa: N803
     problem: BalanceProblem,
@@ -277,27 +302,9 @@ def scaled_graph(
     UnsupportedError
         If a weight would become infinite or zero: then the network would no longer compute the same.
     """
-    log_gains = problem.log_gains(log_scales)
-    at = problem.manifold
-    if at.shared is not None:
-        log_gains = log_gains[first_of_label(at.shared)]
-    if at.fixed is not None:
-        log_gains = np.where(at.fixed, 0.0, log_gains)
-    weights = np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
-    new = times_exp(weights, log_gains)
-    lost = (weights != 0.0) & ((new == 0.0) | ~np.isfinite(new))
-    if dead is not None:
-        lost &= ~dead
-        new[dead] = 0.0
-    if lost.any():
-        k = int(np.argmax(lost))
-        message = (
-            f"edge {at.edges[k]!r}: the weight {weights[k]!r} times exp({log_gains[k]:.6g}) leaves the range "
-            "of floats; scale by less, or keep the log-scales: solve(compile_graph(G, ...)) gives them at any range"
-        )
-        raise UnsupportedError(message)
+    new = scaled_weights(problem, log_scales, dead)
     result = G.copy()
-    changed = (log_gains != 0.0) | (new != weights)
+    changed = new != problem.weight
     for (_, _, data), value, change in zip(result.edges(data=True), new.tolist(), changed.tolist(), strict=True):
         if change:
             data[weight] = value

@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._arguments import check_positive
+from balance_graph._choices import did_you_mean
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.graph.compilation import Node, compile_graph, node_activation, node_role, scaled_graph
 from balance_graph.problem.regularizers import Regularizer
@@ -54,9 +55,12 @@ def scale(
     problem = compile_graph(G, weight=weight)
     at, index = problem.manifold, {node: k for k, node in enumerate(problem.nodes)}
     log_scales = problem.unscaled
+    if not isinstance(scales, Mapping):
+        message = f"scale: scales must be a dict of node and positive scale, got {scales!r}"
+        raise InvalidParameterError(message)
     for node, value in scales.items():
         if node not in index:
-            message = f"scale: {node!r} is not a node of the network"
+            message = f"scale: {node!r} is not a node of the network{did_you_mean(node, problem.nodes)}"
             raise InvalidParameterError(message)
         if at.pinned[index[node]]:
             message = f"scale: node {node!r} is not free: {_why_pinned(G, node)}"
@@ -114,7 +118,7 @@ def balance_node(
     problem = compile_graph(G, regularizer, weight=weight)
     at = problem.manifold
     if node not in G:
-        message = f"balance_node: {node!r} is not a node of the network"
+        message = f"balance_node: {node!r} is not a node of the network{did_you_mean(node, G)}"
         raise InvalidParameterError(message)
     k = list(problem.nodes).index(node)
     if at.pinned[k]:

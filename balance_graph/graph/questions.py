@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from balance_graph._arguments import check_positive
 from balance_graph.certificate.bound import Certificate, certify_problem
-from balance_graph.graph.compilation import Node, compile_graph
+from balance_graph.graph.compilation import Node, check_digraph, compile_graph
 from balance_graph.problem.attainment import Attainment, find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.manifold import Manifold
@@ -118,6 +118,7 @@ def certify(
         # The second argument is then the point: certify(problem, log_scales).
         log_scales = network.checked_log_scales(regularizer, "log_scales")  # type: ignore[arg-type]
         return certify_problem(network, log_scales)
+    check_digraph(network)
     problem = compile_graph(network, as_regularizer(regularizer), weight=weight)  # type: ignore[arg-type]
     return certify_problem(problem, problem.unscaled)
 

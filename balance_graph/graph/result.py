@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import numpy as np
 
+from balance_graph._showing import html_table, some_of
 from balance_graph.certificate.bound import Certificate
+from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.solution import History, Solution, Status
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Node = Hashable
 Edge = tuple[Hashable, Hashable]
@@ -45,10 +50,13 @@ class BalanceResult:
         Edges whose weights were set to zero because the minimum is not attained otherwise.
     gauge_nodes : tuple
         One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
+    problem : BalanceProblem
+        The network as given, as arrays.
     """
 
     graph: nx.DiGraph[Any] = field(repr=False)
     log_scales: dict[Node, float] = field(repr=False)
+    problem: BalanceProblem = field(repr=False)
     certificate: Certificate
     solution: Solution = field(repr=False)
 
@@ -118,6 +126,62 @@ class BalanceResult:
         lines = self.solution.summary().split("\n")
         lines.insert(2, f"certified           within {self.certificate.relative_gap:.2g} of the optimum, relatively")
         return "\n".join(lines)
+
+    def node_table(self) -> DataFrame:
+        """A pandas table with one row for each node, in the order of the graph. Needs pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by node. ``role`` and ``activation``; ``free``, whether the node could be scaled; ``scale`` and
+            ``log_scale``, 1 and 0 for pinned nodes; ``in_cost`` and ``out_cost`` of the balanced network, in units of
+            the cost's slope and the latter times the degree, as in `imbalance`: equal at free nodes.
+
+        Examples
+        --------
+        >>> import balance_graph as bg
+        >>> result = bg.balance(bg.networks.chain(weights=[8.0, 2.0]))
+        >>> result.node_table()["scale"].round(6).to_dict()
+        {'x0': 1.0, 'h1.0': 0.5, 'y0': 1.0}
+        """
+        from balance_graph.graph.tables import node_table  # pandas
+
+        return node_table(self)
+
+    def edge_table(self) -> DataFrame:
+        """A pandas table with one row for each edge, in the order of the graph. Needs pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``tail`` and ``head``; ``initial_weight`` and ``weight``; ``log_gain``, the logarithm of the factor between
+            them; ``initial_cost`` and ``cost``, which sum up to those of the result (the copies of a shared parameter
+            have equal parts of its cost); ``pruned``.
+
+        Examples
+        --------
+        >>> import balance_graph as bg
+        >>> bg.balance(bg.networks.chain(weights=[8.0, 2.0])).edge_table()["weight"].round(6).tolist()
+        [4.0, 4.0]
+        """
+        from balance_graph.graph.tables import edge_table  # pandas
+
+        return edge_table(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            "BalanceResult",
+            {
+                "status": f"{self.status} ({self.solver}): {self.status.advice}",
+                "cost": f"{self.initial_cost:.12g} → {self.cost:.12g}",
+                "certified": f"within {self.certificate.relative_gap:.2g} of the optimum, relatively",
+                "relative imbalance": f"{self.relative_imbalance:.3g}",
+                "network": f"{self.problem.n_nodes} nodes, {len(self.log_scales)} free, {self.problem.n_edges} edges",
+                "pruned edges": some_of(self.pruned_edges),
+                "gauges fixed at": some_of(self.gauge_nodes),
+                "notes": "; ".join(self.solution.notes),
+            },
+        )
 
     def __repr__(self) -> str:
         return (

@@ -12,6 +12,7 @@ normal with standard deviation 0.1 rather than 0, since a zero bias would take n
 
 from balance_graph.networks._convolutional import convolutional
 from balance_graph.networks._digits import digits, digits_images
+from balance_graph.networks._inverse import to_layers, to_sklearn
 from balance_graph.networks._layers import chain, from_layers, from_sklearn, layered
 from balance_graph.networks._random_graphs import random_dag, random_recurrent
 from balance_graph.networks._residual import residual
@@ -27,4 +28,6 @@ __all__ = [
     "random_dag",
     "random_recurrent",
     "residual",
+    "to_layers",
+    "to_sklearn",
 ]

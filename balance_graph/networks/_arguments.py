@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from balance_graph._arguments import VANISHES
+from balance_graph._foreign import described
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
@@ -16,7 +17,9 @@ from balance_graph.graph.activations import activation as parse_activation
 
 def is_list(values: Any) -> bool:
     """Whether it is a sequence or an array, and not text."""
-    return isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
+    if isinstance(values, np.ndarray):
+        return values.ndim > 0
+    return isinstance(values, Sequence) and not isinstance(values, str | bytes)
 
 
 def positive_int(value: Any, name: str, *, least: int = 1) -> int:
@@ -84,7 +87,7 @@ def checked_array(values: Any, name: str) -> Array:
 def checked_matrices(weights: Any) -> list[Array]:
     """Weights of successive layers, each of shape (fan_in, fan_out)."""
     if not is_list(weights) or len(weights) == 0:
-        message = f"weights must list one array of shape (fan_in, fan_out) per layer, got {weights!r}"
+        message = f"weights must list one array of shape (fan_in, fan_out) per layer, got {described(weights)}"
         raise InvalidParameterError(message)
     matrices = [checked_array(values, f"weights[{k}]") for k, values in enumerate(weights)]
     for k, matrix in enumerate(matrices):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 
+from balance_graph._choices import check_choice
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
@@ -88,9 +89,7 @@ def convolutional(
     >>> bg.networks.convolutional(size=5, channels=(1, 2), sharing="group", rng=0).nodes["h1.0.2"]["group"]
     ('channel', 1, 0)
     """
-    if sharing not in ("shared", "group"):
-        message = f'sharing must be "shared" or "group", got {sharing!r}'
-        raise InvalidParameterError(message)
+    check_choice(sharing, "sharing", ("shared", "group"))
     parse_activation(activation)
     depths = checked_widths(channels, "channels")
     shapes = _feature_shapes(size, len(depths) - 1, kernel, stride, padding)

@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
+from balance_graph._foreign import advice_for
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
@@ -200,16 +201,25 @@ def from_sklearn(mlp: Any) -> nx.DiGraph[Any]:
     >>> bg.networks.from_sklearn(mlp).nodes["h1.0"]["activation"]
     'sigmoid'
     """
+    activation = check_sklearn(mlp)
+    return from_layers(mlp.coefs_, mlp.intercepts_, activation)
+
+
+def check_sklearn(mlp: Any) -> str:
+    """The activation of the hidden units of a fitted multilayer perceptron; anything else is refused."""
     kind = type(mlp).__name__
     missing = [name for name in ("coefs_", "intercepts_", "activation") if not hasattr(mlp, name)]
     if missing:
-        message = f"{kind} has no {missing[0]}: pass an MLPClassifier or MLPRegressor, after fit()"
+        advice = advice_for(mlp)
+        message = f"{kind} has no {missing[0]}: pass an MLPClassifier or MLPRegressor, after fit()" + (
+            f"; {advice}" if advice and not hasattr(mlp, "fit") else ""
+        )
         raise InvalidParameterError(message)
     if mlp.activation not in _SKLEARN_ACTIVATIONS:
         known = ", ".join(_SKLEARN_ACTIVATIONS)
         message = f"{kind} has activation {mlp.activation!r}, expected one of {known}; build it with from_layers"
         raise InvalidParameterError(message)
-    return from_layers(mlp.coefs_, mlp.intercepts_, _SKLEARN_ACTIVATIONS[mlp.activation])
+    return _SKLEARN_ACTIVATIONS[mlp.activation]
 
 
 def _layer_names(widths: Sequence[int]) -> list[list[str]]:

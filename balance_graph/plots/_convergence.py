@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from balance_graph._choices import check_choice
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.result import BalanceResult
 from balance_graph.plots._axes import (
@@ -69,9 +70,7 @@ def plot_convergence(
     >>> ax.get_xlabel()
     'sweep'
     """
-    if quantity not in {"both", "excess", "imbalance"}:
-        message = f"quantity must be 'both', 'excess' or 'imbalance', got {quantity!r}"
-        raise InvalidParameterError(message)
+    check_choice(quantity, "quantity", ("both", "excess", "imbalance"))
     named = _named_runs(runs)
     log_bound, bound_label = _log_bound(list(named.values()), lower_bound)
     ax = axes_or_new(ax, 6.0, 4.2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
+from balance_graph.graph.compilation import check_digraph
 from balance_graph.graph.result import BalanceResult
 from balance_graph.plots._axes import DARK, new_figure, write_title
 from balance_graph.plots._balance import plot_balance
@@ -90,6 +91,7 @@ def plot_demo(
     >>> len(figure.axes)  # three a row, and its color bar
     8
     """
+    check_digraph(before)
     figure = new_figure(14.5, 4.5 * max(len(runs), 1) + 0.3, dpi=110)  # wide: 1600 pixels are enough
     rows = figure.subplots(max(len(runs), 1), 3, squeeze=False, width_ratios=(1.25, 1.0, 1.15))
     for (left, middle, right), (p, named) in zip(rows, runs.items(), strict=False):

@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph.errors import InvalidParameterError
-from balance_graph.graph.compilation import node_activation, roles_of
+from balance_graph.graph.compilation import check_digraph, node_activation, roles_of
 from balance_graph.plots._axes import COLORS, DARK, FAINT, QUIET, axes_or_new, from_matplotlib, write_title
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def plot_paths(
     >>> ax.get_title(loc="left")
     'log-gains: 0.693 − 0.693 + 0 = 0'
     """
+    check_digraph(G)
     ways = [list(path) for path in paths]
     _check_paths(G, ways)
     gains = _log_gains(G, log_scales, ways)

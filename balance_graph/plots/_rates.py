@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from balance_graph._choices import check_choice
 from balance_graph.errors import InvalidParameterError
 from balance_graph.plots._axes import COLORS, QUIET, axes_or_new, draw_grid, draw_legend, from_matplotlib, write_title
 
@@ -50,9 +51,7 @@ def plot_rates(
     if not rates or not all(len(entries) for entries in rates.values()):
         message = f"rates must map labels to pairs of a predicted and a measured rate, at least one; got {rates!r}"
         raise InvalidParameterError(message)
-    if quantity not in {"rate", "difference"}:
-        message = f"quantity must be 'rate' or 'difference', got {quantity!r}"
-        raise InvalidParameterError(message)
+    check_choice(quantity, "quantity", ("rate", "difference"))
     ax = axes_or_new(ax, 5.0, 5.0)
     draw_grid(ax)
     line = [0.0, 1.0] if quantity == "rate" else [0.0, 0.0]

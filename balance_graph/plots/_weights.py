@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.compilation import check_digraph
 from balance_graph.plots._axes import (
     COLORS,
     QUIET,
@@ -59,6 +60,8 @@ def plot_weights(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('|weight| before', '|weight| after')
     """
+    for network in (before, after):
+        check_digraph(network)
     if set(before.edges) != set(after.edges):
         message = "plot_weights compares two networks with the same edges; these differ in their edges"
         raise InvalidParameterError(message)

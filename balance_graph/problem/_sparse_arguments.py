@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from balance_graph._arguments import VANISHES
+from balance_graph._foreign import advice_for
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 
@@ -20,7 +21,10 @@ def _is_sparse(value: Any) -> bool:
 def canonical(matrix: Sparse) -> Sparse:
     """A square matrix of finite real weights in canonical CSR form; not copied where it is in that form."""
     if not _is_sparse(matrix):
-        message = f"W must be a scipy sparse array or matrix, got {type(matrix).__name__}; wrap it in csr_array"
+        remedy = (
+            "wrap it in csr_array" if isinstance(matrix, np.ndarray) else advice_for(matrix) or "make it a csr_array"
+        )
+        message = f"W must be a scipy sparse array or matrix, got {type(matrix).__name__}; {remedy}"
         raise InvalidParameterError(message)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         message = f"W must be square, one row and column per node; got shape {matrix.shape}"

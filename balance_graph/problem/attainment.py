@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from balance_graph._showing import html_table, some_of
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import NotAttainedError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.elimination import gauge_columns
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attainment:
     """Existence and uniqueness of the balanced state.
 
@@ -61,6 +62,26 @@ class Attainment:
         """Whether the log-gains of the live edges determine every unknown."""
         matrix = self.problem.manifold.reduced_incidence
         return gauge_columns(matrix[np.flatnonzero(self.live)]).size == 0
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            "Attainment",
+            {
+                "minimum": "attained" if self.attained else "not attained",
+                "network": f"{self.problem.n_nodes} nodes, {self.problem.n_edges} edges",
+                "dead nodes": "; ".join(f"{node!r}: {self.reasons[node]}" for node in self.dead_nodes[:5])
+                + (f"; ... ({len(self.dead_nodes)} in all)" if len(self.dead_nodes) > 5 else ""),
+                "dead edges": some_of(self.dead_edges),
+            },
+        )
+
+    def __repr__(self) -> str:
+        if self.attained:
+            return "Attainment(attained=True)"
+        return (
+            f"Attainment(attained=False, dead nodes: {some_of(self.dead_nodes) or 'none'}; "
+            f"dead edges: {some_of(self.dead_edges)})"
+        )
 
     def raise_if_not_attained(self) -> None:
         """Raise `NotAttainedError` naming the dead nodes, why, and the remedies."""

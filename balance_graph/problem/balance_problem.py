@@ -6,15 +6,16 @@ its logarithm, so that weights from 1e-150 to 1e150 and any exponent are ordinar
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
-from balance_graph._types import Array, Index, Mask
+from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.problem._sparse_arguments import (
     canonical,
@@ -30,6 +31,8 @@ from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log
 from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
 from balance_graph.problem.rows import Rows
+from balance_graph.problem.scaling import scaled_weights
+from balance_graph.problem.solution import Solution
 from balance_graph.problem.term_manifold import TermManifold
 
 # Edges to a block: few enough for the nearest memory.
@@ -263,6 +266,54 @@ class BalanceProblem:
         """Log-gain of each edge, ``l_head - c l_tail``, for the log-scales of all nodes."""
         return self.manifold.log_gains(log_scales)
 
+    def scaled(self, log_scales: ArrayLike | Solution) -> Sparse:
+        """The sparse matrix of the weights after scaling: the balanced network, for the log-scales of a solution.
+
+        Parameters
+        ----------
+        log_scales : (n_nodes,) array, or Solution
+            Zero where pinned, and obeying the ties. With a `Solution` of `solve`, the weights that it pruned are zero.
+
+        Returns
+        -------
+        csr_array, shape (n_nodes, n_nodes)
+            ``W[u, v] * exp(l_v - c_u l_u)``, with an entry for every edge, zero weights included. Fixed weights are as
+            they were, shared ones equal. Single precision stays single precision.
+
+        Raises
+        ------
+        InvalidParameterError
+            If the log-scales break a constraint.
+        UnsupportedError
+            If a weight would become infinite or zero.
+
+        Examples
+        --------
+        >>> import balance_graph as bg, numpy as np
+        >>> from scipy import sparse
+        >>> W = sparse.csr_array(np.array([[0, 8.0, 0], [0, 0, 2.0], [0, 0, 0]]))
+        >>> problem = bg.BalanceProblem.from_sparse(W, pinned=np.array([True, False, True]))
+        >>> problem.scaled(bg.solve(problem)).toarray().round(9)
+        array([[0., 4., 0.],
+               [0., 0., 4.],
+               [0., 0., 0.]])
+        """
+        dead = None
+        if isinstance(log_scales, Solution):
+            dead = self.edge_mask(log_scales.pruned_edges)
+            log_scales = log_scales.log_scales
+        at = self.manifold
+        weights = scaled_weights(self, self.checked_log_scales(log_scales, "log_scales"), dead)
+        matrix: Sparse = sparse.csr_array((weights, (at.tail, at.head)), shape=(self.n_nodes, self.n_nodes))
+        return matrix
+
+    def edge_mask(self, edges: Collection[tuple[Hashable, Hashable]]) -> Mask:
+        """Which edges are among those given by their ends."""
+        if not edges:
+            return np.zeros(self.n_edges, dtype=bool)
+        chosen = set(edges)
+        return np.array([edge in chosen for edge in self.manifold.edges], dtype=bool)
+
     def log_cost(self, log_scales: Array) -> float:
         """Logarithm of the cost; ``-inf`` for a network without weights."""
         if self._shares is not None:
@@ -318,11 +369,20 @@ class BalanceProblem:
         """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""
         rows = self.rows
         log_slopes, _ = rows.log_slopes(self.log_gains(log_scales)[rows.edge])
-        flows = log_sum_by(rows.edge, log_slopes, self.n_edges)
-        if self._shares is not None:
-            first, log_count = self._shares
-            flows = flows[first] - log_count
-        return flows
+        return self._split(log_sum_by(rows.edge, log_slopes, self.n_edges))
+
+    def log_costs(self, log_scales: Array) -> Array:
+        """Logarithm of the cost of every edge; edges that share a parameter split its cost equally."""
+        rows = self.rows
+        costs = rows.log_costs(self.log_gains(log_scales)[rows.edge])
+        return self._split(log_sum_by(rows.edge, costs, self.n_edges))
+
+    def _split(self, logarithms: Array) -> Array:
+        """Logarithms over edges, that of a shared parameter (at its first edge) in equal parts to all that share it."""
+        if self._shares is None:
+            return logarithms
+        first, log_count = self._shares
+        return logarithms[first] - log_count
 
     def log_in_out(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of each node's in-cost and of its degree times its out-cost (a self-loop is in both)."""

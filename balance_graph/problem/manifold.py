@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from balance_graph._choices import check_choice
 from balance_graph._types import Array, Index, Mask, Sparse
-from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.errors import InvalidNetworkError
 from balance_graph.problem._paths import cycle_equations, path_equations
 from balance_graph.problem.elimination import clean, independent_numbers, null_space, spread_ratios
 from balance_graph.problem.linear_manifold import LinearManifold
@@ -27,7 +28,7 @@ from balance_graph.problem.log_domain import log_sum_by
 FORMS = ("nodes", "cycles", "paths")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Manifold(LinearManifold):
     """The linear manifold of the log-gains of one architecture.
 
@@ -55,6 +56,9 @@ class Manifold(LinearManifold):
     fixed: Mask | None = None
     shared: Index | None = None
     names: Sequence[Hashable] | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Manifold({self.n_nodes} nodes, {self.n_nodes - int(self.pinned.sum())} free, {self.n_edges} edges)"
 
     @property
     def n_nodes(self) -> int:
@@ -263,9 +267,7 @@ class Manifold(LinearManifold):
 
 def check_form(form: str) -> None:
     """Refuse an unknown form of the manifold."""
-    if form not in FORMS:
-        message = f"form must be one of {', '.join(FORMS)}; got {form!r}"
-        raise InvalidParameterError(message)
+    check_choice(form, "form", FORMS)
 
 
 def _edge_matrix(manifold: Manifold, column: Index, ratio: Array, width: int) -> Sparse:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balance_graph._arguments import check_number, check_positive
+from balance_graph._choices import folded
 from balance_graph._types import Array
 from balance_graph.errors import InvalidRegularizerError
 from balance_graph.problem.rows import FunctionRows, PowerRows, Rows
@@ -190,7 +191,7 @@ class Posynomial(_SumOfPowers):
         object.__setattr__(self, "terms", checked)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogConvex(Regularizer):
     """Any cost that is convex and increasing in the log-weight ``x = log|w|``.
 
@@ -243,6 +244,10 @@ class LogConvex(Regularizer):
                 raise InvalidRegularizerError(message)
         self.check(-8.0, 4.0)
 
+    def __repr__(self) -> str:
+        names = [getattr(one, "__qualname__", repr(one)) for one in (self.value, self.slope, self.curvature)]
+        return f"LogConvex({', '.join(names)})"
+
     def evaluate(self, name: str, log_weights: Array) -> Array:
         """One of ``"value"``, ``"slope"``, ``"curvature"`` at the log-weights; overflow gives inf, quietly."""
         with np.errstate(all="ignore"):
@@ -294,11 +299,21 @@ class LogConvex(Regularizer):
         return FunctionRows(edge, log_coefficient[edge], log_weight[edge], self)
 
 
+# What people write, folded, and how to say it here.
+_REGULARIZER_HINTS = {
+    **dict.fromkeys(("l2", "ridge", "weightdecay", "frobenius"), "; write 2"),
+    **dict.fromkeys(("l1", "lasso"), "; write 1"),
+    "elasticnet": "; write ElasticNet(l1=..., l2=...)",
+    **dict.fromkeys(("auto", "cvxpy", "newton", "stochastic", "flow"), "; did you mean solver=?"),
+}
+
+
 def as_regularizer(regularizer: float | Regularizer) -> Regularizer:
     """A number p means ``Lp(p)``; a regularizer is returned as it is."""
     if isinstance(regularizer, Regularizer):
         return regularizer
     if isinstance(regularizer, Real) and not isinstance(regularizer, bool):
         return Lp(regularizer)
-    message = f"regularizer must be a number p > 0 or Lp, ElasticNet, Posynomial, LogConvex; got {regularizer!r}"
+    hint = _REGULARIZER_HINTS.get(folded(regularizer), "") if isinstance(regularizer, str) else ""
+    message = f"regularizer must be a number p > 0 or Lp, ElasticNet, Posynomial, LogConvex; got {regularizer!r}{hint}"
     raise InvalidRegularizerError(message)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from balance_graph._showing import html_table, some_of
 from balance_graph._types import Array, Index
 from balance_graph.problem.log_domain import exp_or_inf
 
@@ -35,7 +36,7 @@ _ADVICE = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """Cost and relative imbalance at the start and after each iteration or sweep.
 
@@ -83,6 +84,14 @@ class History:
     def __len__(self) -> int:
         return len(self.imbalance)
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "History(no states)"
+        states = "1 state" if len(self) == 1 else f"{len(self)} states"
+        cost = f"cost {exp_or_inf(self.log_cost[0]):.6g} -> {exp_or_inf(self.log_cost[-1]):.6g}"
+        recorded = ", log-scales recorded" if self.log_scales else ""
+        return f"History({states}, {cost}, imbalance {self.imbalance[0]:.2g} -> {self.imbalance[-1]:.2g}{recorded})"
+
 
 class State(NamedTuple):
     """A network at log-scales, measured from the weights as given.
@@ -105,7 +114,7 @@ class State(NamedTuple):
     gauges: Index
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What a solver found for a quotient.
 
@@ -128,8 +137,11 @@ class Outcome:
     notes: tuple[str, ...] = ()
     state: State | None = None
 
+    def __repr__(self) -> str:
+        return f"Outcome({self.log_scales.size} nodes, {self.status}, {self.iterations} iterations)"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """The balanced state of a `BalanceProblem`, in array order.
 
@@ -188,12 +200,29 @@ class Solution:
             f"relative imbalance  {self.relative_imbalance:.3g}",
         ]
         if self.pruned_edges:
-            lines.append(f"pruned edges        {len(self.pruned_edges)}: {_some(self.pruned_edges)}")
+            lines.append(f"pruned edges        {len(self.pruned_edges)}: {some_of(self.pruned_edges)}")
         if self.gauge_nodes:
-            lines.append(f"gauges fixed at     {_some(self.gauge_nodes)}")
+            lines.append(f"gauges fixed at     {some_of(self.gauge_nodes)}")
         lines.extend(self.notes)
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        return html_table(
+            "Solution",
+            {
+                "status": f"{self.status} ({self.solver}): {self.status.advice}",
+                "cost": f"{self.initial_cost:.12g} → {self.cost:.12g}",
+                "relative imbalance": f"{self.relative_imbalance:.3g}",
+                "pruned edges": some_of(self.pruned_edges),
+                "gauges fixed at": some_of(self.gauge_nodes),
+                "notes": "; ".join(self.notes),
+            },
+        )
 
-def _some(items: tuple[Hashable, ...]) -> str:
-    return ", ".join(map(repr, items[:5])) + (", ..." if len(items) > 5 else "")
+    def __repr__(self) -> str:
+        pruned = f", {len(self.pruned_edges)} pruned edges" if self.pruned_edges else ""
+        return (
+            f"Solution({self.log_scales.size} nodes, status={self.status.value!r}, solver={self.solver!r}, "
+            f"cost={self.cost:.12g}, initial_cost={self.initial_cost:.12g}, "
+            f"relative_imbalance={self.relative_imbalance:.2g}{pruned})"
+        )

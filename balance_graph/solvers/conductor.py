@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+from balance_graph._choices import check_choice, did_you_mean
+from balance_graph._foreign import described
 from balance_graph._progress import Report, reporter
 from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError
@@ -34,7 +36,7 @@ class Solver(Protocol):
 
 def as_solver(solver: str | Solver, n_edges: int) -> Solver:
     """The solver that a name means; a solver object is returned as it is."""
-    if solver == "auto":
+    if isinstance(solver, str) and solver == "auto":
         solver = "cvxpy" if n_edges <= _AUTO_CVXPY_EDGES else "newton"
     if isinstance(solver, str):
         known: dict[str, Callable[[], Solver]] = {
@@ -44,7 +46,8 @@ def as_solver(solver: str | Solver, n_edges: int) -> Solver:
             "flow": FlowSolver,
         }
         if solver not in known:
-            message = f"solver must be 'auto', {', '.join(map(repr, known))} or a solver object; got {solver!r}"
+            hint = did_you_mean(solver, ["auto", *known])
+            message = f"solver must be 'auto', {', '.join(map(repr, known))} or a solver object; got {solver!r}{hint}"
             raise InvalidParameterError(message)
         return known[solver]()
     if isinstance(solver, type) or not isinstance(solver, Solver):
@@ -53,11 +56,16 @@ def as_solver(solver: str | Solver, n_edges: int) -> Solver:
     return solver
 
 
+def check_problem(problem: Any, function: str) -> None:
+    """Refuse anything but a problem, naming the function that takes it."""
+    if not isinstance(problem, BalanceProblem):
+        message = f"{function} takes a BalanceProblem, got {described(problem)}"
+        raise InvalidParameterError(message)
+
+
 def check_on_unattained(on_unattained: str) -> None:
     """Refuse an unknown policy."""
-    if on_unattained not in ("raise", "prune"):
-        message = f"on_unattained must be 'raise' or 'prune', got {on_unattained!r}"
-        raise InvalidParameterError(message)
+    check_choice(on_unattained, "on_unattained", ("raise", "prune"))
 
 
 def solve(
@@ -99,6 +107,7 @@ def solve(
     >>> bg.solve(problem).converged
     True
     """
+    check_problem(problem, "solve")
     check_on_unattained(on_unattained)
     chosen = as_solver(solver, problem.n_edges)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")

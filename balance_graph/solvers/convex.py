@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._arguments import check_positive
+from balance_graph._choices import did_you_mean
 from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
@@ -44,7 +45,7 @@ _MAX_CENTERING = 50
 _CENTERING = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConvexProblem:
     """A balance problem as a cvxpy problem.
 
@@ -79,6 +80,10 @@ class ConvexProblem:
     edges: list[tuple[Any, Any]]
     log_coefficients: Any
     manifold: Manifold
+
+    def __repr__(self) -> str:
+        constraints = len(self.problem.constraints)
+        return f"ConvexProblem({self.manifold!r}, {constraints} constraint{'s' * (constraints != 1)})"
 
     def set_weights(self, problem: BalanceProblem) -> None:
         """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling."""
@@ -304,7 +309,9 @@ class CvxpySolver:
         import cvxpy as cp
 
         if self.backend not in cp.installed_solvers():
-            message = f"cvxpy backend {self.backend!r} is not installed; installed: {', '.join(cp.installed_solvers())}"
+            installed = cp.installed_solvers()
+            hint = did_you_mean(self.backend, installed)
+            message = f"cvxpy backend {self.backend!r} is not installed; installed: {', '.join(installed)}{hint}"
             raise InvalidParameterError(message)
         options = {**_OPTIONS.get(self.backend, {}), **self.options}
         with warnings.catch_warnings():

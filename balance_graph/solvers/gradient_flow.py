@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._arguments import check_count, check_positive
+from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError
@@ -77,9 +78,7 @@ class FlowSolver:
     name = "flow"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            message = f"FlowSolver: method must be one of {', '.join(METHODS)}; got {self.method!r}"
-            raise InvalidParameterError(message)
+        check_choice(self.method, "FlowSolver: method", METHODS)
         if not 1e-12 <= check_positive(self.accuracy, "FlowSolver: accuracy") <= 0.1:
             message = f"FlowSolver: accuracy must lie between 1e-12 and 0.1, got {self.accuracy!r}"
             raise InvalidParameterError(message)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from balance_graph._arguments import check_choice, check_count, check_positive
+from balance_graph._arguments import check_count, check_positive
+from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
@@ -80,7 +81,7 @@ class NewtonSolver:
     def __post_init__(self) -> None:
         check_positive(self.tol, "NewtonSolver: tol")
         check_count(self.max_iterations, "NewtonSolver: max_iterations")
-        check_choice(self.engine, ENGINES, "NewtonSolver: engine")
+        check_choice(self.engine, "NewtonSolver: engine", ENGINES)
 
     def run(self, quotient: Quotient, *, start: Array | None = None, report: Report = silent) -> Outcome:
         """Solve a quotient from a displacement (default: its center)."""

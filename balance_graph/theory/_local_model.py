@@ -19,7 +19,7 @@ from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import log_sum_by
 from balance_graph.problem.quotient import Quotient
-from balance_graph.solvers.conductor import solve
+from balance_graph.solvers.conductor import check_problem, solve
 from balance_graph.solvers.local.log_sweeps import color_classes
 from balance_graph.solvers.local.stochastic import check_tied
 from balance_graph.solvers.newton import NewtonSolver
@@ -87,6 +87,7 @@ class LocalModel:
 
 def local_model(problem: BalanceProblem, log_scales: Array | None = None) -> LocalModel:
     """The quadratic model at the optimum, which is computed where it is not given."""
+    check_problem(problem, "a rate")
     find_attainment(problem).raise_if_not_attained()
     if log_scales is None:
         log_scales = solve(problem, NewtonSolver(tol=1e-14)).log_scales

@@ -10,6 +10,7 @@ from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import log_sum
 from balance_graph.problem.quotient import Quotient
+from balance_graph.solvers.conductor import check_problem
 
 # Largest log-gain considered: no run of finite numbers goes beyond.
 _FAR = 1e6
@@ -58,6 +59,7 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
     >>> bool(abs(upper[1] - 0.5 * np.log(17)) < 1e-9), bool(abs(lower[1] - 0.5 * np.log(16 / 17)) < 1e-9)
     (True, True)
     """
+    check_problem(problem, "scale_bounds")
     find_attainment(problem).raise_if_not_attained()
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     quotient = Quotient(problem, center, live=problem.active)

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from balance_graph._arguments import check_count, check_positive
+from balance_graph._choices import check_choice
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
 
@@ -172,9 +173,7 @@ def count_steps(
     array([1., 7.])
     """
     matrix = _checked(K).copy()
-    if order not in ORDERS:
-        message = f"order must be one of {', '.join(ORDERS)}; got {order!r}"
-        raise InvalidParameterError(message)
+    check_choice(order, "order", ORDERS)
     n, generator = len(matrix), np.random.default_rng(rng)
     counts = np.full(len(accuracies), np.nan)
     for step in range(max_steps + 1):
@@ -193,7 +192,7 @@ def count_steps(
     return counts
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OsborneComparison:
     """Counted steps and proven bounds of one matrix.
 
@@ -212,6 +211,9 @@ class OsborneComparison:
     n: int
     log_condition: float
     diameter: int
+
+    def __repr__(self) -> str:
+        return f"OsborneComparison(n={self.n}, {', '.join(self.counts)}, {len(self.accuracies)} accuracies)"
 
 
 def compare_bounds(

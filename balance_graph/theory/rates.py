@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from balance_graph._arguments import check_count
+from balance_graph._choices import check_choice
 from balance_graph._types import Array
-from balance_graph.errors import InvalidParameterError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.local.stochastic import ORDERS, StochasticSolver
@@ -233,9 +233,7 @@ def measure_rate(
 
 def _check(order: str, average: str) -> None:
     for value, allowed, name in ((order, ORDERS, "order"), (average, AVERAGES, "average")):
-        if value not in allowed:
-            message = f"{name} must be one of {', '.join(allowed)}; got {value!r}"
-            raise InvalidParameterError(message)
+        check_choice(value, name, allowed)
 
 
 def _recorded_sweeps(

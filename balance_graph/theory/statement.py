@@ -12,6 +12,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.compilation import check_digraph
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.theory.finding import Check, Counterexample, Finding
 from balance_graph.theory.subject import Subject
@@ -148,11 +149,17 @@ def statement(
 def subjects_of(networks: Networks, regularizer: float | Regularizer) -> list[Subject]:
     """Networks with their cost; a subject brings its own."""
     cost = as_regularizer(regularizer)
-    if isinstance(networks, nx.DiGraph):
-        return [Subject("your network", networks, cost)]
     if isinstance(networks, Mapping):
-        return [Subject(name, graph, cost) for name, graph in networks.items()]
-    return list(networks)
+        named = dict(networks)
+    else:
+        if not isinstance(networks, nx.Graph) and isinstance(networks, Iterable):
+            subjects = list(networks)
+            if all(isinstance(one, Subject) for one in subjects):
+                return subjects
+        named = {"your network": networks}
+    for graph in named.values():
+        check_digraph(graph)
+    return [Subject(name, graph, cost) for name, graph in named.items()]
 
 
 def generator_of(rng: Rng) -> np.random.Generator:

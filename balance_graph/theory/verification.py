@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._progress import stages
-from balance_graph.graph.compilation import compile_graph
+from balance_graph.graph.compilation import check_digraph, compile_graph
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.theory.finding import Finding
 from balance_graph.theory.gallery import default_gallery
@@ -111,6 +111,8 @@ def verify(
     >>> report[17].verdict
     'does not apply'
     """
+    if G is not None:
+        check_digraph(G)
     generator = generator_of(rng)
     cost = as_regularizer(regularizer)
     subjects = default_gallery(cost, generator) if G is None else [_subject_of(G, cost, weight)]

@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 
 import networkx as nx
 
+from balance_graph._choices import did_you_mean
 from balance_graph.errors import InvalidParameterError, NetworkFileError, NetworkFileWarning
 from balance_graph.graph.files._builder import check_network
 from balance_graph.graph.files._csv import read_csv, write_csv
@@ -228,7 +229,7 @@ _REMEDIES = {
 def _format(file: Path) -> _Format:
     suffix = file.suffix.lower()
     if suffix not in _FORMATS:
-        remedy = f"; {_REMEDIES[suffix]}" if suffix in _REMEDIES else ""
+        remedy = f"; {_REMEDIES[suffix]}" if suffix in _REMEDIES else did_you_mean(suffix, _FORMATS)
         refuse(f"the suffix {file.suffix!r} names no format; use {', '.join(_FORMATS)}{remedy}")
     return _FORMATS[suffix]
 

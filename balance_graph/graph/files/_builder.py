@@ -9,6 +9,8 @@ from typing import Any
 import networkx as nx
 
 from balance_graph._arguments import VANISHES, is_real, nearest_float, vanishes
+from balance_graph.errors import InvalidNetworkError
+from balance_graph.graph.compilation import check_digraph
 from balance_graph.graph.files._refusal import owner, refuse, show
 
 
@@ -42,8 +44,10 @@ class Builder:
 
 def check_network(network: Any, weight: str) -> None:
     """Refuse what is not a directed graph with a finite weight on every edge."""
-    if not isinstance(network, nx.DiGraph) or network.is_multigraph():
-        refuse(f"cannot write a {type(network).__name__}; a network is a networkx.DiGraph: convert it first")
+    try:
+        check_digraph(network)
+    except InvalidNetworkError as error:
+        refuse(f"cannot write a {type(network).__name__}; {error}; convert it first")
     for tail, head, attributes in network.edges(data=True):
         _check_weight(attributes, weight, tail, head)
 

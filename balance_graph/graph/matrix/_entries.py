@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from balance_graph._foreign import described
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem.log_domain import log_abs
@@ -39,10 +41,14 @@ def checked(A: Any) -> Any:  # noqa: N803
 
 
 def _as_array(A: Any) -> Any:  # noqa: N803
+    # numpy would make something of each of these.
+    if isinstance(A, str | Mapping) or hasattr(A, "adjacency"):
+        message = f"balance_matrix: A must be a square matrix, got {described(A)}"
+        raise InvalidParameterError(message)
     try:
         array = np.asarray(A)
     except (TypeError, ValueError) as error:
-        message = f"balance_matrix: A must be a square matrix of numbers, got {type(A).__name__}: {error}"
+        message = f"balance_matrix: A must be a square matrix of numbers, got {described(A)}: {error}"
         raise InvalidParameterError(message) from error
     if np.ma.is_masked(A):
         message = "balance_matrix: A has masked entries; fill them, A.filled(0.0)"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from balance_graph._arguments import check_count, check_positive
+from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
 from balance_graph._types import Index
 from balance_graph.errors import InvalidParameterError, UnsupportedError
@@ -81,9 +82,7 @@ class StochasticSolver:
     name = "stochastic"
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            message = f"StochasticSolver: order must be one of {', '.join(ORDERS)}; got {self.order!r}"
-            raise InvalidParameterError(message)
+        check_choice(self.order, "StochasticSolver: order", ORDERS)
         check_positive(self.tol, "StochasticSolver: tol")
         check_count(self.max_sweeps, "StochasticSolver: max_sweeps")
         seed = isinstance(self.rng, (int, np.integer)) and not isinstance(self.rng, bool) and self.rng >= 0
