@@ -370,6 +370,7 @@ def shown():
         "NewtonSolver": bg.NewtonSolver(),
         "StochasticSolver": bg.StochasticSolver(),
         "FlowSolver": bg.FlowSolver(),
+        "MatrixBalance": bg.balance_matrix(matrix),
         "OsborneComparison": compare_bounds(matrix, accuracies=[0.3]),
     }
 
@@ -377,7 +378,7 @@ def shown():
 SHOWN = (
     *("BalanceResult", "Solution", "History", "BalanceProblem", "Manifold", "Attainment", "Certificate"),
     *("ConvexProblem", "Activation", "LogConvex", "Lp", "ElasticNet", "Posynomial", "CvxpySolver", "NewtonSolver"),
-    *("StochasticSolver", "FlowSolver", "OsborneComparison"),
+    *("StochasticSolver", "FlowSolver", "MatrixBalance", "OsborneComparison"),
 )
 
 

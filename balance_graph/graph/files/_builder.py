@@ -66,5 +66,5 @@ def _check_weight(attributes: Mapping[str, Any], weight: str, tail: Any, head: A
 def _weight_remedy(attributes: Mapping[str, Any], weight: str) -> str:
     """What is wanted, and what may be it."""
     numbers = [name for name, value in attributes.items() if is_real(value) and isinstance(name, str)]
-    found = f"; is it {show(numbers[0])}? Then say weight={numbers[0]!r}" if numbers else ""
+    found = f"; did you mean {show(numbers[0])}? Then say weight={numbers[0]!r}" if numbers else ""
     return f"a finite number as attribute {show(weight)}{found}"
