@@ -40,6 +40,7 @@ from balance_graph.problem.attainment import Attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.manifold import Manifold
 from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
 from balance_graph.problem.solution import History, Solution, Status
 from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
@@ -55,6 +56,7 @@ __all__ = [
     "BalanceGraphError",
     "BalanceProblem",
     "BalanceResult",
+    "Cauchy",
     "Certificate",
     "ConvexProblem",
     "CvxpySolver",
@@ -62,10 +64,12 @@ __all__ = [
     "Finding",
     "FlowSolver",
     "History",
+    "Huber",
     "InvalidNetworkError",
     "InvalidParameterError",
     "InvalidRegularizerError",
     "LogConvex",
+    "LogSum",
     "Lp",
     "Manifold",
     "MissingDependencyError",
@@ -73,6 +77,7 @@ __all__ = [
     "NewtonSolver",
     "NotAttainedError",
     "Posynomial",
+    "PseudoHuber",
     "Regularizer",
     "Report",
     "Solution",

@@ -93,12 +93,19 @@ class Iterate:
         direction = self.equations.convex_direction(self.log_slopes, ratio)
         if direction is None or np.abs(direction).max(initial=0.0) <= self.rounding:
             return None
-        length = 1.0
-        while not self._is_power and self._raises_cost(self._moved(length * direction)):
+        length = 1.0 if self._is_power else self._safe_length(direction)
+        return None if length == 0.0 else Iterate.at(self.reduction, self._moved(length * direction))
+
+    def _safe_length(self, direction: Array) -> float:
+        """How far to go where the model holds only nearby: as far as doubling lowers the cost; 0 where nothing does."""
+        length, log_cost = 1.0, self.reduction.log_cost(self._moved(direction))
+        while self._raises_cost(self._moved(length * direction)):
             length *= 0.5
             if length < _SHORTEST:
-                return None
-        return Iterate.at(self.reduction, self._moved(length * direction))
+                return 0.0
+        while length >= 1.0 and (further := self.reduction.log_cost(self._moved(2.0 * length * direction))) < log_cost:
+            length, log_cost = 2.0 * length, further
+        return length
 
     def _raises_cost(self, displacement: Array) -> bool:
         """Whether the cost is higher there, by more than the rounding of its logarithm."""

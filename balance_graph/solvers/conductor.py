@@ -249,6 +249,7 @@ def _solve_reduced(task: _Task, chosen: Solver, center: Array) -> Solution:
     log_scales, outcome = _run(chosen, reduction, report)
     if reduction.gauges.size and outcome.status is Status.CONVERGED:
         log_scales, outcome = _with_strong_gauges(chosen, reduction, log_scales, outcome, report)
+    _check_rows(pruned, log_scales, outcome.status)
     return Solution(
         log_scales=log_scales,
         log_cost=pruned.log_cost(log_scales),
@@ -263,6 +264,16 @@ def _solve_reduced(task: _Task, chosen: Solver, center: Array) -> Solution:
         gauge_nodes=_gauge_nodes(reduction),
         notes=outcome.notes,
     )
+
+
+def _check_rows(problem: BalanceProblem, log_scales: Array, status: Status) -> None:
+    """Refuse a cost that does not hold at the solution; where there is none, within a factor e of where it ended."""
+    rows = problem.rows
+    log_gains = problem.log_gains(log_scales)[rows.edge]
+    rows.check(log_gains, "where balancing takes the weight of an edge")
+    if status is not Status.CONVERGED:
+        for step in (-1.0, 1.0):
+            rows.check(log_gains + step, "next to where balancing comes to an end")
 
 
 def _run(solver: Solver, reduction: Reduction, report: Report) -> tuple[Array, Outcome]:

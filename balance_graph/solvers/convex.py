@@ -238,6 +238,8 @@ class CvxpySolver:
 
     def _answer(self, reduction: Reduction) -> tuple[Array, Status, int]:
         center = local_sweeps(reduction, _SPAN, _MAX_CENTERING, least=_CENTERING)
+        if not np.isfinite(reduction.log_cost(center)):  # sweeps ended where a function of the user no longer holds
+            center = np.zeros(reduction.size)
         if isinstance(reduction.rows, FunctionRows) and reduction.rows.regularizer.expression is None:
             return self._sequential(reduction, center)
         return self._direct(reduction, center)
