@@ -203,11 +203,17 @@ class Posynomial(_SumOfPowers):
 class LogWeightCost(Regularizer):
     """Base of the costs that are one function of the log-weight, which may be no sum of powers.
 
-    Subclasses give `log_value`, `log_slope` and `ratio`, and ``expression``: the cost as a convex cvxpy expression of a
-    cvxpy expression of the log-weight, or None.
+    Subclasses give `log_value`, `log_slope`, `ratio` and `convex`.
     """
 
-    expression: Any = None
+    @property
+    def is_expressible(self) -> bool:
+        """Whether `convex` knows the cost."""
+        return True
+
+    def convex(self, cp: Any, x: Any) -> Any:
+        """The cost as a convex expression of `cp`, the module cvxpy, in its expression x of the log-weight."""
+        raise NotImplementedError
 
     def log_value(self, log_weights: Array) -> Array:
         """Logarithm of the cost."""
@@ -287,6 +293,14 @@ class LogConvex(LogWeightCost):
                 message = f"LogConvex: {name} must be a function of the log-weight, got {getattr(self, name)!r}"
                 raise InvalidRegularizerError(message)
         self.check(np.linspace(-8.0, 4.0, _SAMPLES), "where every LogConvex is tried when it is made")
+
+    @property
+    def is_expressible(self) -> bool:
+        return self.expression is not None
+
+    def convex(self, cp: Any, x: Any) -> Any:  # noqa: ARG002
+        assert self.expression is not None
+        return self.expression(x)
 
     # Steps may try log-weights at which the functions do not hold. What is no number there counts as infinite, so that
     # the step is not taken; `check` judges where weights are and where they end.

@@ -67,9 +67,7 @@ class _Logistic(_Robust):
         result: Array = self.power * _expit(-self._z(log_weights))
         return result
 
-    def expression(self, x: Any) -> Any:
-        import cvxpy as cp
-
+    def convex(self, cp: Any, x: Any) -> Any:
         return cp.logistic(self._z(x))
 
 
@@ -140,7 +138,7 @@ class Huber(_Robust):
     Examples
     --------
     >>> import balance_graph as bg
-    >>> bg.cost(bg.networks.chain(weights=[0.5, 3.0]), bg.Huber(delta=1.0))
+    >>> round(bg.cost(bg.networks.chain(weights=[0.5, 3.0]), bg.Huber(delta=1.0)), 12)
     2.625
     """
 
@@ -161,9 +159,7 @@ class Huber(_Robust):
     def ratio(self, log_weights: Array) -> Array:
         return np.where(log_weights <= math.log(self.delta), 2.0, 1.0)
 
-    def expression(self, x: Any) -> Any:
-        import cvxpy as cp
-
+    def convex(self, cp: Any, x: Any) -> Any:
         return 0.5 * cp.huber(cp.exp(x), self.delta)
 
 
@@ -207,9 +203,7 @@ class PseudoHuber(_Robust):
     def ratio(self, log_weights: Array) -> Array:
         return 2.0 - _expit(2.0 * (log_weights - math.log(self.delta)))
 
-    def expression(self, x: Any) -> Any:
-        import cvxpy as cp
-
+    def convex(self, cp: Any, x: Any) -> Any:
         root = cp.norm(cp.vstack([np.ones(x.shape), cp.exp(x - math.log(self.delta))]), 2, axis=0)
         return self.delta**2 * (root - 1.0)
 

@@ -8,7 +8,6 @@ known downstream, and nothing is exponentiated here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -22,8 +21,11 @@ class LogCost(Protocol):
     """A cost as a function of the log-weight: what `FunctionRows` needs of a regularizer."""
 
     @property
-    def expression(self) -> Callable[[Any], Any] | None:
-        """The cost as a convex cvxpy expression of a cvxpy expression, where there is one."""
+    def is_expressible(self) -> bool:
+        """Whether `convex` knows the cost."""
+
+    def convex(self, cp: Any, x: Any) -> Any:
+        """The cost as a convex expression of cvxpy, which is passed, in its expression x of the log-weight."""
 
     def log_value(self, log_weights: Array) -> Array:
         """Logarithm of the cost."""

@@ -139,14 +139,13 @@ def _cost(rows: Rows, log_coefficients: Any, log_gains: Any) -> Any:
     if isinstance(rows, PowerRows):
         return cp.sum(cp.exp(log_coefficients + cp.multiply(rows.exponent, log_gains)))
     assert isinstance(rows, FunctionRows)
-    expression = rows.regularizer.expression
-    if expression is None:
+    if not rows.regularizer.is_expressible:
         message = (
             "this LogConvex regularizer has no cvxpy expression; give LogConvex(..., expression=lambda x: ...) as a "
             "convex function of a cvxpy expression x, e.g. lambda x: cp.logistic(2 * x) for log(1 + w^2)"
         )
         raise InvalidRegularizerError(message)
-    values = expression(log_coefficients + log_gains)
+    values = rows.regularizer.convex(cp, log_coefficients + log_gains)
     if not (isinstance(values, cp.Expression) and values.is_convex() and values.shape == log_coefficients.shape):
         message = f"LogConvex: expression must return a convex cvxpy expression of the shape of x, got {values!r}"
         raise InvalidRegularizerError(message)
@@ -240,7 +239,7 @@ class CvxpySolver:
         center = local_sweeps(reduction, _SPAN, _MAX_CENTERING, least=_CENTERING)
         if not np.isfinite(reduction.log_cost(center)):  # sweeps ended where a function of the user no longer holds
             center = np.zeros(reduction.size)
-        if isinstance(reduction.rows, FunctionRows) and reduction.rows.regularizer.expression is None:
+        if isinstance(reduction.rows, FunctionRows) and not reduction.rows.regularizer.is_expressible:
             return self._sequential(reduction, center)
         return self._direct(reduction, center)
 
