@@ -42,6 +42,7 @@ from balance_graph.problem.attainment import Attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.manifold import Manifold
 from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
 from balance_graph.problem.solution import History, Solution, Status
 from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
@@ -57,6 +58,7 @@ __all__ = [
     "BalanceGraphError",
     "BalanceProblem",
     "BalanceResult",
+    "Cauchy",
     "Certificate",
     "ConvexProblem",
     "CvxpySolver",
@@ -64,10 +66,12 @@ __all__ = [
     "Finding",
     "FlowSolver",
     "History",
+    "Huber",
     "InvalidNetworkError",
     "InvalidParameterError",
     "InvalidRegularizerError",
     "LogConvex",
+    "LogSum",
     "Lp",
     "Manifold",
     "MatrixBalance",
@@ -77,6 +81,7 @@ __all__ = [
     "NewtonSolver",
     "NotAttainedError",
     "Posynomial",
+    "PseudoHuber",
     "Regularizer",
     "Report",
     "Solution",

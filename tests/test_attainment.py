@@ -8,19 +8,18 @@ import networkx as nx
 import numpy as np
 import pytest
 from cases import CASES
+from exact import proven_dead
 from helpers import assert_balanced, assert_same_weights, assert_unmodified, chain, network, snapshot, weights_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 import balance_graph as bg
-from balance_graph.problem.attainment import _linear_program
 
 
 def linear_program(problem: bg.BalanceProblem) -> set[int]:
-    """The dead edges by the slow twin: the largest set that one recession direction shrinks."""
+    """The dead edges by the slow twin: the largest set that one recession direction shrinks, proven in fractions."""
     active = np.flatnonzero(problem.active)
-    dead, _ = _linear_program(problem.manifold.reduced_incidence[active])
-    return set(active[dead].tolist())
+    return set(active[proven_dead(problem.manifold.reduced_incidence[active])].tolist())
 
 
 def dead_edges(G: nx.DiGraph) -> set[int]:

@@ -406,7 +406,7 @@ class TestNetworkx:
         [
             (
                 '{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": "a", "target": "b", "value": 1}]}',
-                r"has no weight; .*is it 'value'\? Then say weight='value'",
+                r"has no weight; .*did you mean 'value'\? Then say weight='value'",
             ),
             ('{"nodes": [{"name": "a"}], "links": []}', r'nodes\[0\] has None as "id"'),
             (

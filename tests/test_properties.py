@@ -6,13 +6,13 @@ import math
 
 import networkx as nx
 import numpy as np
+from exact import proven_dead
 from helpers import assert_same_but_for_weights, assert_unmodified, log1p2, snapshot, weights_of
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 import balance_graph as bg
 from balance_graph.graph.compilation import roles_of
-from balance_graph.problem.attainment import _linear_program
 
 ACTIVATIONS = [
     "relu",
@@ -103,7 +103,7 @@ def _constrain(draw: st.DrawFn, G: nx.DiGraph) -> None:
 
 def attained_by_linear_program(G: nx.DiGraph) -> bool:
     problem = bg.compile_graph(G)
-    dead, _ = _linear_program(problem.manifold.reduced_incidence[np.flatnonzero(problem.active)])
+    dead = proven_dead(problem.manifold.reduced_incidence[np.flatnonzero(problem.active)])
     return not dead.any()
 
 

@@ -13,6 +13,7 @@ from balance_graph._arguments import check_positive
 from balance_graph._choices import did_you_mean
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.graph.compilation import Node, compile_graph, node_activation, node_role, scaled_graph
+from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.newton import NewtonSolver
@@ -133,6 +134,5 @@ def balance_node(
         message = f"balance_node: a fixed edge or shared weight holds node {node!r}, so it cannot be scaled alone"
         raise UnsupportedError(message)
     solution = solve(replace(problem, manifold=alone), NewtonSolver())
-    with np.errstate(over="ignore", under="ignore"):
-        s = float(np.exp(solution.log_scales[k]))
+    s = exp_or_inf(float(solution.log_scales[k]))
     return scaled_graph(G, problem, solution.log_scales, weight=weight), s

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
-import numpy as np
 
 from balance_graph._showing import html_table, some_of
 from balance_graph.certificate.bound import Certificate
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.solution import History, Solution, Status
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class BalanceResult:
     @property
     def scales(self) -> dict[Node, float]:
         """Scale of each free node."""
-        with np.errstate(over="ignore", under="ignore"):
-            return {node: float(np.exp(value)) for node, value in self.log_scales.items()}
+        return {node: exp_or_inf(value) for node, value in self.log_scales.items()}
 
     @property
     def cost(self) -> float:

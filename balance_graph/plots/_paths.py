@@ -12,6 +12,7 @@ import numpy as np
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.compilation import check_digraph, node_activation, roles_of
 from balance_graph.plots._axes import COLORS, DARK, FAINT, QUIET, axes_or_new, from_matplotlib, write_title
+from balance_graph.problem.log_domain import exp_or_inf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -207,7 +208,7 @@ def _draw_gains(
         side = 1.0 if bent else np.sign(normal[1] or 1.0)
         away = side * (0.3 * abs(normal[0]) + 0.17 * abs(normal[1]) + 0.03) * normal
         ax.annotate(
-            f"M = {np.exp(gain):.3g}\nL = {_number(gain)}",
+            f"M = {exp_or_inf(gain):.3g}\nL = {_number(gain)}",
             tuple(middle + away),
             ha="center",
             va="center",
@@ -229,7 +230,7 @@ def _draw_units(
         face = "white" if free else FAINT
         ax.add_patch(patches.Circle((x, y), _RADIUS, facecolor=face, edgecolor=DARK, linewidth=1.0, zorder=4))
         ax.annotate(str(node), (x, y), ha="center", va="center", fontsize=8, color=DARK, parse_math=False, zorder=5)
-        scale = f"Λ = {np.exp(log_scales[node]):.3g}" if free else "Λ = 1"
+        scale = f"Λ = {exp_or_inf(log_scales[node]):.3g}" if free else "Λ = 1"
         ax.annotate(
             scale, (x, y - _RADIUS - 0.05), ha="center", va="top", fontsize=8, color=DARK if free else QUIET, zorder=5
         )

@@ -113,7 +113,7 @@ class RowsPoint:
     def move(self, step: Array) -> None:
         """Go a step in the basis of the last settled place."""
         self._before = self.displacement, self.log_slopes, self.ratio, self.imbalance
-        self._place(self.displacement + (step if self._basis is None else self._basis @ step))
+        self._place(self._displaced(step))
         self.imbalance = self.equations.imbalance(self.log_slopes)
 
     def retreat(self) -> None:
@@ -137,16 +137,29 @@ class RowsPoint:
         direction = self.equations.convex_direction(self.log_slopes, ratio)
         if direction is None or np.abs(direction).max(initial=0.0) <= self.rounding:
             return False
-        length = 1.0
-        self.move(direction)
-        while not self._is_power and self._costs_more(before):
-            self.retreat()
-            length *= 0.5
-            if length < self.shortest:
-                return False
-            self.move(length * direction)
+        length = 1.0 if self._is_power else self._safe_length(direction, before)
+        if length == 0.0:
+            return False
+        self.move(length * direction)
         self.settle()
         return True
+
+    def _safe_length(self, direction: Array, before: Mark) -> float:
+        """How far to go where the model holds only nearby: as far as doubling lowers the cost; 0 where nothing does."""
+        length, log_cost = 1.0, self._log_cost_after(direction)
+        while self._log_cost_after(length * direction) > before.log_cost + _EPS * max(1.0, abs(before.log_cost)):
+            length *= 0.5
+            if length < self.shortest:
+                return 0.0
+        while length >= 1.0 and (further := self._log_cost_after(2.0 * length * direction)) < log_cost:
+            length, log_cost = 2.0 * length, further
+        return length
+
+    def _log_cost_after(self, step: Array) -> float:
+        return self.quotient.log_cost(self._displaced(step))
+
+    def _displaced(self, step: Array) -> Array:
+        return self.displacement + (step if self._basis is None else self._basis @ step)
 
     def finish(self, tol: float) -> None:
         """Try one further Newton step, which costs little and mostly brings all digits."""

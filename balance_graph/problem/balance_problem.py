@@ -27,7 +27,7 @@ from balance_graph.problem._sparse_arguments import (
     term_matrix,
 )
 from balance_graph.problem.cost_range import LEAST, MOST, are_in_range
-from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by
+from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by, times_exp
 from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
 from balance_graph.problem.rows import Rows
@@ -255,9 +255,16 @@ class BalanceProblem:
         return first, np.log(np.bincount(first, minlength=self.n_edges)[first])
 
     @cached_property
+    def _checked_regularizer(self) -> Regularizer:
+        """The regularizer, once it is known to hold at the weights."""
+        if self.regularizer.has_checks:
+            self.regularizer.check(self.log_weight[self.active], "the weight of an edge")
+        return self.regularizer
+
+    @cached_property
     def rows(self) -> Rows:
         """The cost as rows, a shared parameter once."""
-        rows = self.regularizer.rows(self.log_weight, self.log_coefficient, self.exponent)
+        rows = self._checked_regularizer.rows(self.log_weight, self.log_coefficient, self.exponent)
         if self._shares is None:
             return rows
         return rows.take(self._shares[0][rows.edge] == rows.edge)
@@ -322,7 +329,7 @@ class BalanceProblem:
 
     def _log_cost_of(self, part: slice, log_scales: Array) -> float:
         exponent = None if self.exponent is None else self.exponent[part]
-        rows = self.regularizer.rows(log_abs(self.weight[part]), self.log_coefficient[part], exponent)
+        rows = self._checked_regularizer.rows(log_abs(self.weight[part]), self.log_coefficient[part], exponent)
         return log_sum(rows.log_costs(self.manifold.log_gains(log_scales, part)[rows.edge]))
 
     def _blocks(self) -> Iterator[slice]:
@@ -394,9 +401,9 @@ class BalanceProblem:
             return np.where(self.manifold.pinned, 0.0, self.manifold.net(self._as_given[1]))
         into, out_of = self.log_in_out(log_scales)
         largest = np.maximum(into, out_of)
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(invalid="ignore"):
             share = np.where(into == out_of, 0.0, -np.expm1(-np.abs(into - out_of)))
-            size = np.where(share > 0, share * np.exp(largest), 0.0)
+        size = times_exp(share, largest)
         return np.where(self.manifold.pinned, 0.0, np.where(into < out_of, -size, size))
 
     def log_sides(self, log_scales: Array) -> tuple[Array, Array]:

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from balance_graph._types import Array, Index
 
+# The exponential of this, and its inverse, are normal numbers. Three times as much takes any number, 5e-324 to 1.8e308,
+# out of range.
+_IN_RANGE = 700.0
+
 
 def log_sum_by(index: Index, log_values: Array, size: int) -> Array:
     """For each label 0 .. size-1 the logarithm of the sum of the exponentials; ``-inf`` for an empty sum."""
@@ -36,14 +40,29 @@ def log_ratio(log_over: Array, log_under: Array) -> Array:
 
 def exp_or_inf(log_value: float) -> float:
     """The exponential; inf beyond the range of floats."""
-    return math.exp(log_value) if log_value < 709.7 else math.inf
+    try:
+        return math.exp(log_value)
+    except OverflowError:
+        return math.inf
 
 
 def times_exp(values: NDArray[Any], log_factors: Array) -> NDArray[Any]:
-    """``values * exp(log_factors)``, also where the factor alone leaves the range of floats."""
-    first = np.clip(log_factors, -700.0, 700.0)
+    """``values * exp(log_factors)``, also where the factor alone leaves the range of floats; zero stays zero.
+
+    Every weight that is scaled passes here. Factors are at most three, each in range. The largest comes first where a
+    weight grows, so that it leaves the subnormal numbers at once, and last where it shrinks, to be rounded once.
+    """
+    if np.iscomplexobj(values):
+        result = np.empty(np.broadcast_shapes(np.shape(values), np.shape(log_factors)), dtype=complex)
+        result.real, result.imag = times_exp(values.real, log_factors), times_exp(values.imag, log_factors)
+        return result
+    first = np.clip(log_factors, -_IN_RANGE, _IN_RANGE)
+    second = np.clip(log_factors - first, -_IN_RANGE, _IN_RANGE)
+    third = np.clip(log_factors - first - second, -_IN_RANGE, _IN_RANGE)
     with np.errstate(over="ignore", under="ignore"):
-        return values * np.exp(first) * np.exp(log_factors - first)
+        grows = log_factors > 0.0
+        one, other = np.where(grows, first, third), np.where(grows, third, first)
+        return values * np.exp(one) * np.exp(second) * np.exp(other)
 
 
 def log_abs(weights: NDArray[Any]) -> Array:

@@ -8,7 +8,6 @@ known downstream, and nothing is exponentiated here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -22,11 +21,23 @@ class LogCost(Protocol):
     """A cost as a function of the log-weight: what `FunctionRows` needs of a regularizer."""
 
     @property
-    def expression(self) -> Callable[[Any], Any] | None:
-        """The cost as a convex cvxpy expression of a cvxpy expression, where there is one."""
+    def is_expressible(self) -> bool:
+        """Whether `convex` knows the cost."""
 
-    def evaluate(self, name: str, log_weights: Array) -> Array:
-        """Its ``"value"``, ``"slope"`` or ``"curvature"``."""
+    def convex(self, cp: Any, x: Any) -> Any:
+        """The cost as a convex expression of cvxpy, which is passed, in its expression x of the log-weight."""
+
+    def log_value(self, log_weights: Array) -> Array:
+        """Logarithm of the cost."""
+
+    def log_slope(self, log_weights: Array) -> Array:
+        """Logarithm of the slope."""
+
+    def ratio(self, log_weights: Array) -> Array:
+        """The curvature divided by the slope."""
+
+    def check(self, log_weights: Array, where: str) -> None:
+        """Refuse what is no convex and increasing function at the log-weights."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,9 @@ class PowerRows:
         """Logarithm of each row's slope, and the ratio of curvature to slope."""
         return self.log_costs(log_gains) + np.log(self.exponent), self.exponent
 
+    def check(self, log_gains: Array, where: str) -> None:
+        """Powers hold everywhere."""
+
     def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
         """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
         # (y / p) h(u), and y / p is the row's cost.
@@ -61,7 +75,7 @@ class PowerRows:
 
 @dataclass(frozen=True)
 class FunctionRows:
-    """Rows ``exp(log_coefficient) * value(log_weight + L)`` of a `LogConvex` regularizer: one per edge."""
+    """Rows ``exp(log_coefficient) * value(log_weight + L)`` of a function of the log-weight: one per edge."""
 
     edge: Index
     log_coefficient: Array
@@ -70,18 +84,16 @@ class FunctionRows:
 
     def log_costs(self, log_gains: Array) -> Array:
         """Logarithm of each row's cost at the log-gain of its edge."""
-        with np.errstate(divide="ignore"):
-            return self.log_coefficient + np.log(self.regularizer.evaluate("value", self.log_weight + log_gains))
+        return self.log_coefficient + self.regularizer.log_value(self.log_weight + log_gains)
 
     def log_slopes(self, log_gains: Array) -> tuple[Array, Array]:
         """Logarithm of each row's slope, and the ratio of curvature to slope."""
         log_weights = self.log_weight + log_gains
-        slopes = self.regularizer.evaluate("slope", log_weights)
-        curvatures = self.regularizer.evaluate("curvature", log_weights)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # Where the slope has underflowed to zero the row weighs nothing, whatever the ratio.
-            ratio = np.where(slopes > 0, curvatures / slopes, 0.0)
-            return self.log_coefficient + np.log(slopes), ratio
+        return self.log_coefficient + self.regularizer.log_slope(log_weights), self.regularizer.ratio(log_weights)
+
+    def check(self, log_gains: Array, where: str) -> None:
+        """Refuse a cost that is not convex and increasing at the log-gains."""
+        self.regularizer.check(self.log_weight + log_gains, where)
 
     def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
         """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""

@@ -14,6 +14,7 @@ from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.quotient import Quotient
+from balance_graph.problem.regularizers import LogWeightCost
 from balance_graph.problem.solution import Outcome, Solution, Status
 from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.gradient_flow import FlowSolver
@@ -115,6 +116,8 @@ def solve(
     quotient = Quotient(problem, center, prunes=on_unattained == "prune", is_given_start=start is not None)
     with reporter(progress) as report:
         outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
+    if isinstance(problem.regularizer, LogWeightCost):
+        _check_rows(quotient.problem, outcome.log_scales, outcome.status)
     state = quotient.state(outcome.log_scales) if outcome.state is None else outcome.state
     return Solution(
         log_scales=outcome.log_scales,
@@ -130,6 +133,16 @@ def solve(
         gauge_nodes=tuple(problem.nodes[k] for k in state.gauges.tolist()),
         notes=outcome.notes,
     )
+
+
+def _check_rows(problem: BalanceProblem, log_scales: Array, status: Status) -> None:
+    """Refuse a cost that does not hold at the solution; where there is none, within a factor e of where it ended."""
+    rows = problem.rows
+    log_gains = problem.log_gains(log_scales)[rows.edge]
+    rows.check(log_gains, "where balancing takes the weight of an edge")
+    if status is not Status.CONVERGED:
+        for step in (-1.0, 1.0):
+            rows.check(log_gains + step, "next to where balancing comes to an end")
 
 
 def _with_strong_gauges(solver: Solver, quotient: Quotient, outcome: Outcome, report: Report) -> Outcome:

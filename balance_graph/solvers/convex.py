@@ -144,14 +144,13 @@ def _cost(rows: Rows, log_coefficients: Any, log_gains: Any) -> Any:
     if isinstance(rows, PowerRows):
         return cp.sum(cp.exp(log_coefficients + cp.multiply(rows.exponent, log_gains)))
     assert isinstance(rows, FunctionRows)
-    expression = rows.regularizer.expression
-    if expression is None:
+    if not rows.regularizer.is_expressible:
         message = (
             "this LogConvex regularizer has no cvxpy expression; give LogConvex(..., expression=lambda x: ...) as a "
             "convex function of a cvxpy expression x, e.g. lambda x: cp.logistic(2 * x) for log(1 + w^2)"
         )
         raise InvalidRegularizerError(message)
-    values = expression(log_coefficients + log_gains)
+    values = rows.regularizer.convex(cp, log_coefficients + log_gains)
     if not (isinstance(values, cp.Expression) and values.is_convex() and values.shape == log_coefficients.shape):
         message = f"LogConvex: expression must return a convex cvxpy expression of the shape of x, got {values!r}"
         raise InvalidRegularizerError(message)
@@ -244,7 +243,9 @@ class CvxpySolver:
 
     def _answer(self, quotient: Quotient) -> tuple[Array, Status, int]:
         center = local_sweeps(quotient, _SPAN, _MAX_CENTERING, least=_CENTERING)
-        if isinstance(quotient.rows, FunctionRows) and quotient.rows.regularizer.expression is None:
+        if not np.isfinite(quotient.log_cost(center)):  # sweeps ended where a function of the user no longer holds
+            center = np.zeros(quotient.size)
+        if isinstance(quotient.rows, FunctionRows) and not quotient.rows.regularizer.is_expressible:
             return self._sequential(quotient, center)
         return self._direct(quotient, center)
 

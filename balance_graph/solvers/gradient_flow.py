@@ -156,7 +156,10 @@ def _path(quotient: Quotient, method: str, accuracy: float) -> Iterator[tuple[fl
         passed = 0.0
         while integrator.t < _END_OF_TIME and _log_total(quotient, displacement) > unit - _RENEW:
             with np.errstate(all="ignore"):  # trial points of an implicit step may lie anywhere; they are rejected
-                integrator.step()
+                try:
+                    integrator.step()
+                except RuntimeError:  # a Jacobian there that cannot be factorized
+                    return
                 passed = elapsed + float(integrator.t * np.exp(first - unit))
             if integrator.status == "failed" or not np.all(np.isfinite(integrator.y)):
                 return

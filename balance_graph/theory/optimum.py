@@ -12,6 +12,8 @@ import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.errors import NotAttainedError, SolverError
 from balance_graph.graph.compilation import node_activation
+from balance_graph.problem.log_domain import exp_or_inf, log_sum, times_exp
+from balance_graph.problem.regularizers import LogWeightCost
 from balance_graph.theory.statement import Tally, Trial, statement
 from balance_graph.theory.subject import Subject, difference, output_change, weights_of
 
@@ -53,7 +55,7 @@ def _moving_cost(subject: Subject, log_scales: Array) -> float:
     problem = subject.problem
     moves = np.diff(problem.manifold.reduced_incidence.indptr) > 0
     rows = problem.rows.take(moves[problem.rows.edge])
-    return float(np.exp(rows.log_costs(problem.log_gains(log_scales)[rows.edge])).sum())
+    return exp_or_inf(log_sum(rows.log_costs(problem.log_gains(log_scales)[rows.edge])))
 
 
 def _without_motion(subject: Subject) -> str:
@@ -344,13 +346,13 @@ class _Definition:
 
     def __call__(self, log_scales: Array) -> float:
         """The cost at log-scales of all nodes, zero where pinned."""
-        weights = self.size * np.exp(log_scales[self.head] - self.degree[self.tail] * log_scales[self.tail])
+        weights = times_exp(self.size, log_scales[self.head] - self.degree[self.tail] * log_scales[self.tail])
         return float(self.coefficient @ self._costs(weights))
 
     def _costs(self, weights: Array) -> Array:
         one = self.regularizer
-        if isinstance(one, bg.LogConvex):
-            return np.asarray(one.value(np.log(weights)))
+        if isinstance(one, LogWeightCost):
+            return np.exp(one.log_value(np.log(weights)))
         if isinstance(one, bg.Lp):
             powers = np.array([one.p if own is None else own for own in self.exponent])
             return np.asarray(weights**powers)

@@ -13,6 +13,7 @@ import numpy as np
 import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.graph.compilation import roles_of
+from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.theory._local_model import LocalModel, local_model
 
 # Steps of a recurrent network: enough for a value to pass around its cycles, few enough not to grow beyond bounds.
@@ -123,7 +124,7 @@ class Subject:
 
     def scales(self, log_scales: Array) -> dict[Hashable, float]:
         """The scale of each free node, as `balance_graph.scale` takes them."""
-        return {node: float(np.exp(value)) for node, value in self.problem.by_free_node(log_scales).items()}
+        return {node: exp_or_inf(value) for node, value in self.problem.by_free_node(log_scales).items()}
 
     def scaled(self, log_scales: Array) -> Subject:
         """The network scaled by the given log-scales of all nodes."""

@@ -11,6 +11,7 @@ import numpy as np
 import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.graph.compilation import node_activation
+from balance_graph.problem.regularizers import LogWeightCost
 from balance_graph.theory.gradients import NetworkError, Parameters, least_squares
 from balance_graph.theory.subject import Subject
 
@@ -152,7 +153,7 @@ def why_not_trained(subject: Subject) -> str:
 def why_cost_not_smooth(subject: Subject) -> str:
     """Why critical points of error plus cost cannot be found by smooth training, or nothing."""
     smooth = subject.regularizer
-    if isinstance(smooth, bg.LogConvex):
+    if isinstance(smooth, LogWeightCost):
         return ""
     if isinstance(smooth, bg.Lp):
         own = subject.problem.exponent
