@@ -17,13 +17,13 @@ LAYERS = (
     {"_types", "errors", "_arguments", "_sparse_arguments", "_optional", "_compiled", "_threads", "progress"},
     {"activations", "rows", "regularizers", "elimination", "laplacian", "log_domain", "_paths"},
     {"manifold"},
-    {"problem"},
+    {"problem", "solution"},
     # The numeric engine: what is not named elsewhere belongs here.
-    {"equations", "clusters", "attainment", "reduction", "iterate", "certificate", "solution"},
+    {"equations", "clusters", "attainment", "reduction", "iterate", "certificate"},
     {"solvers"},
     {"large", "solve"},
     {"matrix"},
-    {"graph", "evaluate"},
+    {"constraints", "graph", "evaluate"},
     {"result", "questions", "operations", "equivalence", "_balance"},
 )
 ENGINE = 4

@@ -19,15 +19,15 @@ not finite (a cost or scale beyond the range of floats) is ``null``; its logarit
     (largest relative difference of a weight from Newton's), ``outputs_change`` (largest, relative to the largest
     output), ``accuracy``, ``seconds``, ``iterations``, ``converged``.
 ``balance``
-    ``file``, ``p``, ``attained``, ``dead_nodes`` [{``node``, ``reason``}], ``dead_edges`` [[tail, head]]. Where the
-    minimum is attained or ``--on-unattained prune`` is given, also ``status``, ``converged``, ``solver``,
+    ``file``, ``p``, ``constraints`` [{``attribute``, ``count``, ``effect``}], ``ignored`` (attributes that ``--ignore``
+    leaves out), ``attained``, ``dead_nodes`` [{``node``, ``reason``}], ``dead_edges`` [[tail, head]]. Where the minimum is attained or ``--on-unattained prune`` is given, also ``status``, ``converged``, ``solver``,
     ``iterations``, ``seconds``, ``initial_cost``, ``cost``, ``log_cost``, ``relative_imbalance``, ``certificate``
     {``lower_bound``, ``gap``, ``relative_gap``}, ``scales`` [{``node``, ``scale``, ``log_scale``}], ``pruned_edges``,
     ``gauge_nodes``, ``notes``, ``output``, ``plot`` (paths or null).
 ``inspect``
     ``file``, ``p``, ``nodes``, ``edges``, ``zero_edges``, ``roles`` {role: count}, ``activations`` {name: count},
-    ``free_nodes``, ``tied_groups``, ``fixed_edges``, ``shared_parameters`` (counts), ``unscalable`` [{``node``,
-    ``reason``}], ``dimension``, ``gauge_nodes``, ``cost``, ``log_cost``, ``relative_imbalance``, ``worst_node``,
+    ``free_nodes``, ``tied_groups``, ``fixed_edges``, ``shared_parameters`` (counts), ``constraints``,
+    ``ignored``, ``unscalable`` [{``node``, ``reason``}], ``dimension``, ``gauge_nodes``, ``cost``, ``log_cost``, ``relative_imbalance``, ``worst_node``,
     ``balanced``, ``certificate``, ``attained``, ``unique``, ``dead_nodes``, ``dead_edges``.
 ``compare``
     ``files`` [2], ``equivalent``, ``tol``, ``difference`` (text, null where equivalent).

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from balance_graph.cli._answer import BAD_INPUT, Answer, complain
+from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.constraints import ATTRIBUTES, Constraint, as_keyword, checked_names
 
 FORMATS = ".json, .graphml or .csv"
 
@@ -42,6 +44,26 @@ def add_network(command: Any) -> None:
     command.add_argument("file", metavar="FILE", help=f"network: {FORMATS}")
     command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
     add_weight(command)
+
+
+def add_ignore(command: Any) -> None:
+    """``--ignore``."""
+    text = f"attributes to read as if they were not there, with commas between: {', '.join(ATTRIBUTES)}"
+    command.add_argument("--ignore", default=(), type=_names, metavar="NAMES", help=text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    try:
+        return checked_names([name.strip() for name in text.split(",") if name.strip()])
+    except InvalidParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def as_options(text: str, constraints: Sequence[Constraint] = ()) -> str:
+    """Keywords of `balance` in a text, as options of the command line."""
+    names = ",".join(constraint.attribute for constraint in constraints)
+    text = text.replace(as_keyword(constraints), f"--ignore {names}")
+    return text.replace("on_unattained='prune'", "--on-unattained prune")
 
 
 def wants_progress(arguments: argparse.Namespace) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -12,6 +12,7 @@ import numpy as np
 from balance_graph._types import Array, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.graph.activations import Activation, activation
+from balance_graph.graph.constraints import without_attributes
 from balance_graph.problem.balance_problem import BalanceProblem, check_groups
 from balance_graph.problem.log_domain import times_exp
 from balance_graph.problem.manifold import Manifold, first_of_label
@@ -29,6 +30,7 @@ def compile_graph(
     regularizer: float | Regularizer = 2.0,
     *,
     weight: str = "weight",
+    ignore: Collection[str] | str = (),
 ) -> BalanceProblem:
     """The balance problem of a network, as arrays.
 
@@ -40,6 +42,9 @@ def compile_graph(
         A number p means ``Lp(p)``.
     weight : str
         Name of the edge attribute that holds the weight.
+    ignore : names of attributes
+        Read the network as if these attributes were not there: ``role``, ``activation``, ``group``, ``coefficient``,
+        ``exponent``, ``fixed``, ``shared``.
 
     Returns
     -------
@@ -59,6 +64,7 @@ def compile_graph(
     BalanceProblem(3 nodes, 1 free, 2 edges, Lp(p=2.0))
     """
     check_digraph(G)
+    G = without_attributes(G, ignore)  # noqa: N806
     cost = as_regularizer(regularizer)
     names = list(G)
     index = {node: k for k, node in enumerate(names)}

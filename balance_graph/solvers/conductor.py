@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from balance_graph._progress import Report, reporter
-from balance_graph._types import Array, Index, Mask
-from balance_graph.errors import InvalidParameterError
+from balance_graph._types import Array, Index
+from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.problem.attainment import Attainment, find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.reduction import Reduction, reduce_problem
-from balance_graph.problem.solution import Outcome, Solution, Status
+from balance_graph.problem.solution import History, Outcome, Solution, Status
 from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.gradient_flow import FlowSolver
 from balance_graph.solvers.local.stochastic import StochasticSolver
@@ -70,23 +70,13 @@ def check_on_unattained(on_unattained: str) -> None:
         raise InvalidParameterError(message)
 
 
-def without_edges(problem: BalanceProblem, dead: Mask) -> BalanceProblem:
-    """The problem with the weights of some edges set to zero; like all zero weights they then constrain nothing."""
-    if not dead.any():
-        return problem
-    at = problem.manifold
-    if at.shared is not None:
-        at = dataclasses.replace(at, shared=np.where(dead, -1, at.shared))
-    return dataclasses.replace(problem, manifold=at, weight=np.where(dead, 0.0, problem.weight))
-
-
 def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
     """The problem without its dead edges.
 
     Where the copies of a shared parameter die, scales that they held in place come free, and more can be dead.
     """
     while not attainment.attained:
-        problem = without_edges(problem, problem.active & ~attainment.live)
+        problem = problem.without_edges(problem.active & ~attainment.live)
         if problem.manifold.shared is None:
             break
         attainment = find_attainment(problem)
@@ -108,7 +98,9 @@ def solve(
     problem : BalanceProblem
         From `BalanceProblem.from_sparse` or `compile_graph`.
     solver : str or solver object
-        ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"flow"``, ``"auto"``, or e.g. ``NewtonSolver(tol=1e-10)``.
+        ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"flow"``; ``"auto"``: cvxpy, polished, up to 2000 edges, Newton
+        above and where the backend of cvxpy fails; or an object with settings, e.g. ``NewtonSolver(tol=1e-10)``. The
+        ``run`` of an object of your own, also of a subclass that overrides it, is called whatever the size.
     on_unattained : {"raise", "prune"}
         When the minimum is not attained: raise, or set the dead weights to zero and balance the rest.
     start : (n_nodes,) array, optional
@@ -136,12 +128,14 @@ def solve(
     chosen = as_solver(solver, problem.n_edges)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     with reporter(progress) as report:
-        task = _Task(problem, center, on_unattained, report, time.perf_counter())
-        if not isinstance(chosen, NewtonSolver):
-            return _solve_reduced(task, chosen, center)
-        if problem.n_edges >= _LARGE:
-            return _solve_large_first(task, chosen, is_given=start is not None)
-        return _solve_exactly_first(task, chosen)
+        task = _Task(problem, center, start is not None, on_unattained, report, time.perf_counter())
+        try:
+            return _solve_with(task, chosen)
+        except SolverError as error:
+            if solver != "auto" or isinstance(chosen, NewtonSolver):
+                raise
+            solution = _solve_with(task, NewtonSolver())
+            return dataclasses.replace(solution, notes=(*solution.notes, f"Newton took over: {error}"))
 
 
 class _Task(NamedTuple):
@@ -149,54 +143,97 @@ class _Task(NamedTuple):
 
     problem: BalanceProblem
     center: Array
+    is_start_given: bool
     on_unattained: str
     report: Report
     started: float
 
 
-def _solve_large_first(task: _Task, chosen: NewtonSolver, *, is_given: bool) -> Solution:
+def _solve_with(task: _Task, chosen: Solver) -> Solution:
+    # Whoever overrides `run` wants it run, whatever the size.
+    if not isinstance(chosen, NewtonSolver) or type(chosen).run is not NewtonSolver.run:
+        return _solve_reduced(task, chosen, task.center)
+    if task.problem.n_edges >= _LARGE:
+        return _solve_large_first(task, chosen)
+    return _solve_exactly_first(task, chosen)
+
+
+def _solve_large_first(task: _Task, chosen: NewtonSolver) -> Solution:
     """By passes over edge lists; where they stall, by factorizations, first from where the cost is lower."""
-    large = _attempt_large(task, chosen, task.center if is_given else None)
+    large = _attempt_large(task, chosen, task.center if task.is_start_given else None)
     if large is None:
         return _solve_reduced(task, chosen, task.center)
-    if large.is_final or large.outcome.status is Status.INTERRUPTED:
-        return _solution_of_large(task, chosen, large)
-    starts = [large.outcome.displacement, task.center]
-    if not large.log_cost < task.problem.log_cost(task.center):
+    passes = _solution_of_large(task, chosen, large)
+    if large.is_final or passes.status is Status.INTERRUPTED:
+        return passes
+    starts = [passes.log_scales, task.center]
+    if not passes.log_cost < task.problem.log_cost(task.center):
         starts.reverse()
-    patient = dataclasses.replace(chosen, max_iterations=min(chosen.max_iterations, _PATIENCE))
-    tries = []
+    tries: list[Solution] = []
     for start in starts:
-        tries.append(_solve_reduced(task, patient, start))
-        if tries[-1].status in (Status.CONVERGED, Status.INTERRUPTED):
+        patient = _with_left(chosen, [passes, *tries], _PATIENCE)
+        if patient is None:
             break
-    best = tries[-1] if tries[-1].converged else min(tries, key=lambda solution: solution.relative_imbalance)
-    left = chosen.max_iterations - patient.max_iterations
-    if best.status is Status.LIMIT and left > 0:
-        rest = dataclasses.replace(chosen, max_iterations=left)
-        best = _after(_solve_reduced(task, rest, best.log_scales), best.notes, best)
-    return _after(best, (*large.outcome.notes, "inexact Newton stalled; exact Newton took over"))
+        tries.append(_solve_reduced(task, patient, start))
+        if tries[-1].converged or tries[-1].status is Status.INTERRUPTED:
+            break
+    else:
+        tries.sort(key=lambda solution: -solution.relative_imbalance)
+    rest = _with_left(chosen, [passes, *tries])
+    if tries and tries[-1].status is Status.LIMIT and rest is not None:
+        tries.append(_solve_reduced(task, rest, tries[-1].log_scales))
+    notes = ("inexact Newton stalled; exact Newton took over",) if tries else ()
+    return _last_of([passes, *tries], notes)
 
 
 def _solve_exactly_first(task: _Task, chosen: NewtonSolver) -> Solution:
     """By factorizations; where they make no headway, by passes over edge lists, which start elsewhere."""
-    patient = dataclasses.replace(chosen, max_iterations=min(chosen.max_iterations, _PATIENCE))
-    solution = _solve_reduced(task, patient, task.center)
-    left = chosen.max_iterations - solution.iterations
-    if solution.status not in (Status.LIMIT, Status.STALLED) or left == 0:
-        return solution
-    rest = dataclasses.replace(chosen, max_iterations=left)
-    large, reached = _attempt_large(task, rest, None), solution.log_scales
-    notes = (*solution.notes, "exact Newton made no headway; inexact Newton took over")
-    if large is not None and (large.has_converged or large.outcome.status is Status.INTERRUPTED):
-        return _after(_solution_of_large(task, chosen, large), notes, solution)
-    if large is not None and large.log_cost < solution.log_cost:
-        reached, notes = large.outcome.displacement, (*notes, *large.outcome.notes, "exact Newton went on from there")
-    elif solution.status is Status.STALLED:
-        return solution
-    else:
-        notes = solution.notes
-    return _after(_solve_reduced(task, rest, reached), notes, solution)
+    exact = _solve_reduced(task, _with_left(chosen, [], _PATIENCE) or chosen, task.center)
+    rest = _with_left(chosen, [exact])
+    if exact.status not in (Status.LIMIT, Status.STALLED) or rest is None:
+        return exact
+    large = _attempt_large(task, rest, None)
+    if large is None:
+        return exact if exact.status is Status.STALLED else _go_on(task, chosen, [exact])
+    passes = _solution_of_large(task, chosen, large)
+    took_over = "exact Newton made no headway; inexact Newton took over"
+    if large.has_converged or passes.status is Status.INTERRUPTED:
+        return _last_of([exact, passes], (took_over,))
+    if passes.log_cost < exact.log_cost:
+        return _go_on(task, chosen, [exact, passes], (took_over, "exact Newton went on from there"))
+    attempts, notes = [passes, exact], ("exact Newton made no headway, nor did inexact Newton",)
+    return _last_of(attempts, notes) if exact.status is Status.STALLED else _go_on(task, chosen, attempts, notes)
+
+
+def _with_left(chosen: NewtonSolver, attempts: list[Solution], most: int | None = None) -> NewtonSolver | None:
+    """The solver with the iterations that the attempts have left it, `most` of them or all; None if there are none."""
+    left = chosen.max_iterations - sum(attempt.iterations for attempt in attempts)
+    if left <= 0:
+        return None
+    return dataclasses.replace(chosen, max_iterations=left if most is None else min(left, most))
+
+
+def _go_on(task: _Task, chosen: NewtonSolver, attempts: list[Solution], notes: tuple[str, ...] = ()) -> Solution:
+    """By factorizations from where the last attempt ended, with the iterations that are left."""
+    rest = _with_left(chosen, attempts)
+    later = [] if rest is None else [_solve_reduced(task, rest, attempts[-1].log_scales)]
+    return _last_of([*attempts, *later], notes)
+
+
+def _last_of(attempts: list[Solution], notes: tuple[str, ...]) -> Solution:
+    """The last attempt, with the iterations, the history and the notes of all."""
+    *earlier, last = attempts
+    said = [note for attempt in earlier for note in attempt.notes]
+    history = History()
+    for attempt in attempts:
+        history = history.followed_by(attempt.history)
+    return dataclasses.replace(
+        last,
+        iterations=sum(attempt.iterations for attempt in attempts),
+        seconds=max(attempt.seconds for attempt in attempts),
+        history=history,
+        notes=tuple(dict.fromkeys((*said, *notes, *last.notes))),
+    )
 
 
 def _attempt_large(task: _Task, chosen: NewtonSolver, start: Array | None) -> LargeOutcome | None:
@@ -212,15 +249,6 @@ def _attempt_large(task: _Task, chosen: NewtonSolver, start: Array | None) -> La
     )
 
 
-def _after(solution: Solution, notes: tuple[str, ...], earlier: Solution | None = None) -> Solution:
-    """The solution with what came before it."""
-    solution = dataclasses.replace(solution, notes=tuple(dict.fromkeys((*notes, *solution.notes))))
-    if earlier is None:
-        return solution
-    history = earlier.history.followed_by(solution.history)
-    return dataclasses.replace(solution, iterations=earlier.iterations + solution.iterations, history=history)
-
-
 def _solution_of_large(task: _Task, solver: Solver, large: LargeOutcome) -> Solution:
     problem, outcome = task.problem, large.outcome
     return Solution(
@@ -233,7 +261,9 @@ def _solution_of_large(task: _Task, solver: Solver, large: LargeOutcome) -> Solu
         seconds=time.perf_counter() - task.started,
         history=outcome.history,
         solver=solver.name,
+        regularizer=problem.regularizer,
         pruned_edges=_edge_names(problem, large.dead),
+        pruned_rows=large.dead,
         gauge_nodes=tuple(problem.nodes[k] for k in large.gauges.tolist()),
         notes=outcome.notes,
     )
@@ -249,6 +279,9 @@ def _solve_reduced(task: _Task, chosen: Solver, center: Array) -> Solution:
     log_scales, outcome = _run(chosen, reduction, report)
     if reduction.gauges.size and outcome.status is Status.CONVERGED:
         log_scales, outcome = _with_strong_gauges(chosen, reduction, log_scales, outcome, report)
+    if reduction.size == 0 and outcome.status is Status.CONVERGED:
+        outcome = dataclasses.replace(outcome, status=Status.NOTHING_TO_SCALE)
+    dead = np.flatnonzero(problem.active & ~pruned.active)
     return Solution(
         log_scales=log_scales,
         log_cost=pruned.log_cost(log_scales),
@@ -259,7 +292,9 @@ def _solve_reduced(task: _Task, chosen: Solver, center: Array) -> Solution:
         seconds=time.perf_counter() - task.started,
         history=outcome.history,
         solver=chosen.name,
-        pruned_edges=_edge_names(problem, np.flatnonzero(problem.active & ~pruned.active)),
+        regularizer=problem.regularizer,
+        pruned_edges=_edge_names(problem, dead),
+        pruned_rows=dead,
         gauge_nodes=_gauge_nodes(reduction),
         notes=outcome.notes,
     )

@@ -35,8 +35,6 @@ _STATUSES = {
 }
 # First-order backends stop at 1e-4 unless asked for more.
 _OPTIONS: dict[str, dict[str, Any]] = {"SCS": {"eps": 1e-9, "max_iters": 20_000}}
-# An unpolished answer counts as converged up to this imbalance: interior points reach 1e-7 to 1e-5 in practice.
-_UNPOLISHED = 1e-4
 # Conic solvers lose small exponentials of a sum that spans more than this many units of logarithm.
 _SPAN = 40.0
 _MAX_CENTERING = 50
@@ -61,6 +59,8 @@ class ConvexProblem:
         grows with edges times nodes (1.5 GB at 10 000 edges): solve large problems with ``.solve(ignore_dpp=True)``,
         which takes the parameter's present value as a number.
     manifold : Manifold
+    rows : Rows
+        The cost as it was compiled.
 
     Examples
     --------
@@ -79,16 +79,29 @@ class ConvexProblem:
     edges: list[tuple[Any, Any]]
     log_coefficients: Any
     manifold: Manifold
+    rows: Rows = field(repr=False)
 
     def set_weights(self, problem: BalanceProblem) -> None:
-        """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling."""
-        values = _parameter_values(problem.rows)
-        if problem.manifold.edges != self.edges or values.shape != self.log_coefficients.shape:
+        """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling.
+
+        Raises
+        ------
+        InvalidParameterError
+            If edges, zeros, the regularizer or exponents of edges (for `LogConvex` coefficients, too) are others.
+        """
+        rows = problem.rows
+        if problem.manifold.edges != self.edges or set(rows.edge.tolist()) != set(self.rows.edge.tolist()):
             message = (
                 "set_weights needs the same edges in the same order, zero where they were zero; build anew instead"
             )
             raise InvalidParameterError(message)
-        self.log_coefficients.value = values
+        if not _cost_alike(rows, self.rows):
+            message = (
+                f"set_weights changes weights, not what they cost, and {problem.regularizer!r} or the exponents (for "
+                "LogConvex the coefficients) of edges are not what this problem was built with; build anew instead"
+            )
+            raise InvalidParameterError(message)
+        self.log_coefficients.value = _parameter_values(rows)
 
     def log_scales(self) -> dict[Any, float]:
         """Log-scale of every free node after `problem` has been solved."""
@@ -110,7 +123,9 @@ def build_convex_problem(
     parameter = cp.Parameter(rows.edge.size, name="log_coefficients")
     parameter.value = _parameter_values(rows)
     cost = _cost(rows, parameter, log_gains[rows.edge]) if rows.edge.size else cp.Constant(0.0)
-    return ConvexProblem(cp.Problem(cp.Minimize(cost), constraints), log_gains, manifold.edges, parameter, manifold)
+    return ConvexProblem(
+        cp.Problem(cp.Minimize(cost), constraints), log_gains, manifold.edges, parameter, manifold, rows
+    )
 
 
 def _log_gains(manifold: Manifold, form: str, max_paths: int = 10_000) -> tuple[Any, list[Any]]:
@@ -130,6 +145,15 @@ def _log_gains(manifold: Manifold, form: str, max_paths: int = 10_000) -> tuple[
 
 def _parameter_values(rows: Rows) -> Array:
     return rows.log_weight if isinstance(rows, FunctionRows) else rows.log_costs(np.zeros(rows.edge.size))
+
+
+def _cost_alike(one: Rows, two: Rows) -> bool:
+    """Whether rows of the same edges cost the same but for what the parameter of a `ConvexProblem` can change."""
+    if isinstance(one, PowerRows) and isinstance(two, PowerRows):
+        return np.array_equal(one.exponent, two.exponent)
+    if isinstance(one, FunctionRows) and isinstance(two, FunctionRows):
+        return one.regularizer == two.regularizer and np.array_equal(one.log_coefficient, two.log_coefficient)
+    return False
 
 
 def _cost(rows: Rows, log_coefficients: Any, log_gains: Any) -> Any:
@@ -165,9 +189,9 @@ class CvxpySolver:
         Description of the linear manifold; all three give the same answer.
     polish : bool
         Follow up with Newton iterations to full precision. Without it interior points leave a relative imbalance of
-        1e-7 to 1e-4, and the status is ``inaccurate`` above 1e-4.
+        1e-7 to 1e-4, and the status is ``inaccurate`` where that is above `tol`.
     tol : float
-        Relative imbalance asked of the polished answer.
+        Relative imbalance asked of the answer, polished or not.
     options : mapping
         Passed on to ``cvxpy.Problem.solve``.
 
@@ -220,16 +244,18 @@ class CvxpySolver:
         try:
             _record(reduction, displacement, history, report)
             if reduction.size == 0:
-                notes: tuple[str, ...] = (f"backend: {self.backend}, nothing to scale",)
-                return Outcome(displacement, Status.CONVERGED, 0, history, notes)
+                return Outcome(displacement, Status.CONVERGED, 0, history)
             displacement, status, iterations = self._answer(reduction)
             state = _record(reduction, displacement, history, report)
         except KeyboardInterrupt:
             return Outcome(displacement, Status.INTERRUPTED, iterations, history, (f"backend: {self.backend}",))
-        notes = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
+        notes: tuple[str, ...] = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
         if not self.polish:
-            balanced = float(np.tanh(0.5 * state.largest)) <= _UNPOLISHED
-            return Outcome(displacement, status if balanced else Status.INACCURATE, iterations, history, notes)
+            if history.imbalance[-1] <= max(self.tol, state.rounding):
+                status = Status.CONVERGED
+            elif status is Status.CONVERGED:
+                status = Status.INACCURATE
+            return Outcome(displacement, status, iterations, history, notes)
         polished = NewtonSolver(tol=self.tol).run(reduction, start=displacement, report=report)
         history.log_cost.extend(polished.history.log_cost[1:])
         history.imbalance.extend(polished.history.imbalance[1:])

@@ -58,7 +58,7 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
     >>> bool(abs(upper[1] - 0.5 * np.log(17)) < 1e-9), bool(abs(lower[1] - 0.5 * np.log(16 / 17)) < 1e-9)
     (True, True)
     """
-    find_attainment(problem).raise_if_not_attained()
+    find_attainment(problem).raise_if_not_attained(can_prune=False)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     reduction = reduce_problem(problem, problem.active, center)
     low, high = _propagate(reduction, _largest_log_gains(reduction))

@@ -1,0 +1,119 @@
+"""What attributes of a network hold, tie, or cost in another way: named, and left out on request.
+
+Files of other programs use the same words for other things (``group`` for a color, say), so attributes may hold more
+of a network than its owner knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from balance_graph.errors import InvalidParameterError
+from balance_graph.problem.balance_problem import BalanceProblem
+
+NODE_ATTRIBUTES = ("role", "activation", "group")
+EDGE_ATTRIBUTES = ("coefficient", "exponent", "fixed", "shared")
+ATTRIBUTES = (*NODE_ATTRIBUTES, *EDGE_ATTRIBUTES)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What one attribute does to a network.
+
+    Attributes
+    ----------
+    attribute : str
+        Its name.
+    count : int
+        How many nodes or edges it does that to.
+    effect : str
+        What it does, in words that follow the name.
+    """
+
+    attribute: str
+    count: int
+    effect: str
+
+
+def checked_names(ignore: Collection[str] | str) -> tuple[str, ...]:
+    """Names of attributes to ignore, each once, in a fixed order."""
+    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    for name in names:
+        if name not in ATTRIBUTES:
+            message = f"ignore: {name!r} is no attribute that means something; those are {', '.join(ATTRIBUTES)}"
+            raise InvalidParameterError(message)
+    return tuple(name for name in ATTRIBUTES if name in names)
+
+
+def without_attributes(G: nx.DiGraph[Any], ignore: Collection[str] | str) -> nx.DiGraph[Any]:  # noqa: N803
+    """The network with some attributes set to None, which means that they are not there; `G` itself for none."""
+    names = checked_names(ignore)
+    if not names:
+        return G
+    result = G.copy()
+    owners: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+        (NODE_ATTRIBUTES, data) for _, data in result.nodes(data=True)
+    ]
+    owners += [(EDGE_ATTRIBUTES, data) for _, _, data in result.edges(data=True)]
+    for known, data in owners:
+        data.update((name, None) for name in names if name in known and name in data)
+    return result
+
+
+def find_constraints(G: nx.DiGraph[Any], problem: BalanceProblem) -> tuple[Constraint, ...]:  # noqa: N803
+    """What the attributes of a network do to its problem, beyond what the graph alone says."""
+    return tuple(constraint for constraint in _constraints(G, problem) if constraint.count)
+
+
+def _constraints(G: nx.DiGraph[Any], problem: BalanceProblem) -> Iterator[Constraint]:  # noqa: N803
+    at = problem.manifold
+    inner = np.isin(np.arange(at.n_nodes), at.head) & np.isin(np.arange(at.n_nodes), at.tail)
+    pinned = [problem.nodes[k] for k in np.flatnonzero(at.pinned & inner).tolist()]
+    held = [(node, G.nodes[node].get("role")) for node in pinned]
+    outputs = [node for node, role in held if role == "output"]
+    others = [node for node, role in held if role != "output"]
+    yield Constraint("role", len(outputs), f"pins {_count(len(outputs), 'inner node')}: {_some(outputs)}")
+    text = f"pins {_count(len(others), 'node')} that are not homogeneous: {_some(others)}"
+    yield Constraint("activation", len(others), text)
+    scales, nodes = _repeated(None if at.group is None else np.where(at.pinned, -1, at.group))
+    yield Constraint("group", nodes, f"ties {_count(nodes, 'node')} to {_count(scales, 'scale')}")
+    weighted = int(np.count_nonzero(problem.log_coefficient))
+    yield Constraint("coefficient", weighted, f"multiplies the cost of {_count(weighted, 'edge')}")
+    own = 0 if problem.exponent is None else int(np.count_nonzero(~np.isnan(problem.exponent)))
+    yield Constraint("exponent", own, f"is that of {_count(own, 'edge')}, in place of the regularizer's")
+    fixed = 0 if at.fixed is None else int(np.count_nonzero(at.fixed))
+    yield Constraint("fixed", fixed, f"holds {_count(fixed, 'weight')}")
+    parameters, edges = _repeated(at.shared)
+    yield Constraint("shared", edges, f"makes {_count(edges, 'edge')} {_count(parameters, 'parameter')}")
+
+
+def _repeated(labels: Any) -> tuple[int, int]:
+    """Number of labels that two or more carry, and of those who carry them."""
+    each = np.bincount(labels[labels >= 0]) if labels is not None else np.zeros(0, dtype=int)
+    return int(np.count_nonzero(each > 1)), int(each[each > 1].sum())
+
+
+def constraint_lines(constraints: Collection[Constraint], ignored: Collection[str]) -> list[str]:
+    """What the attributes do, how to leave them out, and which were left out: a line each."""
+    lines = [f"{constraint.attribute:<20}{constraint.effect}" for constraint in constraints]
+    if constraints:
+        lines.append(f"{'':<20}without: {as_keyword(constraints)}")
+    return [*lines, f"{'ignored':<20}{', '.join(ignored)}"] if ignored else lines
+
+
+def as_keyword(constraints: Collection[Constraint]) -> str:
+    """The argument of `balance` that leaves constraints out."""
+    return f"ignore={[constraint.attribute for constraint in constraints]!r}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _some(nodes: list[Any]) -> str:
+    return ", ".join(map(repr, nodes[:5])) + (", ..." if len(nodes) > 5 else "")
