@@ -56,11 +56,10 @@ def _balance(arguments: argparse.Namespace) -> Answer:
         check_network_file(output, network, weight)
     if plot:
         check_figure_file(plot)
-    constraints = find_constraints(network, problem)
     document: Document = {
         "file": arguments.file,
         "p": p,
-        **constraints_document(constraints, arguments.ignore),
+        **constraints_document(find_constraints(network, problem), arguments.ignore),
         **attainment_document(find_attainment(problem)),
     }
     try:
@@ -73,7 +72,7 @@ def _balance(arguments: argparse.Namespace) -> Answer:
         save_figure(plots.plot_result(network, result), plot)
     document |= _result_document(result) | {"output": arguments.output, "plot": arguments.plot}
     written = [f"written             {path}" for path in (output, plot) if path]
-    return DONE if result.converged else NO, document, [as_options(result.summary(), constraints), *written]
+    return DONE if result.converged else NO, document, [as_options(result.summary()), *written]
 
 
 def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.BalanceResult:

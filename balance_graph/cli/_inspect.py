@@ -67,7 +67,7 @@ def _inspect(arguments: argparse.Namespace) -> Answer:
     }
     lines = [
         *_count_lines(document),
-        *(as_options(line, constraints) for line in constraint_lines(constraints, arguments.ignore)),
+        *map(as_options, constraint_lines(constraints, arguments.ignore)),
         *_held_lines(held),
         f"manifold            dimension {document['dimension']}, {_gauge_text(gauges)}",
         *_balance_lines(document),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from balance_graph.cli._answer import BAD_INPUT, Answer, complain
 from balance_graph.errors import InvalidParameterError
-from balance_graph.graph.constraints import ATTRIBUTES, Constraint, as_keyword, checked_names
+from balance_graph.graph.constraints import ATTRIBUTES, checked_names
 
 FORMATS = ".json, .graphml or .csv"
 
@@ -59,10 +60,9 @@ def _names(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def as_options(text: str, constraints: Sequence[Constraint] = ()) -> str:
+def as_options(text: str) -> str:
     """Keywords of `balance` in a text, as options of the command line."""
-    names = ",".join(constraint.attribute for constraint in constraints)
-    text = text.replace(as_keyword(constraints), f"--ignore {names}")
+    text = re.sub(r"ignore=\[(.*?)\]( of balance)?", lambda found: "--ignore " + re.sub("[' ]", "", found[1]), text)
     return text.replace("on_unattained='prune'", "--on-unattained prune")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from balance_graph._types import Array, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.graph.activations import Activation, activation
-from balance_graph.graph.constraints import without_attributes
+from balance_graph.graph.constraints import hint_to_ignore, without_attributes
 from balance_graph.problem.balance_problem import BalanceProblem, check_groups
 from balance_graph.problem.log_domain import times_exp
 from balance_graph.problem.manifold import Manifold, first_of_label
@@ -64,8 +64,27 @@ def compile_graph(
     BalanceProblem(3 nodes, 1 free, 2 edges, Lp(p=2.0))
     """
     check_digraph(G)
-    G = without_attributes(G, ignore)  # noqa: N806
     cost = as_regularizer(regularizer)
+    network = without_attributes(G, ignore)
+    try:
+        return _compiled(network, cost, weight)
+    except InvalidNetworkError as error:
+        hint = hint_to_ignore(network, lambda other: _compiles(other, cost, weight))
+        if not hint:
+            raise
+        message = f"{error}{hint}"
+        raise InvalidNetworkError(message) from error
+
+
+def _compiles(G: nx.DiGraph[Any], cost: Regularizer, weight: str) -> bool:  # noqa: N803
+    try:
+        _compiled(G, cost, weight)
+    except InvalidNetworkError:
+        return False
+    return True
+
+
+def _compiled(G: nx.DiGraph[Any], cost: Regularizer, weight: str) -> BalanceProblem:  # noqa: N803
     names = list(G)
     index = {node: k for k, node in enumerate(names)}
     out_degrees = [len(neighbors) for _, neighbors in G.adjacency()]

@@ -6,7 +6,7 @@ of a network than its owner knows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,9 @@ class Constraint:
 
 def checked_names(ignore: Collection[str] | str) -> tuple[str, ...]:
     """Names of attributes to ignore, each once, in a fixed order."""
+    if not isinstance(ignore, Collection):
+        message = f"ignore must be names of attributes, of {', '.join(ATTRIBUTES)}; got {ignore!r}"
+        raise InvalidParameterError(message)
     names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     for name in names:
         if name not in ATTRIBUTES:
@@ -56,13 +59,32 @@ def without_attributes(G: nx.DiGraph[Any], ignore: Collection[str] | str) -> nx.
     if not names:
         return G
     result = G.copy()
-    owners: list[tuple[tuple[str, ...], dict[str, Any]]] = [
-        (NODE_ATTRIBUTES, data) for _, data in result.nodes(data=True)
-    ]
-    owners += [(EDGE_ATTRIBUTES, data) for _, _, data in result.edges(data=True)]
-    for known, data in owners:
-        data.update((name, None) for name in names if name in known and name in data)
+    for _, data in result.nodes(data=True):
+        data.update((name, None) for name in names if name in NODE_ATTRIBUTES and name in data)
+    for _, _, data in result.edges(data=True):
+        data.update((name, None) for name in names if name in EDGE_ATTRIBUTES and name in data)
     return result
+
+
+def hint_to_ignore(G: nx.DiGraph[Any], is_valid: Callable[[nx.DiGraph[Any]], bool]) -> str:  # noqa: N803
+    """Which attributes an invalid network would be valid without, as the end of a message; nothing if there are none.
+
+    As few of them as possible, of those that it has.
+    """
+    owners = [data for _, data in G.nodes(data=True)], [data for _, _, data in G.edges(data=True)]
+    names = [
+        name
+        for known, each in zip((NODE_ATTRIBUTES, EDGE_ATTRIBUTES), owners, strict=True)
+        for name in known
+        if any(data.get(name) is not None for data in each)
+    ]
+    if not names or not is_valid(without_attributes(G, names)):
+        return ""
+    for name in tuple(names):
+        fewer = [other for other in names if other != name]
+        names = fewer if is_valid(without_attributes(G, fewer)) else names
+    which = " and ".join(map(repr, names))
+    return f"; if {which} mean{'s' * (len(names) == 1)} something else here: {_as_keyword(names)} of balance"
 
 
 def find_constraints(G: nx.DiGraph[Any], problem: BalanceProblem) -> tuple[Constraint, ...]:  # noqa: N803
@@ -78,7 +100,7 @@ def _constraints(G: nx.DiGraph[Any], problem: BalanceProblem) -> Iterator[Constr
     outputs = [node for node, role in held if role == "output"]
     others = [node for node, role in held if role != "output"]
     yield Constraint("role", len(outputs), f"pins {_count(len(outputs), 'inner node')}: {_some(outputs)}")
-    text = f"pins {_count(len(others), 'node')} that are not homogeneous: {_some(others)}"
+    text = f"pins {_count(len(others), 'node')}, not homogeneous: {_some(others)}"
     yield Constraint("activation", len(others), text)
     scales, nodes = _repeated(None if at.group is None else np.where(at.pinned, -1, at.group))
     yield Constraint("group", nodes, f"ties {_count(nodes, 'node')} to {_count(scales, 'scale')}")
@@ -102,13 +124,12 @@ def constraint_lines(constraints: Collection[Constraint], ignored: Collection[st
     """What the attributes do, how to leave them out, and which were left out: a line each."""
     lines = [f"{constraint.attribute:<20}{constraint.effect}" for constraint in constraints]
     if constraints:
-        lines.append(f"{'':<20}without: {as_keyword(constraints)}")
+        lines.append(f"{'':<20}to leave out: {_as_keyword([constraint.attribute for constraint in constraints])}")
     return [*lines, f"{'ignored':<20}{', '.join(ignored)}"] if ignored else lines
 
 
-def as_keyword(constraints: Collection[Constraint]) -> str:
-    """The argument of `balance` that leaves constraints out."""
-    return f"ignore={[constraint.attribute for constraint in constraints]!r}"
+def _as_keyword(names: list[str]) -> str:
+    return f"ignore={names!r}"
 
 
 def _count(number: int, noun: str) -> str:

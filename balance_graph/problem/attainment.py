@@ -267,7 +267,7 @@ _REMEDIES: tuple[tuple[set[str] | None, str, str], ...] = (
     (
         {_NOT_READ, _ISOLATED},
         'let these units reach an output: add an edge to one, or give them role="output"',
-        "let these nodes reach a pinned node: add an edge to one, or pin them (pinned=)",
+        "let these nodes reach a pinned node: add an edge to one",
     ),
     (
         {_HELD},

@@ -151,10 +151,8 @@ class BalanceProblem:
             message = f"{name} must be {self.n_nodes} finite log-scales, one a node; got shape {log_scales.shape}"
             raise InvalidParameterError(message)
         if not self.manifold.obeys(log_scales):
-            message = (
-                f"{name}: these break a constraint; log-scales are 0 where pinned, equal where tied, and keep fixed "
-                "edges and shared weights"
-            )
+            others = "" if self.manifold.names is None else ", and keep fixed edges and shared weights"
+            message = f"{name}: these break a constraint; log-scales are 0 where pinned, equal where tied{others}"
             raise InvalidParameterError(message)
         return log_scales
 
