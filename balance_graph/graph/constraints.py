@@ -33,6 +33,14 @@ class Constraint:
         How many nodes or edges it does that to.
     effect : str
         What it does, in words that follow the name.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> G = bg.networks.chain(weights=[8.0, 1.0, 0.5])
+    >>> G.edges["x0", "h1.0"]["fixed"] = True
+    >>> bg.balance(G).constraints
+    (Constraint(attribute='fixed', count=1, effect='holds 1 weight'),)
     """
 
     attribute: str
