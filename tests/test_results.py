@@ -396,6 +396,13 @@ def test_every_attribute_is_named_and_can_be_left_out(name):
     assert nx.get_edge_attributes(G, "weight") == weights
 
 
+def test_what_is_left_out_is_not_named_as_the_cause():
+    G = chain_of_groups()
+    G.nodes["b"].update(role="output", activation="tanh", group=None)
+    assert [one.attribute for one in bg.balance(G).constraints] == ["role"]
+    assert [one.attribute for one in bg.balance(G, ignore="role").constraints] == ["activation"]
+
+
 def test_ties_without_effect_are_not_named():
     G = chain_of_groups()
     G.nodes["a"]["group"], G.nodes["b"]["group"] = 1, 2

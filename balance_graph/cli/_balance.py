@@ -23,7 +23,7 @@ from balance_graph.cli._report import (
 )
 from balance_graph.errors import NotAttainedError
 from balance_graph.graph.compilation import compile_graph
-from balance_graph.graph.constraints import find_constraints
+from balance_graph.graph.constraints import find_constraints, without_attributes
 from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.solution import Status
 
@@ -56,10 +56,11 @@ def _balance(arguments: argparse.Namespace) -> Answer:
         check_network_file(output, network, weight)
     if plot:
         check_figure_file(plot)
+    constraints = find_constraints(without_attributes(network, arguments.ignore), problem)
     document: Document = {
         "file": arguments.file,
         "p": p,
-        **constraints_document(find_constraints(network, problem), arguments.ignore),
+        **constraints_document(constraints, arguments.ignore),
         **attainment_document(find_attainment(problem)),
     }
     try:

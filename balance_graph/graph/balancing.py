@@ -10,7 +10,7 @@ import networkx as nx
 from balance_graph._progress import Report
 from balance_graph.certificate.bound import certify_problem
 from balance_graph.graph.compilation import compile_graph, scaled_graph
-from balance_graph.graph.constraints import checked_names, find_constraints
+from balance_graph.graph.constraints import checked_names, find_constraints, without_attributes
 from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.solvers.conductor import Solver, solve
@@ -86,7 +86,7 @@ def balance(
         certificate=certify_problem(pruned, solution.log_scales),
         solution=solution,
         weight=weight,
-        constraints=find_constraints(G, problem),
+        constraints=find_constraints(without_attributes(G, ignore), problem),
         ignored=checked_names(ignore),
     )
 

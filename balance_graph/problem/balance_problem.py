@@ -193,7 +193,7 @@ class BalanceProblem:
         >>> problem = bg.BalanceProblem.from_sparse(W, pinned=np.array([True, False, False, True]))
         >>> solution = bg.solve(problem, on_unattained="prune")
         >>> rest = problem.pruned(solution)
-        >>> rest.cost(solution.log_scales).round(9), bg.certify(rest, solution.log_scales).relative_gap < 1e-12
+        >>> round(rest.cost(solution.log_scales), 9), bg.certify(rest, solution.log_scales).relative_gap < 1e-12
         (32.0, True)
         """
         self.check_solution(solution)

@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 _ADVICE = {
     Status.CONVERGED: "the relative imbalance is within the tolerance, or as small as rounding allows",
-    Status.NOTHING_TO_SCALE: "no free node has a weight that scaling it would change; the weights stay as they are",
+    Status.NOTHING_TO_SCALE: "no free node has a nonzero weight that scaling could change",
     Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, loosen tol, or solver='newton'",
     Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
     Status.LIMIT: (
