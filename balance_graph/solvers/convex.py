@@ -87,19 +87,15 @@ class ConvexProblem:
         Raises
         ------
         InvalidParameterError
-            If edges, zeros, the regularizer or exponents of edges (for `LogConvex` coefficients, too) are others.
+            If edges, zeros, regularizer or exponents (for `LogConvex` coefficients) are others.
         """
         rows = problem.rows
         if problem.manifold.edges != self.edges or set(rows.edge.tolist()) != set(self.rows.edge.tolist()):
-            message = (
-                "set_weights needs the same edges in the same order, zero where they were zero; build anew instead"
-            )
+            message = "set_weights needs the same edges in the same order and the same zeros; build anew instead"
             raise InvalidParameterError(message)
         if not _cost_alike(rows, self.rows):
-            message = (
-                f"set_weights changes weights, not what they cost, and {problem.regularizer!r} or the exponents (for "
-                "LogConvex the coefficients) of edges are not what this problem was built with; build anew instead"
-            )
+            costs = f"{problem.regularizer!r} or the exponents (for LogConvex coefficients) of edges"
+            message = f"set_weights changes weights, not what they cost: {costs} are others; build anew instead"
             raise InvalidParameterError(message)
         self.log_coefficients.value = _parameter_values(rows)
 
@@ -149,11 +145,11 @@ def _parameter_values(rows: Rows) -> Array:
 
 def _cost_alike(one: Rows, two: Rows) -> bool:
     """Whether rows of the same edges cost the same but for what the parameter of a `ConvexProblem` can change."""
-    if isinstance(one, PowerRows) and isinstance(two, PowerRows):
-        return np.array_equal(one.exponent, two.exponent)
-    if isinstance(one, FunctionRows) and isinstance(two, FunctionRows):
-        return one.regularizer == two.regularizer and np.array_equal(one.log_coefficient, two.log_coefficient)
-    return False
+    if isinstance(one, PowerRows):
+        return isinstance(two, PowerRows) and np.array_equal(one.exponent, two.exponent)
+    if isinstance(two, PowerRows) or one.regularizer != two.regularizer:
+        return False
+    return np.array_equal(one.log_coefficient, two.log_coefficient)
 
 
 def _cost(rows: Rows, log_coefficients: Any, log_gains: Any) -> Any:
