@@ -22,6 +22,7 @@ from balance_graph.errors import (
 from balance_graph.graph.activations import Activation, activation, bilu, bipu, register_activation
 from balance_graph.graph.balancing import balance, canonical_form
 from balance_graph.graph.compilation import compile_graph
+from balance_graph.graph.constraints import Constraint
 from balance_graph.graph.equivalence import equivalent
 from balance_graph.graph.evaluation import evaluate
 from balance_graph.graph.files import read_network, write_network
@@ -60,6 +61,7 @@ __all__ = [
     "BalanceResult",
     "Cauchy",
     "Certificate",
+    "Constraint",
     "ConvexProblem",
     "CvxpySolver",
     "ElasticNet",

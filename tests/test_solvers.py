@@ -55,7 +55,7 @@ def test_every_solver_finds_the_optimum(solver, name):
     G, optimum = CASES[name].make(), case_optimum(name)
     before = snapshot(G)
     result = bg.balance(G, regularizer_of(name), solver=settings)
-    assert result.status is bg.Status.CONVERGED
+    assert result.status is (bg.Status.NOTHING_TO_SCALE if name == "no_free_node" else bg.Status.CONVERGED)
     assert result.converged
     assert_unmodified(G, before)
     assert_same_but_for_weights(G, result.graph)
@@ -275,7 +275,8 @@ def test_uncompiled_kernels_give_the_same_weights(before, environment, monkeypat
 @pytest.mark.parametrize("name", ["layered_bias", "recurrent", "bipu_layers", "tied", "fixed_c2", "shared_not_ties"])
 def test_unpolished_cvxpy_is_near_and_says_so(name, form):
     optimum = case_optimum(name)
-    result = bg.balance(CASES[name].make(), regularizer_of(name), solver=bg.CvxpySolver(form=form, polish=False))
+    solver = bg.CvxpySolver(form=form, polish=False, tol=1e-4)
+    result = bg.balance(CASES[name].make(), regularizer_of(name), solver=solver)
     assert result.status in {bg.Status.CONVERGED, bg.Status.INACCURATE}
     assert result.converged == (result.relative_imbalance <= 1e-4)
     assert_optimal_cost(result, optimum, 1e-7)
@@ -344,7 +345,7 @@ def dense_layers(depth, width, seed):
 def test_cvxpy_solves_dense_layers_of_thousands_of_edges(seed):
     """Divided by the largest cost, the conic solver failed on every other of these."""
     problem = dense_layers(20, 11, seed)
-    rough = bg.solve(problem, bg.CvxpySolver(polish=False))
+    rough = bg.solve(problem, bg.CvxpySolver(polish=False, tol=1e-4))
     assert rough.converged
     assert rough.log_cost == pytest.approx(bg.solve(problem, "newton").log_cost, abs=1e-7)
 

@@ -31,6 +31,7 @@ from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.quotient import Quotient
+from balance_graph.problem.regularizers import Regularizer
 
 _EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
@@ -57,12 +58,15 @@ class Certificate:
         ``cost - lower_bound``.
     relative_gap : float
         The gap relative to the cost; 0 for a network without weights. Its floor is the rounding of the cost itself.
+    regularizer : Regularizer
+        What the cost is: a network that is balanced for another has a gap.
     """
 
     cost: float
     lower_bound: float
     gap: float
     relative_gap: float
+    regularizer: Regularizer
 
     def _repr_html_(self) -> str:
         return html_table(
@@ -77,7 +81,7 @@ class Certificate:
     def __repr__(self) -> str:
         return (
             f"Certificate(cost={self.cost:.12g}, lower_bound={self.lower_bound:.12g}, "
-            f"relative_gap={self.relative_gap:.2g})"
+            f"relative_gap={self.relative_gap:.2g}, regularizer={self.regularizer!r})"
         )
 
 
@@ -98,12 +102,12 @@ def certify_problem(problem: BalanceProblem, log_scales: Array) -> Certificate:
     """
     log_cost, log_bound = _log_costs(problem, log_scales)
     if log_cost == -math.inf:
-        return Certificate(0.0, 0.0, 0.0, 0.0)
+        return Certificate(0.0, 0.0, 0.0, 0.0, problem.regularizer)
     cost, log_bound = exp_or_inf(log_cost), min(log_bound, log_cost)
     relative_gap = -math.expm1(log_bound - log_cost)
     lower_bound = exp_or_inf(log_bound)
     gap = cost - lower_bound if math.isfinite(cost) else exp_or_inf(log_cost + math.log(relative_gap or 5e-324))
-    return Certificate(cost, lower_bound, gap, relative_gap)
+    return Certificate(cost, lower_bound, gap, relative_gap, problem.regularizer)
 
 
 def _log_costs(problem: BalanceProblem, log_scales: Array) -> tuple[float, float]:

@@ -21,16 +21,18 @@ not finite (a cost or scale beyond the range of floats) is ``null``; its logarit
     (largest relative difference of a weight from Newton's), ``outputs_change`` (largest, relative to the largest
     output), ``accuracy``, ``seconds``, ``iterations``, ``converged``.
 ``balance``
-    ``file``, ``p``, ``attained``, ``dead_nodes`` [{``node``, ``reason``}], ``dead_edges`` [[tail, head]]. Where the
-    minimum is attained or ``--on-unattained prune`` is given, also ``status``, ``converged``, ``solver``,
-    ``iterations``, ``seconds``, ``initial_cost``, ``cost``, ``log_cost``, ``relative_imbalance``, ``certificate``
-    {``lower_bound``, ``gap``, ``relative_gap``}, ``scales`` [{``node``, ``scale``, ``log_scale``}], ``pruned_edges``,
-    ``gauge_nodes``, ``notes``, ``output``, ``plot`` (paths or null).
+    ``file``, ``p``, ``constraints`` [{``attribute``, ``count``, ``effect``}], ``ignored`` (attributes that ``--ignore``
+    leaves out), ``attained``, ``dead_nodes`` [{``node``, ``reason``}], ``dead_edges`` [[tail, head]]. Where the minimum
+    is attained or ``--on-unattained prune`` is given, also ``status``, ``converged``, ``solver``, ``iterations``,
+    ``seconds``, ``initial_cost``, ``cost``, ``log_cost``, ``relative_imbalance``, ``certificate`` {``lower_bound``,
+    ``gap``, ``relative_gap``}, ``scales`` [{``node``, ``scale``, ``log_scale``}], ``pruned_edges``, ``gauge_nodes``,
+    ``notes``, ``output``, ``plot`` (paths or null).
 ``inspect``
     ``file``, ``p``, ``nodes``, ``edges``, ``zero_edges``, ``roles`` {role: count}, ``activations`` {name: count},
-    ``free_nodes``, ``tied_groups``, ``fixed_edges``, ``shared_parameters`` (counts), ``unscalable`` [{``node``,
-    ``reason``}], ``dimension``, ``gauge_nodes``, ``cost``, ``log_cost``, ``relative_imbalance``, ``worst_node``,
-    ``balanced``, ``certificate``, ``attained``, ``unique``, ``dead_nodes``, ``dead_edges``.
+    ``free_nodes``, ``tied_groups``, ``fixed_edges``, ``shared_parameters`` (counts), ``constraints``, ``ignored``,
+    ``unscalable`` [{``node``, ``reason``}], ``dimension``, ``gauge_nodes``, ``cost``, ``log_cost``,
+    ``relative_imbalance``, ``worst_node``, ``balanced``, ``certificate``, ``attained``, ``unique``, ``dead_nodes``,
+    ``dead_edges``.
 ``compare``
     ``files`` [2], ``equivalent``, ``tol``, ``difference`` (text, null where equivalent).
 ``verify``
@@ -52,7 +54,7 @@ from balance_graph.cli._balance import add_balance
 from balance_graph.cli._compare import add_compare
 from balance_graph.cli._demo import add_demo
 from balance_graph.cli._inspect import add_inspect
-from balance_graph.cli._options import Parser
+from balance_graph.cli._options import Parser, as_options
 from balance_graph.cli._verify import add_verify
 from balance_graph.errors import BalanceGraphError
 
@@ -93,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return complain("not enough memory for this network", BAD_INPUT)
     except (BalanceGraphError, OSError) as error:
-        return complain(str(error), BAD_INPUT)
+        return complain(as_options(str(error)), BAD_INPUT)
     return int(code)
 
 

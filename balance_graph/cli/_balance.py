@@ -11,22 +11,42 @@ import networkx as nx
 import balance_graph as bg
 from balance_graph import plots
 from balance_graph.cli._answer import DONE, NO, Answer, Document, complain
-from balance_graph.cli._options import FORMATS, add_command, add_network, read_file, wants_progress, weight_name
+from balance_graph.cli._options import (
+    FORMATS,
+    add_command,
+    add_ignore,
+    add_network,
+    as_options,
+    read_file,
+    wants_progress,
+    weight_name,
+)
 from balance_graph.cli._output import check_figure_file, check_network_file, save_figure
-from balance_graph.cli._report import attainment_document, certificate_document, finite, plain_edges, plain_node
+from balance_graph.cli._report import (
+    attainment_document,
+    certificate_document,
+    constraints_document,
+    finite,
+    plain_edges,
+    plain_node,
+)
 from balance_graph.errors import NotAttainedError
 from balance_graph.graph.compilation import compile_graph
+from balance_graph.graph.constraints import find_constraints, without_attributes
+from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.solution import Status
 
 
 def add_balance(commands: Any) -> None:
     """The sub-command."""
     keys = (
-        "file, p, attained, dead_nodes, dead_edges, status, converged, solver, iterations, seconds, initial_cost, "
-        "cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, gauge_nodes, notes, output, plot"
+        "file, p, constraints, ignored, attained, dead_nodes, dead_edges, status, converged, solver, iterations, "
+        "seconds, initial_cost, cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, gauge_nodes, "
+        "notes, output, plot"
     )
     command = add_command(commands, "balance", _balance, "balance a network", keys)
     add_network(command)
+    add_ignore(command)
     command.add_argument("--solver", choices=("auto", "cvxpy", "newton", "stochastic", "flow"), default="auto")
     command.add_argument("--rng", type=int, default=0, help="seed of the stochastic solver (default: 0)")
     command.add_argument("--output", metavar="FILE", help=f"write the balanced network: {FORMATS}")
@@ -39,26 +59,30 @@ def add_balance(commands: Any) -> None:
 def _balance(arguments: argparse.Namespace) -> Answer:
     p, weight = arguments.p, weight_name(arguments)
     network = read_file(arguments, arguments.file)
-    compile_graph(network, p, weight=weight)  # refuses what is not a network
+    problem = compile_graph(network, p, weight=weight, ignore=arguments.ignore)  # refuses what is not a network
     output, plot = (Path(path) if path else None for path in (arguments.output, arguments.plot))
     if output:
         check_network_file(output, network, weight)
     if plot:
         check_figure_file(plot)
-    found = bg.attainment(network, p, weight=weight)
-    document: Document = {"file": arguments.file, "p": p, **attainment_document(found)}
+    constraints = find_constraints(without_attributes(network, arguments.ignore), problem)
+    document: Document = {
+        "file": arguments.file,
+        "p": p,
+        **constraints_document(constraints, arguments.ignore),
+        **attainment_document(find_attainment(problem)),
+    }
     try:
         result = _result(arguments, network)
     except NotAttainedError as error:
-        message = str(error).replace("on_unattained='prune'", "--on-unattained prune")
-        return complain(message, NO, kind=""), document, []
+        return complain(as_options(str(error)), NO, kind=""), document, []
     if output:
         bg.write_network(result.graph, output, weight=weight)
     if plot:
-        save_figure(plots.plot_result(network, result, p, weight=weight), plot)
+        save_figure(plots.plot_result(network, result), plot)
     document |= _result_document(result) | {"output": arguments.output, "plot": arguments.plot}
     written = [f"written             {path}" for path in (output, plot) if path]
-    return DONE if result.converged else NO, document, [result.summary(), *written]
+    return DONE if result.converged else NO, document, [as_options(result.summary()), *written]
 
 
 def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.BalanceResult:
@@ -69,6 +93,7 @@ def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.Balan
         solver=solver,
         weight=weight_name(arguments),
         on_unattained=arguments.on_unattained,
+        ignore=arguments.ignore,
         progress=wants_progress(arguments),
     )
     if result.status is Status.INTERRUPTED:

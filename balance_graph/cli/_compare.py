@@ -12,8 +12,9 @@ import numpy as np
 
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
-from balance_graph.cli._options import FORMATS, add_command, add_reading, read_file, weight_name
+from balance_graph.cli._options import FORMATS, add_command, add_ignore, add_reading, read_file, weight_name
 from balance_graph.graph.compilation import compile_graph, roles_of
+from balance_graph.graph.constraints import without_attributes
 
 
 def add_compare(commands: Any) -> None:
@@ -23,11 +24,13 @@ def add_compare(commands: Any) -> None:
     command.add_argument("files", metavar="FILE", nargs=2, help=f"networks: {FORMATS}")
     command.add_argument("--tol", type=float, default=1e-9, help="in the logarithm of a weight (default: 1e-9)")
     add_reading(command)
+    add_ignore(command)
 
 
 def _compare(arguments: argparse.Namespace) -> Answer:
     weight = weight_name(arguments)
-    one, two = (read_file(arguments, file) for file in arguments.files)
+    files = (read_file(arguments, file) for file in arguments.files)
+    one, two = (without_attributes(network, arguments.ignore) for network in files)
     same = bg.equivalent(one, two, tol=arguments.tol, weight=weight)
     difference = None if same else _first_difference(one, two, weight)
     document = {"files": list(arguments.files), "equivalent": same, "tol": arguments.tol, "difference": difference}

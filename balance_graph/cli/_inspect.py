@@ -12,10 +12,11 @@ import numpy as np
 
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer, Document
-from balance_graph.cli._options import add_command, add_network, read_file, weight_name
+from balance_graph.cli._options import add_command, add_ignore, add_network, as_options, read_file, weight_name
 from balance_graph.cli._report import (
     attainment_document,
     certificate_document,
+    constraints_document,
     count,
     dead_lines,
     finite,
@@ -24,6 +25,7 @@ from balance_graph.cli._report import (
     some,
 )
 from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
+from balance_graph.graph.constraints import constraint_lines, find_constraints, without_attributes
 from balance_graph.problem.balance_problem import BalanceProblem
 
 # Solvers reach about 1e-12; weights that went through text with few digits stay far above this.
@@ -34,23 +36,27 @@ def add_inspect(commands: Any) -> None:
     """The sub-command."""
     keys = (
         "file, p, nodes, edges, zero_edges, roles, activations, free_nodes, tied_groups, fixed_edges, "
-        "shared_parameters, unscalable, dimension, gauge_nodes, cost, log_cost, relative_imbalance, worst_node, "
-        "balanced, certificate, attained, unique, dead_nodes, dead_edges"
+        "shared_parameters, constraints, ignored, unscalable, dimension, gauge_nodes, cost, log_cost, "
+        "relative_imbalance, worst_node, balanced, certificate, attained, unique, dead_nodes, dead_edges"
     )
     text = "tell the roles, the balance, whether the minimum is attained, what cannot be scaled and why"
-    add_network(add_command(commands, "inspect", _inspect, text, keys))
+    command = add_command(commands, "inspect", _inspect, text, keys)
+    add_network(command)
+    add_ignore(command)
 
 
 def _inspect(arguments: argparse.Namespace) -> Answer:
     p, weight = arguments.p, weight_name(arguments)
-    network = read_file(arguments, arguments.file)
+    network = without_attributes(read_file(arguments, arguments.file), arguments.ignore)
     problem = compile_graph(network, p, weight=weight)
     found = bg.attainment(network, p, weight=weight)
     held, gauges = _unscalable(network, problem), _gauge_nodes(problem)
+    constraints = find_constraints(network, problem)
     document: Document = {
         "file": arguments.file,
         "p": p,
         **_counts(network, problem),
+        **constraints_document(constraints, arguments.ignore),
         "unscalable": reasons_document(held),
         "dimension": problem.manifold.dimension,
         "gauge_nodes": [plain_node(node) for node in gauges],
@@ -61,6 +67,7 @@ def _inspect(arguments: argparse.Namespace) -> Answer:
     }
     lines = [
         *_count_lines(document),
+        *map(as_options, constraint_lines(constraints, arguments.ignore)),
         *_held_lines(held),
         f"manifold            dimension {document['dimension']}, {_gauge_text(gauges)}",
         *_balance_lines(document),

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import networkx as nx
 
 from balance_graph.cli._answer import BAD_INPUT, DONE, Answer, complain
-from balance_graph.errors import BalanceGraphError
+from balance_graph.errors import BalanceGraphError, InvalidParameterError
+from balance_graph.graph.constraints import ATTRIBUTES, checked_names
 from balance_graph.graph.files import read_with_notes
 
 FORMATS = ".json, .graphml, .csv or .tsv"
@@ -83,6 +84,25 @@ _KEYWORD = re.compile(rf"\b({'|'.join(_READING)})=(\.\.\.)?(?=(\S?))")
 def _as_options(message: str) -> str:
     """Keywords of `read_network` as options of the command line."""
     return _KEYWORD.sub(lambda found: f"--{found[1]}" + (" " if found[3] not in ",;" else ""), message)
+
+
+def add_ignore(command: Any) -> None:
+    """``--ignore``."""
+    text = f"attributes to read as if they were not there, with commas between: {', '.join(ATTRIBUTES)}"
+    command.add_argument("--ignore", default=(), type=_names, metavar="NAMES", help=text)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    try:
+        return checked_names([name.strip() for name in text.split(",") if name.strip()])
+    except InvalidParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def as_options(text: str) -> str:
+    """Keywords of `balance` in a text, as options of the command line."""
+    text = re.sub(r"ignore=\[(.*?)\]( of balance)?", lambda found: "--ignore " + re.sub("[' ]", "", found[1]), text)
+    return text.replace("on_unattained='prune'", "--on-unattained prune")
 
 
 def wants_progress(arguments: argparse.Namespace) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import balance_graph as bg
 from balance_graph.cli._answer import Document
+from balance_graph.graph.constraints import Constraint
 
 _LISTED = 8
 
@@ -38,6 +39,12 @@ def reasons_document(reasons: Iterable[tuple[Hashable, str]]) -> list[Document]:
 def certificate_document(certificate: bg.Certificate) -> Document:
     """The bound and the gaps."""
     return {name: finite(getattr(certificate, name)) for name in ("lower_bound", "gap", "relative_gap")}
+
+
+def constraints_document(constraints: Iterable[Constraint], ignored: Sequence[str]) -> Document:
+    """What attributes do to the network, and which were read as if they were not there."""
+    rows = [{"attribute": one.attribute, "count": one.count, "effect": one.effect} for one in constraints]
+    return {"constraints": rows, "ignored": list(ignored)}
 
 
 def attainment_document(found: bg.Attainment) -> Document:

@@ -8,8 +8,17 @@ from typing import Any
 
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
-from balance_graph.cli._options import FORMATS, add_command, add_reading, read_file, wants_progress, weight_name
+from balance_graph.cli._options import (
+    FORMATS,
+    add_command,
+    add_ignore,
+    add_reading,
+    read_file,
+    wants_progress,
+    weight_name,
+)
 from balance_graph.cli._output import check_folder
+from balance_graph.graph.constraints import without_attributes
 
 
 def add_verify(commands: Any) -> None:
@@ -21,6 +30,7 @@ def add_verify(commands: Any) -> None:
     command.add_argument("--rng", type=int, default=0, help="seed of networks, scalings and data (default: 0)")
     command.add_argument("--html", metavar="FILE", help="write the report as a page")
     add_reading(command)
+    add_ignore(command)
 
 
 def _verify(arguments: argparse.Namespace) -> Answer:
@@ -28,6 +38,8 @@ def _verify(arguments: argparse.Namespace) -> Answer:
     if page:
         check_folder(page)
     network = None if arguments.file is None else read_file(arguments, arguments.file)
+    if network is not None:
+        network = without_attributes(network, arguments.ignore)
     report = bg.verify(
         network,
         regularizer=arguments.p,

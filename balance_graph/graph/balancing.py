@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
 from typing import Any
 
 import networkx as nx
 
 from balance_graph._progress import Report
 from balance_graph.certificate.bound import certify_problem
-from balance_graph.errors import SolverError
 from balance_graph.graph.compilation import compile_graph, scaled_graph
+from balance_graph.graph.constraints import checked_names, find_constraints, without_attributes
 from balance_graph.graph.result import BalanceResult
-from balance_graph.problem.attainment import without_edges
-from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.regularizers import Regularizer
-from balance_graph.problem.solution import Solution
 from balance_graph.solvers.conductor import Solver, solve
 from balance_graph.solvers.newton import NewtonSolver
 
@@ -27,6 +24,7 @@ def balance(
     solver: str | Solver = "auto",
     weight: str = "weight",
     on_unattained: str = "raise",
+    ignore: Collection[str] | str = (),
     progress: bool | Report = False,
 ) -> BalanceResult:
     """Balance a network: the unique weights of least cost among all that scalings of its free nodes can reach.
@@ -40,13 +38,17 @@ def balance(
     regularizer : float or Regularizer
         A number p (the cost ``|w|**p``), or `Lp`, `ElasticNet`, `Posynomial`, `LogConvex`.
     solver : str or solver object
-        ``"auto"``: cvxpy, polished, up to 2000 edges, Newton above. ``"cvxpy"``, ``"newton"``, ``"stochastic"``,
-        ``"flow"``, or `CvxpySolver`, `NewtonSolver`, `StochasticSolver`, `FlowSolver` with settings.
+        ``"auto"``: cvxpy, polished, up to 2000 edges, Newton above and where cvxpy fails. ``"cvxpy"``, ``"newton"``,
+        ``"stochastic"``, ``"flow"``, or `CvxpySolver`, `NewtonSolver`, `StochasticSolver`, `FlowSolver` with settings.
     weight : str
         Name of the edge attribute that holds the weight.
     on_unattained : {"raise", "prune"}
         What to do where the minimum is not attained because some weights could shrink for ever: raise, or set those
         weights to zero, balance the rest and list them in ``pruned_edges``.
+    ignore : names of attributes
+        Read the network as if these attributes were not there: ``role``, ``activation``, ``group``, ``coefficient``,
+        ``exponent``, ``fixed``, ``shared``. Networks from elsewhere may use these words for something else; what they
+        do is in ``summary()``. The balanced network keeps them.
     progress : bool or callable
         True shows a bar (needs tqdm); a callable gets iteration, log cost and relative imbalance.
 
@@ -75,26 +77,19 @@ def balance(
     >>> round(result.graph["x"]["h"]["weight"], 12), round(result.scales["h"], 12)
     (4.0, 0.5)
     """
-    problem = compile_graph(G, regularizer, weight=weight)
-    solution = _solve(problem, solver, on_unattained, progress)
-    dead = problem.edge_mask(solution.pruned_edges)
+    problem = compile_graph(G, regularizer, weight=weight, ignore=ignore)
+    solution = solve(problem, solver, on_unattained=on_unattained, progress=progress)
+    pruned = problem.pruned(solution)
     return BalanceResult(
-        graph=scaled_graph(G, problem, solution.log_scales, weight=weight, dead=dead),
+        graph=scaled_graph(G, problem, solution.log_scales, weight=weight, dead=problem.active & ~pruned.active),
         log_scales=problem.by_free_node(solution.log_scales),
         problem=problem,
-        certificate=certify_problem(without_edges(problem, dead), solution.log_scales),
+        certificate=certify_problem(pruned, solution.log_scales),
         solution=solution,
+        weight=weight,
+        constraints=find_constraints(without_attributes(G, ignore), problem),
+        ignored=checked_names(ignore),
     )
-
-
-def _solve(problem: BalanceProblem, solver: str | Solver, on_unattained: str, progress: bool | Report) -> Solution:
-    try:
-        return solve(problem, solver, on_unattained=on_unattained, progress=progress)
-    except SolverError as error:
-        if solver != "auto":
-            raise
-        solution = solve(problem, "newton", on_unattained=on_unattained, progress=progress)
-        return replace(solution, notes=(*solution.notes, f"Newton took over: {error}"))
 
 
 def canonical_form(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -16,6 +16,7 @@ from balance_graph._types import Array, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.graph._attributes import ROLES, refuse_misspelt_edges, refuse_misspelt_nodes
 from balance_graph.graph.activations import Activation, activation
+from balance_graph.graph.constraints import hint_to_ignore, without_attributes
 from balance_graph.problem.balance_problem import BalanceProblem, check_groups
 from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
@@ -34,6 +35,7 @@ def compile_graph(
     regularizer: float | Regularizer = 2.0,
     *,
     weight: str = "weight",
+    ignore: Collection[str] | str = (),
 ) -> BalanceProblem:
     """The balance problem of a network, as arrays.
 
@@ -45,6 +47,9 @@ def compile_graph(
         A number p means ``Lp(p)``.
     weight : str
         Name of the edge attribute that holds the weight.
+    ignore : names of attributes
+        Read the network as if these attributes were not there: ``role``, ``activation``, ``group``, ``coefficient``,
+        ``exponent``, ``fixed``, ``shared``.
 
     Returns
     -------
@@ -65,6 +70,26 @@ def compile_graph(
     """
     check_digraph(G)
     cost = as_regularizer(regularizer)
+    network = without_attributes(G, ignore)
+    try:
+        return _compiled(network, cost, weight)
+    except InvalidNetworkError as error:
+        hint = hint_to_ignore(network, lambda other: _compiles(other, cost, weight))
+        if not hint:
+            raise
+        message = f"{error}{hint}"
+        raise InvalidNetworkError(message) from error
+
+
+def _compiles(G: nx.DiGraph[Any], cost: Regularizer, weight: str) -> bool:  # noqa: N803
+    try:
+        _compiled(G, cost, weight)
+    except InvalidNetworkError:
+        return False
+    return True
+
+
+def _compiled(G: nx.DiGraph[Any], cost: Regularizer, weight: str) -> BalanceProblem:  # noqa: N803
     names = list(G)
     index = {node: k for k, node in enumerate(names)}
     out_degrees = [len(neighbors) for _, neighbors in G.adjacency()]

@@ -11,7 +11,7 @@ import numpy as np
 
 from balance_graph._arguments import check_positive
 from balance_graph._choices import did_you_mean
-from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph.errors import InvalidParameterError, NotAttainedError, UnsupportedError
 from balance_graph.graph.compilation import Node, compile_graph, node_activation, node_role, scaled_graph
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.regularizers import Regularizer
@@ -133,6 +133,14 @@ def balance_node(
     if alone.reduced_incidence.shape[1] == 0:
         message = f"balance_node: a fixed edge or shared weight holds node {node!r}, so it cannot be scaled alone"
         raise UnsupportedError(message)
-    solution = solve(replace(problem, manifold=alone), NewtonSolver())
+    problem_alone = replace(problem, manifold=alone)
+    try:
+        solution = solve(problem_alone, NewtonSolver())
+    except NotAttainedError as error:
+        message = (
+            f"balance_node: the weights of node {node!r} can shrink for ever, since none on the other side grows; give "
+            "it edges of nonzero weight on both sides, or remove it"
+        )
+        raise NotAttainedError(message, nodes=error.nodes, edges=error.edges) from error
     s = exp_or_inf(float(solution.log_scales[k]))
     return scaled_graph(G, problem, solution.log_scales, weight=weight), s

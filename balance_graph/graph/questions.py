@@ -1,4 +1,8 @@
-"""Questions about a network: its cost, balance, certificate, attainment, manifold and convex problem."""
+"""Questions about a network: its cost, balance, certificate, attainment, manifold and convex problem.
+
+Each takes a graph, with the regularizer (by default 2) and the name of the weight attribute (by default ``"weight"``),
+or the result of `balance`, which knows both and refuses others.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,31 @@ from numpy.typing import ArrayLike
 from balance_graph._arguments import check_positive
 from balance_graph.certificate.bound import Certificate, certify_problem
 from balance_graph.graph.compilation import Node, check_digraph, compile_graph
+from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.attainment import Attainment, find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.manifold import Manifold
-from balance_graph.problem.regularizers import Regularizer, as_regularizer
+from balance_graph.problem.regularizers import Regularizer
+from balance_graph.problem.solution import Solution
 from balance_graph.solvers.convex import ConvexProblem, build_convex_problem
 
 
-def cost(G: nx.DiGraph[Any], regularizer: float | Regularizer = 2.0, *, weight: str = "weight") -> float:  # noqa: N803
+def _problem(
+    network: nx.DiGraph[Any] | BalanceResult, regularizer: float | Regularizer | None, weight: str | None
+) -> BalanceProblem:
+    """What is asked about: a network as told, a result as it was balanced."""
+    if isinstance(network, BalanceResult):
+        return network.compiled(regularizer, weight)
+    cost = 2.0 if regularizer is None else regularizer
+    return compile_graph(network, cost, weight="weight" if weight is None else weight)
+
+
+def cost(
+    G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
+    regularizer: float | Regularizer | None = None,
+    *,
+    weight: str | None = None,
+) -> float:
     """Cost of a network: the sum over edges of nonzero weight, a shared parameter once; inf beyond floats.
 
     Examples
@@ -26,15 +47,15 @@ def cost(G: nx.DiGraph[Any], regularizer: float | Regularizer = 2.0, *, weight: 
     >>> bg.cost(nx.DiGraph([("x", "h", {"weight": 8.0}), ("h", "y", {"weight": 2.0})]), 2)
     68.0
     """
-    problem = compile_graph(G, regularizer, weight=weight)
+    problem = _problem(G, regularizer, weight)
     return problem.cost(problem.unscaled)
 
 
 def imbalance(
-    G: nx.DiGraph[Any],  # noqa: N803
-    regularizer: float | Regularizer = 2.0,
+    G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
+    regularizer: float | Regularizer | None = None,
     *,
-    weight: str = "weight",
+    weight: str | None = None,
 ) -> dict[Node, float]:
     """In-cost less degree times out-cost of each free node, in units of the cost's slope.
 
@@ -47,15 +68,15 @@ def imbalance(
     >>> bg.imbalance(nx.DiGraph([("x", "h", {"weight": 8.0}), ("h", "y", {"weight": 2.0})]), 1)
     {'h': 6.0}
     """
-    problem = compile_graph(G, regularizer, weight=weight)
+    problem = _problem(G, regularizer, weight)
     return problem.by_free_node(problem.imbalance(problem.unscaled))
 
 
 def relative_imbalance(
-    G: nx.DiGraph[Any],  # noqa: N803
-    regularizer: float | Regularizer = 2.0,
+    G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
+    regularizer: float | Regularizer | None = None,
     *,
-    weight: str = "weight",
+    weight: str | None = None,
 ) -> float:
     """Largest ``|in - c out| / (in + c out)`` over free nodes (tied nodes count as one): between 0 and 1.
 
@@ -65,16 +86,16 @@ def relative_imbalance(
     >>> bg.relative_imbalance(nx.DiGraph([("x", "h", {"weight": 3.0}), ("h", "y", {"weight": 1.0})]), 1)
     0.5
     """
-    problem = compile_graph(G, regularizer, weight=weight)
+    problem = _problem(G, regularizer, weight)
     return problem.relative_imbalance(problem.unscaled)
 
 
 def is_balanced(
-    G: nx.DiGraph[Any],  # noqa: N803
-    regularizer: float | Regularizer = 2.0,
+    G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
+    regularizer: float | Regularizer | None = None,
     tol: float = 1e-9,
     *,
-    weight: str = "weight",
+    weight: str | None = None,
 ) -> bool:
     """Whether the relative imbalance is at most `tol`.
 
@@ -89,45 +110,56 @@ def is_balanced(
 
 
 def certify(
-    network: nx.DiGraph[Any] | BalanceProblem,
-    regularizer: float | Regularizer | ArrayLike = 2.0,
+    network: nx.DiGraph[Any] | BalanceResult | BalanceProblem,
+    regularizer: float | Regularizer | ArrayLike | Solution | None = None,
     *,
-    weight: str = "weight",
+    weight: str | None = None,
 ) -> Certificate:
     """Certified lower bound on the least cost, and the gap of a network as it stands.
 
     Parameters
     ----------
-    network : networkx.DiGraph or BalanceProblem
+    network : networkx.DiGraph, BalanceResult or BalanceProblem
     regularizer : float or Regularizer, or the log-scales of all nodes
-        For a graph, the regularizer (default 2). For a problem, the log-scales of the point in question.
+        For a graph, the regularizer (default 2). For a problem, the point in question: log-scales, or the solution that
+        has them, of which pruned weights count as zero.
+    weight : str, optional
+        Name of the weight attribute.
 
     Returns
     -------
     Certificate
         Where the minimum is not attained the bound is one on the infimum, and the gap holds all that dead weights cost.
 
+    Raises
+    ------
+    InvalidParameterError
+        If a result or a solution was balanced for another regularizer than the one given, or that of the problem. A
+        graph does not know what it was balanced for: look at ``regularizer`` of the certificate.
+
     Examples
     --------
     >>> import balance_graph as bg
-    >>> certificate = bg.certify(bg.balance(bg.networks.chain(weights=[1.0, 4.0, 16.0])).graph)
-    >>> certificate.lower_bound <= 48.0 and certificate.relative_gap < 1e-12
-    True
+    >>> result = bg.balance(bg.networks.layered([2, 3, 1], rng=0), 1.5)
+    >>> bg.certify(result).relative_gap < 1e-12, bg.certify(result.graph, 2).relative_gap < 1e-12
+    (True, False)
     """
     if isinstance(network, BalanceProblem):
         # The second argument is then the point: certify(problem, log_scales).
+        if isinstance(regularizer, Solution):
+            return certify_problem(network.pruned(regularizer), regularizer.log_scales)
         log_scales = network.checked_log_scales(regularizer, "log_scales")  # type: ignore[arg-type]
         return certify_problem(network, log_scales)
     check_digraph(network)
-    problem = compile_graph(network, as_regularizer(regularizer), weight=weight)  # type: ignore[arg-type]
+    problem = _problem(network, regularizer, weight)  # type: ignore[arg-type]
     return certify_problem(problem, problem.unscaled)
 
 
 def attainment(
-    G: nx.DiGraph[Any],  # noqa: N803
-    regularizer: float | Regularizer = 2.0,
+    G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
+    regularizer: float | Regularizer | None = None,
     *,
-    weight: str = "weight",
+    weight: str | None = None,
 ) -> Attainment:
     """Whether the minimum is attained and the log-scales are unique, and what stands in the way.
 
@@ -141,10 +173,10 @@ def attainment(
     >>> bg.attainment(G).dead_nodes
     ('h',)
     """
-    return find_attainment(compile_graph(G, regularizer, weight=weight))
+    return find_attainment(_problem(G, regularizer, weight))
 
 
-def manifold(G: nx.DiGraph[Any], *, weight: str = "weight") -> Manifold:  # noqa: N803
+def manifold(G: nx.DiGraph[Any] | BalanceResult, *, weight: str | None = None) -> Manifold:  # noqa: N803
     """The linear manifold of the log-gains that scalings of the network can reach.
 
     Examples
@@ -154,15 +186,15 @@ def manifold(G: nx.DiGraph[Any], *, weight: str = "weight") -> Manifold:  # noqa
     >>> M.dimension, M.contains([0.5, 0.5, -1.0])
     (2, True)
     """
-    return compile_graph(G, weight=weight).manifold
+    return _problem(G, None, weight).manifold
 
 
 def convex_problem(
-    G: nx.DiGraph[Any],  # noqa: N803
-    regularizer: float | Regularizer = 2.0,
+    G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
+    regularizer: float | Regularizer | None = None,
     *,
     form: str = "nodes",
-    weight: str = "weight",
+    weight: str | None = None,
     max_paths: int = 10_000,
 ) -> ConvexProblem:
     """The balance problem of a network in cvxpy, to inspect, extend and solve.
@@ -189,5 +221,5 @@ def convex_problem(
     >>> round(float(model.problem.solve()), 4)
     48.0
     """
-    problem = compile_graph(G, regularizer, weight=weight)
+    problem = _problem(G, regularizer, weight)
     return build_convex_problem(problem.manifold, problem.rows, form=form, max_paths=max_paths)

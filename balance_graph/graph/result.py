@@ -10,8 +10,12 @@ import networkx as nx
 
 from balance_graph._showing import html_table, some_of
 from balance_graph.certificate.bound import Certificate
+from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.compilation import compile_graph
+from balance_graph.graph.constraints import Constraint, constraint_lines
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import exp_or_inf
+from balance_graph.problem.regularizers import Regularizer, as_regularizer, same_cost
 from balance_graph.problem.solution import History, Solution, Status
 
 if TYPE_CHECKING:
@@ -52,6 +56,14 @@ class BalanceResult:
         One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
     problem : BalanceProblem
         The network as given, as arrays.
+    regularizer : Regularizer
+        What the network was balanced for. Whatever takes a result uses it, and refuses another.
+    weight : str
+        Name of the edge attribute that holds the weight.
+    constraints : tuple of Constraint
+        What attributes of nodes and edges hold, tie or cost in another way, and how many of them.
+    ignored : tuple of str
+        Attributes that were read as if they were not there.
     """
 
     graph: nx.DiGraph[Any] = field(repr=False)
@@ -59,6 +71,14 @@ class BalanceResult:
     problem: BalanceProblem = field(repr=False)
     certificate: Certificate
     solution: Solution = field(repr=False)
+    weight: str = field(default="weight", repr=False)
+    constraints: tuple[Constraint, ...] = field(default=(), repr=False)
+    ignored: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def regularizer(self) -> Regularizer:
+        """What the network was balanced for."""
+        return self.solution.regularizer
 
     @property
     def scales(self) -> dict[Node, float]:
@@ -124,7 +144,20 @@ class BalanceResult:
         """The result in a few lines of text."""
         lines = self.solution.summary().split("\n")
         lines.insert(2, f"certified           within {self.certificate.relative_gap:.2g} of the optimum, relatively")
-        return "\n".join(lines)
+        return "\n".join([*lines, *constraint_lines(self.constraints, self.ignored)])
+
+    def compiled(self, regularizer: float | Regularizer | None = None, weight: str | None = None) -> BalanceProblem:
+        """The balanced network as a problem, read as it was balanced; refuses another regularizer or weight."""
+        if regularizer is not None and not same_cost(as_regularizer(regularizer), self.regularizer):
+            message = (
+                f"the network was balanced for {self.regularizer!r}, not for {regularizer!r}: leave the regularizer "
+                "out, or balance for the other, or ask about result.graph, which is a network like any other"
+            )
+            raise InvalidParameterError(message)
+        if weight is not None and weight != self.weight:
+            message = f"the result has its weights in the edge attribute {self.weight!r}, not {weight!r}; leave it out"
+            raise InvalidParameterError(message)
+        return compile_graph(self.graph, self.regularizer, weight=self.weight, ignore=self.ignored)
 
     def node_table(self) -> DataFrame:
         """A pandas table with one row for each node, in the order of the graph. Needs pandas.
@@ -184,6 +217,7 @@ class BalanceResult:
 
     def __repr__(self) -> str:
         return (
-            f"BalanceResult(status={self.status.value!r}, cost={self.cost:.12g}, initial_cost={self.initial_cost:.12g},"
+            f"BalanceResult(status={self.status.value!r}, regularizer={self.regularizer!r},"
+            f" cost={self.cost:.12g}, initial_cost={self.initial_cost:.12g},"
             f" relative_imbalance={self.relative_imbalance:.2g}, relative_gap={self.certificate.relative_gap:.2g})"
         )

@@ -9,7 +9,6 @@ import numpy as np
 from balance_graph._optional import import_optional
 from balance_graph._types import Array
 from balance_graph.graph.compilation import node_activation, roles_of
-from balance_graph.problem.attainment import without_edges
 from balance_graph.problem.scaling import scaled_weights
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def node_table(result: BalanceResult) -> DataFrame:
     """One row for each node; see `BalanceResult.node_table`."""
     pandas = _pandas()
     problem, log_scales = result.problem, result.solution.log_scales
-    problem = without_edges(problem, problem.edge_mask(result.pruned_edges))
+    problem = problem.without_edges(problem.edge_mask(result.pruned_edges))
     into, out_of = problem.log_in_out(log_scales)
     nodes = list(problem.nodes)
     columns = {
@@ -42,7 +41,7 @@ def edge_table(result: BalanceResult) -> DataFrame:
     pandas = _pandas()
     given, log_scales = result.problem, result.solution.log_scales
     at, dead = given.manifold, given.edge_mask(result.pruned_edges)
-    balanced = without_edges(given, dead)
+    balanced = given.without_edges(dead)
     return pandas.DataFrame(
         {
             "tail": _objects([given.nodes[k] for k in at.tail.tolist()]),

@@ -21,6 +21,7 @@ from balance_graph.plots._axes import (
     from_matplotlib,
     write_title,
 )
+from balance_graph.problem.regularizers import same_cost
 from balance_graph.problem.solution import History, Solution
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def plot_convergence(
     Raises
     ------
     InvalidParameterError
-        For an unknown quantity, no run at all, or a lower bound that is not positive.
+        For an unknown quantity, no run at all, runs for different regularizers, or a lower bound that is not positive.
 
     Examples
     --------
@@ -104,6 +105,13 @@ def _named_runs(runs: Run | Sequence[Run] | Mapping[str, Run]) -> dict[str, Run]
         }
     if not named or not all(isinstance(run, Run) for run in named.values()):
         message = f"runs must be results, solutions or histories, at least one; got {runs!r}"
+        raise InvalidParameterError(message)
+    costs = [run.regularizer for run in named.values() if not isinstance(run, History)]
+    other = next((cost for cost in costs if not same_cost(cost, costs[0])), None)
+    if other is not None:
+        message = (
+            f"the costs of runs for {costs[0]!r} and for {other!r} cannot be compared; draw each on axes of its own"
+        )
         raise InvalidParameterError(message)
     return named
 

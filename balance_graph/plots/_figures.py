@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
+from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.compilation import check_digraph
+from balance_graph.graph.constraints import without_attributes
 from balance_graph.graph.result import BalanceResult
 from balance_graph.plots._axes import DARK, new_figure, write_title
 from balance_graph.plots._balance import plot_balance
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 def plot_result(
     before: nx.DiGraph[Any],
     result: BalanceResult,
-    regularizer: float | Regularizer = 2.0,
+    regularizer: float | Regularizer | None = None,
     *,
-    weight: str = "weight",
+    weight: str | None = None,
 ) -> Figure:
     """One figure of one balancing: the network before, in-cost against out-cost, convergence, weights.
 
@@ -34,15 +36,20 @@ def plot_result(
     before : networkx.DiGraph
         The network as it was given to `balance`.
     result : BalanceResult
-    regularizer : float or Regularizer
-        As given to `balance`.
-    weight : str
-        Name of the weight attribute.
+    regularizer : float or Regularizer, optional
+        That of the result, which knows it.
+    weight : str, optional
+        Name of the weight attribute; the result knows it, too.
 
     Returns
     -------
     matplotlib figure
         Save it with ``figure.savefig(path)``.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the result was balanced for another regularizer or weight, or from a network of other edges.
 
     Examples
     --------
@@ -52,12 +59,17 @@ def plot_result(
     >>> len(figure.axes)  # four, and the color bar
     5
     """
+    after, weight = result.compiled(regularizer, weight), result.weight
+    if after.manifold.edges != list(before.edges):
+        message = "before must be the network that was balanced to this result: the edges are not the same"
+        raise InvalidParameterError(message)
+    before, balanced = (without_attributes(network, result.ignored) for network in (before, result.graph))
     figure = new_figure(11.0, 9.2)
     axes = figure.subplots(2, 2)
-    plot_network(before, regularizer, weight=weight, ax=axes[0, 0])
-    plot_balance(before, result.graph, regularizer, weight=weight, ax=axes[0, 1])
+    plot_network(before, result.regularizer, weight=weight, ax=axes[0, 0])
+    plot_balance(before, balanced, result.regularizer, weight=weight, ax=axes[0, 1])
     plot_convergence(result, ax=axes[1, 0])
-    plot_weights(before, result.graph, weight=weight, ax=axes[1, 1])
+    plot_weights(before, balanced, weight=weight, ax=axes[1, 1])
     _heading(figure, f"cost {_costs(result)}, certified within {result.certificate.relative_gap:.1g} of the optimum")
     return figure
 
@@ -82,6 +94,11 @@ def plot_demo(
     -------
     matplotlib figure
 
+    Raises
+    ------
+    InvalidParameterError
+        If a run was balanced for another exponent.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -95,6 +112,8 @@ def plot_demo(
     figure = new_figure(14.5, 4.5 * max(len(runs), 1) + 0.3, dpi=110)  # wide: 1600 pixels are enough
     rows = figure.subplots(max(len(runs), 1), 3, squeeze=False, width_ratios=(1.25, 1.0, 1.15))
     for (left, middle, right), (p, named) in zip(rows, runs.items(), strict=False):
+        for run in named.values():
+            run.compiled(p, "weight")  # refuses runs for another exponent
         result = next(iter(named.values()))
         plot_network(before, p, ax=left)
         plot_balance(before, result.graph, p, ax=middle)

@@ -7,7 +7,6 @@ decide: see `balance_graph.problem.recession`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,18 +81,19 @@ class Attainment:
             f"dead edges: {some_of(self.dead_edges)})"
         )
 
-    def raise_if_not_attained(self) -> None:
-        """Raise `NotAttainedError` naming the dead nodes, why, and the remedies."""
+    def raise_if_not_attained(self, *, can_prune: bool = True) -> None:
+        """Raise `NotAttainedError` naming the dead nodes, why, and the remedies; pruning where the caller offers it."""
         if self.attained:
             return
         listed = [f"{node!r} ({self.reasons[node]})" for node in self.dead_nodes[:5]]
         more = f" and {len(self.dead_nodes) - 5} more" if len(self.dead_nodes) > 5 else ""
         edges = ", ".join(map(repr, self.dead_edges[:3])) + (", ..." if len(self.dead_edges) > 3 else "")
+        prune = "on_unattained='prune' sets those weights to 0 and balances the rest"
+        remedies = _remedies(set(self.reasons.values()), are_named=self.problem.manifold.names is not None)
         message = (
             f"the minimum is not attained: {len(self.dead_edges)} of the weights ({edges}) can shrink to zero "
             f"for ever without changing the function; dead nodes: {', '.join(listed)}{more}. Remedies: "
-            "on_unattained='prune' sets those weights to 0 and balances the rest; or connect or remove the nodes; or "
-            'give them role="output" (or an activation that is not homogeneous) to pin them'
+            f"{prune if can_prune else 'set those weights to 0'}; or {'; or '.join(remedies)}"
         )
         raise NotAttainedError(message, nodes=self.dead_nodes, edges=self.dead_edges)
 
@@ -119,23 +119,13 @@ def find_attainment(problem: BalanceProblem) -> Attainment:
     )
 
 
-def without_edges(problem: BalanceProblem, dead: Mask) -> BalanceProblem:
-    """The problem with the weights of some edges set to zero; like all zero weights they then constrain nothing."""
-    if not dead.any():
-        return problem
-    at = problem.manifold
-    if at.shared is not None:
-        at = dataclasses.replace(at, shared=np.where(dead, -1, at.shared))
-    return dataclasses.replace(problem, manifold=at, weight=np.where(dead, 0.0, problem.weight))
-
-
 def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
     """The problem without its dead edges.
 
     Where the copies of a shared parameter die, scales that they held in place come free, and more can be dead.
     """
     while not attainment.attained:
-        problem = without_edges(problem, problem.active & ~attainment.live)
+        problem = problem.without_edges(problem.active & ~attainment.live)
         if problem.manifold.shared is None:
             break
         attainment = find_attainment(problem)
@@ -170,10 +160,40 @@ def _reasons(problem: BalanceProblem, nodes: list[int]) -> dict[int, str]:
 
 
 def _reason(*, reached: bool, reaching: bool) -> str:
-    if reached and reaching:
-        return "its constraints let weights shrink while no other grows"
     if reached:
-        return "it reaches no pinned node"
-    if reaching:
-        return "no pinned node reaches it"
-    return "isolated from pinned nodes, and its edges lead one way only or their gains do not balance"
+        return _HELD if reaching else _NOT_READ
+    return _NOT_FED if reaching else _ISOLATED
+
+
+_HELD = "its constraints let weights shrink while no other grows"
+_NOT_READ = "it reaches no pinned node"
+_NOT_FED = "no pinned node reaches it"
+_ISOLATED = "isolated from pinned nodes, and its edges lead one way only or their gains do not balance"
+# What to do about dead nodes of these reasons (None: of any), in words of graphs and in words of arrays.
+_REMEDIES: tuple[tuple[set[str] | None, str, str], ...] = (
+    (
+        {_NOT_FED, _ISOLATED},
+        'add an input that feeds these units: a node with role="input" and edges to them',
+        "feed these nodes: add a pinned node with edges to them",
+    ),
+    (
+        {_NOT_READ, _ISOLATED},
+        'let these units reach an output: add an edge to one, or give them role="output"',
+        "let these nodes reach a pinned node: add an edge to one",
+    ),
+    (
+        {_HELD},
+        "give up ties, fixed edges or shared weights of these units",
+        "give these nodes labels of their own in groups=",
+    ),
+    (
+        None,
+        'pin them by role="output" or an activation that is not homogeneous, or remove them',
+        "pin them (pinned=), or leave them out",
+    ),
+)
+
+
+def _remedies(reasons: set[str], *, are_named: bool) -> list[str]:
+    fitting = (words for cause, *words in _REMEDIES if cause is None or cause & reasons)
+    return [of_graphs if are_named else of_arrays for of_graphs, of_arrays in fitting]

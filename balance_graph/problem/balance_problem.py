@@ -7,7 +7,7 @@ its logarithm, so that weights from 1e-150 to 1e150 and any exponent are ordinar
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,7 @@ from balance_graph.problem._sparse_arguments import (
 from balance_graph.problem.cost_range import LEAST, MOST, are_in_range
 from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by, times_exp
 from balance_graph.problem.manifold import Manifold, first_of_label
-from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
+from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer, same_cost
 from balance_graph.problem.rows import Rows
 from balance_graph.problem.scaling import scaled_weights
 from balance_graph.problem.solution import Solution
@@ -219,12 +219,70 @@ class BalanceProblem:
             message = f"{name} must be {self.n_nodes} finite log-scales, one a node; got shape {log_scales.shape}"
             raise InvalidParameterError(message)
         if not self.manifold.obeys(log_scales):
-            message = (
-                f"{name}: these break a constraint; log-scales are 0 where pinned, equal where tied, and keep fixed "
-                "edges and shared weights"
-            )
+            others = "" if self.manifold.names is None else ", and keep fixed edges and shared weights"
+            message = f"{name}: these break a constraint; log-scales are 0 where pinned, equal where tied{others}"
             raise InvalidParameterError(message)
         return log_scales
+
+    def without_edges(self, dead: Mask) -> BalanceProblem:
+        """The problem with the weights of some edges set to zero; like all zero weights they then constrain nothing."""
+        if not dead.any():
+            return self
+        at = self.manifold
+        if at.shared is not None:
+            at = replace(at, shared=np.where(dead, -1, at.shared))
+        return replace(self, manifold=at, weight=np.where(dead, 0.0, self.weight))
+
+    def pruned(self, solution: Solution) -> BalanceProblem:
+        """The problem that a solution with pruned weights is a solution of: those weights are zero.
+
+        Parameters
+        ----------
+        solution : Solution
+            Of this problem, from ``solve(problem, on_unattained="prune")``.
+
+        Returns
+        -------
+        BalanceProblem
+            The same object where nothing was pruned.
+
+        Raises
+        ------
+        InvalidParameterError
+            If the solution is one of another problem.
+
+        Examples
+        --------
+        Nothing reaches node 1, so the weight that leaves it can shrink for ever:
+
+        >>> import balance_graph as bg, numpy as np
+        >>> from scipy import sparse
+        >>> W = sparse.csr_array(np.array([[0, 0, 8.0, 0], [0, 0, 5.0, 0], [0, 0, 0, 2.0], [0, 0, 0, 0]]))
+        >>> problem = bg.BalanceProblem.from_sparse(W, pinned=np.array([True, False, False, True]))
+        >>> solution = bg.solve(problem, on_unattained="prune")
+        >>> rest = problem.pruned(solution)
+        >>> round(rest.cost(solution.log_scales), 9), bg.certify(rest, solution.log_scales).relative_gap < 1e-12
+        (32.0, True)
+        """
+        self.check_solution(solution)
+        dead = np.zeros(self.n_edges, dtype=bool)
+        dead[solution.pruned_rows] = True
+        return self.without_edges(dead)
+
+    def check_solution(self, solution: Solution) -> None:
+        """Refuse a solution of another problem: of other nodes or edges, or another regularizer."""
+        if not isinstance(solution, Solution):
+            message = f"solution must be what solve(problem) returned, got {solution!r}"
+            raise InvalidParameterError(message)
+        if solution.log_scales.shape != (self.n_nodes,) or solution.pruned_rows.max(initial=-1) >= self.n_edges:
+            message = f"the solution is one of another problem, of {solution.log_scales.size} nodes, not {self.n_nodes}"
+            raise InvalidParameterError(message)
+        if not same_cost(solution.regularizer, self.regularizer):
+            message = (
+                f"the solution is balanced for {solution.regularizer!r}, the problem asks for {self.regularizer!r}; "
+                "solve the problem, or build it with the regularizer of the solution"
+            )
+            raise InvalidParameterError(message)
 
     def by_free_node(self, values: Array) -> dict[Hashable, float]:
         """Values over nodes as a dict over the free ones."""
@@ -430,10 +488,14 @@ def check_groups(manifold: Manifold) -> None:
     if mixed.any():
         node = int(np.flatnonzero(mixed)[0])
         one, two = manifold.nodes[first[node]], manifold.nodes[node]
+        remedy = (
+            "give nodes of equal `groups` the same `pinned` and `degree`, or a negative label to those that stay alone"
+            if manifold.names is None
+            else "give tied nodes the same role and activations of the same degree"
+        )
         message = (
             f"nodes {one!r} and {two!r} are in one group but cannot share a scale: "
-            f"{_describe(manifold, int(first[node]))} against {_describe(manifold, node)}; "
-            "give tied nodes the same role and activations of the same degree"
+            f"{_describe(manifold, int(first[node]))} against {_describe(manifold, node)}; {remedy}"
         )
         raise InvalidNetworkError(message)
     _ = manifold.n_coordinates  # solving the ties finds the contradictions

@@ -144,6 +144,11 @@ class Quotient:
         """Number of unknowns."""
         return self.unknowns.size
 
+    @property
+    def has_nothing_to_scale(self) -> bool:
+        """Whether no scale moves anything; known only once the rows have been looked at."""
+        return "_moving" in vars(self) and self.size == 0
+
     def expand(self, displacement: Array) -> Array:
         """Log-scales of all nodes at the displacement u."""
         basis = self.problem.manifold.basis

@@ -388,6 +388,13 @@ _REGULARIZER_HINTS = {
 }
 
 
+def same_cost(one: Regularizer, two: Regularizer) -> bool:
+    """Whether two regularizers give every weight the same cost, however they are written."""
+    if isinstance(one, _SumOfPowers) and isinstance(two, _SumOfPowers):
+        return sorted(one.terms) == sorted(two.terms)
+    return one == two
+
+
 def as_regularizer(regularizer: float | Regularizer) -> Regularizer:
     """A number p means ``Lp(p)``; a regularizer is returned as it is."""
     if isinstance(regularizer, Regularizer):

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+import numpy as np
+
 from balance_graph._showing import html_table, some_of
 from balance_graph._types import Array, Index
 from balance_graph.problem.log_domain import exp_or_inf
+from balance_graph.problem.regularizers import Regularizer
 
 
 class Status(StrEnum):
     """How a solver ended; the value is a word, `advice` says what to do about it."""
 
     CONVERGED = "converged"
+    NOTHING_TO_SCALE = "nothing to scale"
     INACCURATE = "inaccurate"
     STALLED = "stalled"
     LIMIT = "limit reached"
@@ -28,10 +32,14 @@ class Status(StrEnum):
 
 
 _ADVICE = {
-    Status.CONVERGED: "the relative imbalance is within the tolerance",
-    Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, or solver='newton'",
+    Status.CONVERGED: "the relative imbalance is within the tolerance, or as small as rounding allows",
+    Status.NOTHING_TO_SCALE: "no free node has a nonzero weight that scaling could change",
+    Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, loosen tol, or solver='newton'",
     Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
-    Status.LIMIT: "the limit came first; raise max_iterations, max_sweeps or max_steps, or use solver='newton'",
+    Status.LIMIT: (
+        "the limit came first; raise max_iterations, max_sweeps, max_steps or that of the backend, or use "
+        "solver='newton'"
+    ),
     Status.INTERRUPTED: "interrupted by the user; any state reached computes the same function",
 }
 
@@ -71,7 +79,9 @@ class History:
         self.imbalance.append(float(imbalance))
 
     def followed_by(self, later: History) -> History:
-        """The history joined with a later one that starts where it ends."""
+        """The history joined with a later one, whose first state is the last of this one."""
+        if len(self) == 0:
+            return later
         return History(
             self.log_cost + later.log_cost[1:],
             self.imbalance + later.imbalance[1:],
@@ -155,13 +165,17 @@ class Solution:
         Largest ``|in - c out| / (in + c out)`` over the unknowns.
     status : Status
     iterations : int
-        Newton iterations, sweeps, steps of an integrator, or iterations of the cvxpy backend.
+        Newton iterations, sweeps, steps of an integrator, or iterations of the cvxpy backend; those of all attempts.
     seconds : float
         Wall time of the solve.
     history : History
     solver : str
+    regularizer : Regularizer
+        What was balanced for.
     pruned_edges : tuple of (node, node)
-        Dead edges whose weights are to be set to zero.
+        Dead edges whose weights are to be set to zero: `BalanceProblem.pruned` does it.
+    pruned_rows : integer array
+        Their places in the order of ``problem.manifold.edges``.
     gauge_nodes : tuple
         One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
     notes : tuple of str
@@ -177,7 +191,9 @@ class Solution:
     seconds: float
     history: History = field(repr=False)
     solver: str
+    regularizer: Regularizer
     pruned_edges: tuple[tuple[Hashable, Hashable], ...] = ()
+    pruned_rows: Index = field(default_factory=lambda: np.zeros(0, dtype=np.intp), repr=False)
     gauge_nodes: tuple[Hashable, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -188,8 +204,8 @@ class Solution:
 
     @property
     def converged(self) -> bool:
-        """Whether the tolerance was met."""
-        return self.status is Status.CONVERGED
+        """Whether the tolerance was met; with nothing to scale it is."""
+        return self.status in (Status.CONVERGED, Status.NOTHING_TO_SCALE)
 
     def summary(self) -> str:
         """The solution in a few lines of text."""
@@ -197,6 +213,7 @@ class Solution:
         lines = [
             f"{self.status} ({self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s): {self.status.advice}",
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
+            f"regularizer         {self.regularizer!r}",
             f"relative imbalance  {self.relative_imbalance:.3g}",
         ]
         if self.pruned_edges:

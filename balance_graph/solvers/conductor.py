@@ -11,7 +11,7 @@ from balance_graph._choices import check_choice, did_you_mean
 from balance_graph._foreign import described
 from balance_graph._progress import Report, reporter
 from balance_graph._types import Array, Index
-from balance_graph.errors import InvalidParameterError
+from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.regularizers import LogWeightCost
@@ -84,7 +84,9 @@ def solve(
     problem : BalanceProblem
         From `BalanceProblem.from_sparse` or `compile_graph`.
     solver : str or solver object
-        ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"flow"``, ``"auto"``, or e.g. ``NewtonSolver(tol=1e-10)``.
+        ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"flow"``; ``"auto"``: cvxpy, polished, up to 2000 edges, Newton
+        above and where the backend of cvxpy fails; or an object with settings, e.g. ``NewtonSolver(tol=1e-10)``. The
+        ``run`` of an object of your own, also of a subclass that overrides it, is called whatever the size.
     on_unattained : {"raise", "prune"}
         When the minimum is not attained: raise, or set the dead weights to zero and balance the rest.
     start : (n_nodes,) array, optional
@@ -115,21 +117,33 @@ def solve(
     started = time.perf_counter()
     quotient = Quotient(problem, center, prunes=on_unattained == "prune", is_given_start=start is not None)
     with reporter(progress) as report:
-        outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
+        try:
+            outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
+        except SolverError as error:
+            if solver != "auto" or isinstance(chosen, NewtonSolver):
+                raise
+            chosen = NewtonSolver()
+            outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
+            outcome = dataclasses.replace(outcome, notes=(*outcome.notes, f"Newton took over: {error}"))
     if isinstance(problem.regularizer, LogWeightCost):
         _check_rows(quotient.problem, outcome.log_scales, outcome.status)
     state = quotient.state(outcome.log_scales) if outcome.state is None else outcome.state
+    status = outcome.status
+    if status is Status.CONVERGED and quotient.has_nothing_to_scale:
+        status = Status.NOTHING_TO_SCALE
     return Solution(
         log_scales=outcome.log_scales,
         log_cost=state.log_cost,
         initial_cost=problem.cost(center),
         relative_imbalance=state.relative_imbalance,
-        status=outcome.status,
+        status=status,
         iterations=outcome.iterations,
         seconds=time.perf_counter() - started,
         history=outcome.history,
         solver=chosen.name,
+        regularizer=problem.regularizer,
         pruned_edges=_edge_names(problem, state.dead),
+        pruned_rows=state.dead,
         gauge_nodes=tuple(problem.nodes[k] for k in state.gauges.tolist()),
         notes=outcome.notes,
     )

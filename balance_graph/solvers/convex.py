@@ -36,8 +36,6 @@ _STATUSES = {
 }
 # First-order backends stop at 1e-4 unless asked for more.
 _OPTIONS: dict[str, dict[str, Any]] = {"SCS": {"eps": 1e-9, "max_iters": 20_000}}
-# An unpolished answer counts as converged up to this imbalance: interior points reach 1e-7 to 1e-5 in practice.
-_UNPOLISHED = 1e-4
 # Conic solvers lose small exponentials of a sum that spans more than this many units of logarithm.
 _SPAN = 40.0
 _MAX_CENTERING = 50
@@ -62,6 +60,8 @@ class ConvexProblem:
         grows with edges times nodes (1.5 GB at 10 000 edges): solve large problems with ``.solve(ignore_dpp=True)``,
         which takes the parameter's present value as a number.
     manifold : Manifold
+    rows : Rows
+        The cost as it was compiled.
 
     Examples
     --------
@@ -80,20 +80,29 @@ class ConvexProblem:
     edges: list[tuple[Any, Any]]
     log_coefficients: Any
     manifold: Manifold
+    rows: Rows = field(repr=False)
 
     def __repr__(self) -> str:
         constraints = len(self.problem.constraints)
         return f"ConvexProblem({self.manifold!r}, {constraints} constraint{'s' * (constraints != 1)})"
 
     def set_weights(self, problem: BalanceProblem) -> None:
-        """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling."""
-        values = _parameter_values(problem.rows)
-        if problem.manifold.edges != self.edges or values.shape != self.log_coefficients.shape:
-            message = (
-                "set_weights needs the same edges in the same order, zero where they were zero; build anew instead"
-            )
+        """Take over the weights of a problem of the same architecture (and pattern of zeros), without recompiling.
+
+        Raises
+        ------
+        InvalidParameterError
+            If edges, zeros, regularizer or exponents (for `LogConvex` coefficients) are others.
+        """
+        rows = problem.rows
+        if problem.manifold.edges != self.edges or set(rows.edge.tolist()) != set(self.rows.edge.tolist()):
+            message = "set_weights needs the same edges in the same order and the same zeros; build anew instead"
             raise InvalidParameterError(message)
-        self.log_coefficients.value = values
+        if not _cost_alike(rows, self.rows):
+            costs = f"{problem.regularizer!r} or the exponents (for LogConvex coefficients) of edges"
+            message = f"set_weights changes weights, not what they cost: {costs} are others; build anew instead"
+            raise InvalidParameterError(message)
+        self.log_coefficients.value = _parameter_values(rows)
 
     def log_scales(self) -> dict[Any, float]:
         """Log-scale of every free node after `problem` has been solved."""
@@ -115,7 +124,9 @@ def build_convex_problem(
     parameter = cp.Parameter(rows.edge.size, name="log_coefficients")
     parameter.value = _parameter_values(rows)
     cost = _cost(rows, parameter, log_gains[rows.edge]) if rows.edge.size else cp.Constant(0.0)
-    return ConvexProblem(cp.Problem(cp.Minimize(cost), constraints), log_gains, manifold.edges, parameter, manifold)
+    return ConvexProblem(
+        cp.Problem(cp.Minimize(cost), constraints), log_gains, manifold.edges, parameter, manifold, rows
+    )
 
 
 def _log_gains(manifold: Manifold, form: str, max_paths: int = 10_000) -> tuple[Any, list[Any]]:
@@ -135,6 +146,15 @@ def _log_gains(manifold: Manifold, form: str, max_paths: int = 10_000) -> tuple[
 
 def _parameter_values(rows: Rows) -> Array:
     return rows.log_weight if isinstance(rows, FunctionRows) else rows.log_costs(np.zeros(rows.edge.size))
+
+
+def _cost_alike(one: Rows, two: Rows) -> bool:
+    """Whether rows of the same edges cost the same but for what the parameter of a `ConvexProblem` can change."""
+    if isinstance(one, PowerRows):
+        return isinstance(two, PowerRows) and np.array_equal(one.exponent, two.exponent)
+    if isinstance(two, PowerRows) or one.regularizer != two.regularizer:
+        return False
+    return np.array_equal(one.log_coefficient, two.log_coefficient)
 
 
 def _cost(rows: Rows, log_coefficients: Any, log_gains: Any) -> Any:
@@ -169,9 +189,9 @@ class CvxpySolver:
         Description of the linear manifold; all three give the same answer.
     polish : bool
         Follow up with Newton iterations to full precision. Without it interior points leave a relative imbalance of
-        1e-7 to 1e-4, and the status is ``inaccurate`` above 1e-4.
+        1e-7 to 1e-4, and the status is ``inaccurate`` where that is above `tol`.
     tol : float
-        Relative imbalance asked of the polished answer.
+        Relative imbalance asked of the answer, polished or not.
     options : mapping
         Passed on to ``cvxpy.Problem.solve``.
 
@@ -224,16 +244,18 @@ class CvxpySolver:
         try:
             _record(quotient, displacement, history, report)
             if quotient.size == 0:
-                notes: tuple[str, ...] = (f"backend: {self.backend}, nothing to scale",)
-                return Outcome(quotient.center, Status.CONVERGED, 0, history, notes)
+                return Outcome(quotient.center, Status.CONVERGED, 0, history)
             displacement, status, iterations = self._answer(quotient)
             state = _record(quotient, displacement, history, report)
         except KeyboardInterrupt:
-            notes = (f"backend: {self.backend}",)
+            notes: tuple[str, ...] = (f"backend: {self.backend}",)
             return Outcome(quotient.expand(displacement), Status.INTERRUPTED, iterations, history, notes)
         notes = (f"backend: {self.backend}, form: {self.form}, backend's answer: {status}",)
         if not self.polish:
-            status = status if float(np.tanh(0.5 * state.largest)) <= _UNPOLISHED else Status.INACCURATE
+            if history.imbalance[-1] <= max(self.tol, state.rounding):
+                status = Status.CONVERGED
+            elif status is Status.CONVERGED:
+                status = Status.INACCURATE
             return Outcome(state.log_scales, status, iterations, history, notes)
         polished = NewtonSolver(tol=self.tol, engine="rows").run(quotient, start=displacement, report=report)
         history.log_cost.extend(polished.history.log_cost[1:])

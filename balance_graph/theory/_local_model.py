@@ -88,7 +88,7 @@ class LocalModel:
 def local_model(problem: BalanceProblem, log_scales: Array | None = None) -> LocalModel:
     """The quadratic model at the optimum, which is computed where it is not given."""
     check_problem(problem, "a rate")
-    find_attainment(problem).raise_if_not_attained()
+    find_attainment(problem).raise_if_not_attained(can_prune=False)
     if log_scales is None:
         log_scales = solve(problem, NewtonSolver(tol=1e-14)).log_scales
     log_scales = problem.checked_log_scales(log_scales, "log_scales")

@@ -60,7 +60,7 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
     (True, True)
     """
     check_problem(problem, "scale_bounds")
-    find_attainment(problem).raise_if_not_attained()
+    find_attainment(problem).raise_if_not_attained(can_prune=False)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     quotient = Quotient(problem, center, live=problem.active)
     low, high = _propagate(quotient, _largest_log_gains(quotient))
