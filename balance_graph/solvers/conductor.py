@@ -93,6 +93,8 @@ def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
     return problem
 
 
+# Whatever the caller asks of floating point errors: underflow is met on purpose, and costs beyond floats are caught.
+@np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 def solve(
     problem: BalanceProblem,
     solver: str | Solver = "newton",
