@@ -401,7 +401,8 @@ class BalanceProblem:
         None near the ends of the range of floats, where only logarithms are safe.
         """
         weight = self.weight.astype(np.float64)
-        parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
+        with np.errstate(over="ignore"):
+            parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
         if parts is None or not all(are_in_range(part, weight != 0.0) for part in parts):
             return None
         count = 1.0 if self._shares is None else np.round(np.exp(self._shares[1]))
@@ -421,7 +422,8 @@ class BalanceProblem:
         for part in self._blocks():
             weight = self.weight[part].astype(np.float64)
             log_coefficient = self.log_coefficient[part]
-            coefficient = np.exp(log_coefficient) if log_coefficient.any() else 1.0
+            with np.errstate(over="ignore"):
+                coefficient = np.exp(log_coefficient) if log_coefficient.any() else 1.0
             costs = self.regularizer.linear(weight, coefficient, None)
             if costs is None:
                 return None

@@ -69,6 +69,8 @@ def check_on_unattained(on_unattained: str) -> None:
     check_choice(on_unattained, "on_unattained", ("raise", "prune"))
 
 
+# Whatever the caller asks of floating point errors: underflow is met on purpose, and costs beyond floats are caught.
+@np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 def solve(
     problem: BalanceProblem,
     solver: str | Solver = "newton",

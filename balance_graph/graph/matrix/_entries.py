@@ -14,6 +14,8 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem.log_domain import log_abs
 
+# Sums of squares above this have lost no square that counts, in single precision either.
+_LEAST_SQUARE = 1e-20
 # One factor up to e^this, either way, is in the range of floats.
 _MODERATE = 600.0
 
@@ -127,12 +129,14 @@ def log_sizes(values: Any) -> Array:
 
 def log_norm(matrix: Any) -> float:
     """Logarithm of the Frobenius norm; ``-inf`` for a matrix of zeros."""
-    values = matrix.data if is_sparse(matrix) else matrix
+    values = (matrix.data if is_sparse(matrix) else matrix).ravel(order="K")
+    square = float(np.vdot(values, values).real)
+    if _LEAST_SQUARE < square < np.inf:
+        return 0.5 * float(np.log(square))
     largest = max(np.abs(values.real).max(initial=0), np.abs(values.imag).max(initial=0))
     if largest == 0:
         return -np.inf
-    relative = values / largest
-    return float(np.log(largest) + 0.5 * np.log(np.sum(relative.real**2 + relative.imag**2, dtype=np.float64)))
+    return float(np.log(largest)) + log_norm(values / largest)
 
 
 def times_exponentials(matrix: Any, log_scales: Array) -> Any:

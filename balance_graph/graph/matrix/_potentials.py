@@ -17,6 +17,8 @@ _SHORT = 1e-8
 # Exponents grow at most twofold from one stage to the next, so that a few iterations do for each.
 _GROWTH = 2.0
 _MOST_ITERATIONS = 500
+# From a z above this, each step of Newton's takes off about 1: to begin anew is sooner done.
+_NEAR = 10.0
 # Share of the decrease that the slope promises.
 _SUFFICIENT = 0.1
 # Above this size a graph without small separators fills a factorization; conjugate gradients then need few steps. What
@@ -47,12 +49,12 @@ def log_potentials(
     size : int
         Number of nodes.
     start : (size,) array, optional
-        Potentials near the solution.
+        Potentials near the solution; others are not made use of.
     """
     graph = _Graph(tail, head, ground, size)
     surplus = graph.net(np.ones(tail.size))
     t, exponent = start, 1.0
-    if t is None:
+    if t is None or (log_coupling + graph.change(t)).max(initial=0.0) > _NEAR:
         t = graph.newton(graph.net(log_coupling), np.ones(tail.size))
         exponent = 1.0 / max(1.0, float(np.abs(log_coupling + graph.change(t)).max(initial=0.0)))
     for _ in range(_MOST_ITERATIONS):
