@@ -90,7 +90,7 @@ def _check_numbers(outputs: Array, nodes: list[Any]) -> None:
         remedy = f"take at most {step} steps, or smaller" if step else "take smaller"
         message = (
             f"output {nodes[output]!r} is no number{where}: the values on the way to it are beyond the range of floats "
-            f"(infinities of both signs are added, or an activation has no limit at infinity); {remedy} inputs or weights"
+            f"(infinities of both signs are added, or an activation has no limit there); {remedy} inputs or weights"
         )
         raise InvalidParameterError(message)
 
