@@ -319,3 +319,41 @@ class TestWithoutMatplotlib:
             "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestLoopsHaveRoom:
+    """Rings of self-loops, and nodes, lie within the axes, wherever the nodes are."""
+
+    @staticmethod
+    def rings_and_nodes(G, **options):
+        ax = plots.plot_network(G, **options)
+        ax.figure.draw_without_rendering()
+        frame = ax.get_window_extent()
+        return [(one.get_window_extent(), frame) for one in ax.collections]
+
+    @pytest.mark.parametrize("place", ["springs", "row", "column", "corner", "one point"])
+    def test_within_the_axes(self, place):
+        G = bg.networks.random_recurrent(hidden=5, self_loops=True, probability=0.5, rng=3)
+        G.add_edges_from([(node, node, {"weight": 2.0}) for node in hidden(G)])
+        positions = {
+            "springs": None,
+            "row": {node: (k, 0.0) for k, node in enumerate(G)},
+            "column": {node: (0.0, k) for k, node in enumerate(G)},
+            "corner": {node: (float(node == "h1"), float(node == "h1")) for node in G},
+            "one point": dict.fromkeys(G, (3.0, -2.0)),
+        }[place]
+        found = self.rings_and_nodes(G, positions=positions)
+        assert len(found) >= 6
+        for one, frame in found:
+            assert frame.x0 - 0.5 <= one.x0
+            assert one.x1 <= frame.x1 + 0.5
+            assert frame.y0 - 0.5 <= one.y0
+            assert one.y1 <= frame.y1 + 0.5
+
+    def test_two_networks_on_one_pair_of_axes_are_both_in_sight(self):
+        G = bg.networks.chain(2, rng=0)
+        ax = plots.plot_network(G, positions={node: (k, 0.0) for k, node in enumerate(G)}, colorbar=False)
+        plots.plot_network(G, positions={node: (k, 5.0) for k, node in enumerate(G)}, colorbar=False, ax=ax)
+        low, high = ax.get_ylim()
+        assert low < 0.0
+        assert high > 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -118,3 +119,54 @@ def test_a_network_that_is_called_attained_and_is_not(monkeypatch):
 
     monkeypatch.setattr(attainment, "_dead_rows", nothing_dead)
     assert failures(names, numbers) == {15}
+
+
+def test_a_network_trained_for_another_cost_than_it_is_judged_by(monkeypatch):
+    names, numbers = {"layered, biases"}, (7, 9)
+    assert not failures(names, numbers)
+    training = MODULES["balance_graph.theory.training"].Training
+    right = training.edge_slopes
+
+    def for_another(self, weights):
+        subject = replace(self.subject, regularizer=bg.Lp(3))
+        return right(replace(self, subject=subject), weights)
+
+    monkeypatch.setattr(training, "edge_slopes", for_another)
+    assert failures(names, numbers) == {7, 9}
+
+
+def test_an_error_whose_slopes_have_another_unit(monkeypatch):
+    names, numbers = {"layered, biases"}, (6,)
+    gradients = MODULES["balance_graph.theory.gradients"]
+    right = gradients.in_units
+
+    def in_values_only(error, unit):
+        measured = right(error, unit)
+        return lambda outputs, targets: (measured(outputs, targets)[0], unit * measured(outputs, targets)[1])
+
+    monkeypatch.setattr(gradients, "in_units", in_values_only)
+    assert failures(names, numbers) == {6}
+
+
+def test_a_cost_that_does_not_bend(monkeypatch):
+    names, numbers = {"layered, biases", "powers, p = 0.5"}, (13,)
+    assert not failures(names, numbers)
+    rows = MODULES["balance_graph.problem.rows"].PowerRows
+    monkeypatch.setattr(
+        rows, "log_costs", lambda self, log_gains: np.log(100.0 + self.log_amplitude + self.exponent * log_gains)
+    )
+    assert failures(names, numbers) == {13}
+
+
+def test_a_conic_answer_that_ends_early(monkeypatch):
+    names, numbers = {"layered, biases"}, (14,)
+    assert not failures(names, numbers)
+    solver = MODULES["balance_graph.solvers.convex"].CvxpySolver
+    right = solver.run
+
+    def early(self, reduction, **options):
+        found = right(self, reduction, **options)
+        return found if self.polish else replace(found, displacement=0.99 * found.displacement)
+
+    monkeypatch.setattr(solver, "run", early)
+    assert failures(names, numbers) == {14}

@@ -60,7 +60,9 @@ class Activation:
         _check_homogeneous(self)
 
     def __call__(self, values: Array) -> Array:
-        return np.asarray(self.function(np.asarray(values, dtype=float)), dtype=float)
+        # What leaves the range of floats is infinite or zero: a value, and no news to the caller of a network.
+        with np.errstate(all="ignore"):
+            return np.asarray(self.function(np.asarray(values, dtype=float)), dtype=float)
 
     @property
     def is_homogeneous(self) -> bool:
@@ -102,7 +104,7 @@ def bilu(a: float, b: float, *, name: str | None = None) -> Activation:
     array([-1.,  6.])
     """
     a, b = float(a), float(b)
-    return Activation(name or f"bilu({a!r},{b!r})", lambda z: np.where(z < 0, a * z, b * z) + 0.0, 1.0)  # never -0.0
+    return Activation(name or f"bilu({a!r},{b!r})", lambda z: _product(np.where(z < 0, a, b), z), 1.0)
 
 
 def bipu(c: float, C: float = 1.0, D: float = 0.0, *, name: str | None = None) -> Activation:  # noqa: N803
@@ -118,23 +120,36 @@ def bipu(c: float, C: float = 1.0, D: float = 0.0, *, name: str | None = None) -
     c, above, below = float(c), float(C), float(D)
 
     def power(z: Array) -> Array:
-        return np.where(z < 0, below, above) * np.abs(z) ** c
+        return _product(np.where(z < 0, below, above), np.abs(z) ** c)
 
     return Activation(name or f"bipu({c!r},{above!r},{below!r})", power, c)
 
 
-def _gelu(z: Array) -> Array:
-    from scipy.special import erf  # a heavy import that only this function needs
+def _product(factor: Array, values: Array) -> Array:
+    """``factor * values``, zero where the factor is zero, at infinity too: what a zero slope tends to; never -0.0."""
+    return np.where((factor == 0.0) & np.isinf(values), 0.0, factor * values) + 0.0
 
-    return 0.5 * z * (1.0 + np.asarray(erf(z / math.sqrt(2.0))))
+
+def _gelu(z: Array) -> Array:
+    from scipy.special import ndtr  # a heavy import that only this function needs
+
+    return _product(np.asarray(ndtr(z)), z)
 
 
 def _sigmoid(z: Array) -> Array:
     return np.asarray(np.exp(-np.logaddexp(0.0, -z)))
 
 
+def _silu(z: Array) -> Array:
+    return _product(_sigmoid(z), z)
+
+
 def _mish(z: Array) -> Array:
-    return z * np.tanh(np.logaddexp(0.0, z))
+    return _product(np.tanh(np.logaddexp(0.0, z)), z)
+
+
+def _softsign(z: Array) -> Array:
+    return np.where(np.isinf(z), np.sign(z), z / (1.0 + np.abs(z)))
 
 
 def _elu(z: Array) -> Array:
@@ -163,14 +178,14 @@ _INHOMOGENEOUS: dict[str, Callable[[Array], Array]] = {
     "logistic": _sigmoid,
     "gelu": _gelu,
     "softplus": lambda z: np.logaddexp(0.0, z),
-    "silu": lambda z: z * _sigmoid(z),
-    "swish": lambda z: z * _sigmoid(z),
+    "silu": _silu,
+    "swish": _silu,
     "mish": _mish,
     "elu": _elu,
     "selu": _selu,
     "relu6": lambda z: np.clip(z, 0.0, 6.0),
     "hardtanh": lambda z: np.clip(z, -1.0, 1.0),
-    "softsign": lambda z: z / (1.0 + np.abs(z)),
+    "softsign": _softsign,
     "sin": np.sin,
     "cos": np.cos,
     "exp": np.exp,

@@ -51,12 +51,13 @@ def evaluate(
     Raises
     ------
     InvalidParameterError
-        If the shape of `x` does not fit, or it is not finite.
+        If the shape of `x` does not fit, or it is not finite; if the values have grown so far beyond the range of
+        floats that an output is no number (a difference of infinities).
 
     Notes
     -----
     Edges within a strongly connected component (of the edges of nonzero weight) are delayed by one step, all others
-    act at once.
+    act at once. Dynamics that diverge end in infinite outputs, quietly; an infinity below zero leaves a ReLU at zero.
 
     Examples
     --------
@@ -76,7 +77,22 @@ def evaluate(
         raise InvalidParameterError(message)
     sequence, shape = network.sequence(values, steps)
     outputs = network.run(sequence)
+    _check_numbers(outputs, [node for node, role in roles_of(G).items() if role == "output"])
     return outputs.reshape(*shape, network.outputs.size)
+
+
+def _check_numbers(outputs: Array, nodes: list[Any]) -> None:
+    """Refuse outputs (steps, batch, n_outputs) that are no numbers, with the first of them."""
+    unknown = np.argwhere(np.isnan(outputs))
+    if unknown.size:
+        step, _, output = unknown[0].tolist()
+        where = f" at step {step + 1}" if len(outputs) > 1 else ""
+        remedy = f"take at most {step} steps, or smaller" if step else "take smaller"
+        message = (
+            f"output {nodes[output]!r} is no number{where}: the values on the way to it are beyond the range of floats "
+            f"(infinities of both signs are added, or an activation has no limit there); {remedy} inputs or weights"
+        )
+        raise InvalidParameterError(message)
 
 
 class _Network:

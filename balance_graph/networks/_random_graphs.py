@@ -87,7 +87,7 @@ def random_recurrent(
     bias : bool
         Whether hidden units and outputs have biases.
     self_loops : bool
-        Whether hidden nodes may have edges to themselves.
+        Whether hidden nodes have edges to themselves, each with the given probability, at least one of them.
     rng : int, numpy.random.Generator or None
         Source of the edges and weights.
 
@@ -113,6 +113,10 @@ def random_recurrent(
     middle = slice(sizes[0], sizes[0] + sizes[1])
     backward = np.tri(sizes[1], k=0 if self_loops else -1, dtype=bool)
     present[middle, middle] |= backward & (generator.random(backward.shape) < chance)
+    if self_loops and not present.diagonal().any():
+        present[np.diag_indices(sizes[0] + hidden)] = np.arange(sizes[0] + hidden) == sizes[0] + generator.integers(
+            hidden
+        )
     return _from_mask(present, sizes, activation, bias, generator)
 
 

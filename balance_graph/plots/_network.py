@@ -28,6 +28,9 @@ _LIMITS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 # Above this number of edges arrows take seconds and cannot be told apart.
 _MAX_ARROWS = 500
 _MAX_LABELS = 40
+# Radius of a self-loop's ring, how far it is lifted above its node, both in diameters of the node; half of the widest
+# line, in points.
+_RING, _LIFT, _LINE = 0.375, 0.62, 1.2
 # Names set below nodes smaller than this (in points) would run into the next node.
 _LABELED = 16.0
 
@@ -90,7 +93,7 @@ def plot_network(
     if len(G) <= _MAX_LABELS and size.min(initial=_LABELED) >= _LABELED if labels is None else labels:
         _write_labels(ax, G, place, values / bound, size)
     ax.set_axis_off()
-    ax.margins(0.07, 0.07)
+    _make_room(ax, place, size, problem)
     write_title(ax, f"relative imbalance {problem.relative_imbalance(problem.unscaled):.2g}")
     if colorbar:
         _add_colorbar(ax, shades, "degree × out" if np.any(problem.manifold.degree != 1.0) else "out")
@@ -115,7 +118,17 @@ def _draw_nodes(ax: Axes, place: Array, values: Array, size: Array, shades: Any)
     for nodes, color, label in ((~free, gray, "pinned"), (free, shades.to_rgba(values[free]), "free")):
         x, y = place[nodes].T
         line = np.minimum(0.8, size[nodes] / 14)
-        ax.scatter(x, y, size[nodes] ** 2, facecolor=color, edgecolor=DARK, linewidth=line, label=label, zorder=4)
+        ax.scatter(
+            x,
+            y,
+            size[nodes] ** 2,
+            facecolor=color,
+            edgecolor=DARK,
+            linewidth=line,
+            label=label,
+            clip_on=False,
+            zorder=4,
+        )
 
 
 def _draw_edges(ax: Axes, problem: BalanceProblem, place: Array, size: Array) -> None:
@@ -165,13 +178,43 @@ def _draw_loops(ax: Axes, place: Array, strength: Array, size: Array) -> None:
         ax.scatter(
             x,
             y,
-            s=(0.75 * width) ** 2,
+            s=(2.0 * _RING * width) ** 2,
             facecolor="none",
             edgecolor=(0.25, 0.25, 0.25, 0.35 + 0.5 * value),
             linewidth=0.4 + 2.0 * value,
-            transform=ax.transData + transforms.ScaledTranslation(0.0, width / 116.0, ax.figure.dpi_scale_trans),
+            transform=ax.transData + transforms.ScaledTranslation(0.0, _LIFT * width / 72.0, ax.figure.dpi_scale_trans),
+            clip_on=False,
             zorder=3,
         )
+
+
+def _make_room(ax: Axes, place: Array, size: Array, problem: BalanceProblem) -> None:
+    """Limits of the axes that hold every node and the ring above it, and 7 percent of margin."""
+    if not len(place):
+        return
+    at, points = problem.manifold, 72.0 / ax.figure.dpi
+    extent = ax.get_window_extent()
+    above = 0.5 * size + _LINE
+    loops = at.tail[problem.active & (at.tail == at.head)]
+    above[loops] = (_LIFT + _RING) * size[loops] + _LINE
+    beside = 0.5 * size + _LINE
+    x = _limits(place[:, 0], beside, beside, extent.width * points)
+    y = _limits(place[:, 1], beside, above, extent.height * points)
+    # By way of the data's limits, so that what else is drawn on these axes stays in sight.
+    ax.update_datalim(np.column_stack([x, y]))
+    ax.margins(0.0, 0.0)
+
+
+def _limits(center: Array, below: Array, above: Array, length: float) -> tuple[float, float]:
+    """Least limits of an axis of this length, in points, that hold what reaches so far below and above the centers."""
+    margin = 0.07 * max(float(np.ptp(center)), 1e-9)
+    low, high = float(center.min()) - margin, float(center.max()) + margin
+    # Limits that grow widen what a point is worth, by a smaller part each time; what fits nowhere gets half the axis.
+    down, up = np.minimum(below / length, 0.25), np.minimum(above / length, 0.25)
+    for _ in range(60):
+        span = high - low
+        low, high = min(low, float((center - down * span).min())), max(high, float((center + up * span).max()))
+    return low, high
 
 
 def _write_labels(ax: Axes, G: nx.DiGraph[Any], place: Array, shade: Array, size: Array) -> None:  # noqa: N803

@@ -24,6 +24,7 @@ from scipy import sparse
 from balance_graph._types import Array, Index, Mask
 from balance_graph.graph.activations import Activation
 from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
+from balance_graph.graph.evaluation import evaluate
 
 # Up to so many nodes dense matrices are faster than sparse ones, and small beside everything else.
 _DENSE = 500
@@ -42,6 +43,16 @@ def log_cosh(outputs: Array, targets: Array) -> tuple[float, Array]:
     difference = np.abs(outputs - targets)
     value = difference + np.log1p(np.exp(-2.0 * difference)) - np.log(2.0)
     return float(np.sum(value)), np.tanh(outputs - targets)
+
+
+def in_units(error: ErrorOfOutputs, unit: float) -> ErrorOfOutputs:
+    """The error of outputs and targets that are measured in another unit."""
+
+    def measured(outputs: Array, targets: Array) -> tuple[float, Array]:
+        value, slopes = error(outputs / unit, targets / unit)
+        return value, slopes / unit
+
+    return measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +83,17 @@ class NetworkError:
     inputs: Array
     targets: Array
     error: ErrorOfOutputs = least_squares
+
+    @classmethod
+    def with_noise(
+        cls, graph: nx.DiGraph[Any], inputs: Array, error: ErrorOfOutputs, rng: np.random.Generator
+    ) -> NetworkError:
+        """The error against the network's own outputs and as much noise, which is the unit that it is measured in."""
+        outputs = evaluate(graph, inputs)
+        size = float(np.abs(outputs).max(initial=0.0))
+        # Outputs that differ by rounding only have no scatter to speak of.
+        unit = max(float(outputs.std()), 1e-3 * size) if size > 0.0 else 1.0
+        return cls(graph, inputs, outputs + unit * rng.standard_normal(outputs.shape), in_units(error, unit))
 
     def value(self, weights: Array) -> float:
         """The error with the given weights, in the order of the edges of the graph."""

@@ -10,10 +10,20 @@ from balance_graph._types import Array
 from balance_graph.theory.gradients import NetworkError, Parameters, least_squares, log_cosh
 from balance_graph.theory.statement import Tally, Trial, statement
 from balance_graph.theory.subject import Subject
-from balance_graph.theory.training import Training, why_cost_not_smooth, why_not_trained, with_smooth_units
+from balance_graph.theory.training import (
+    Training,
+    out_of_balance,
+    trainable,
+    why_cost_not_smooth,
+    why_no_newton,
+    why_not_trained,
+    with_smooth_units,
+)
 
 # Newton on differences of slopes gets here; BFGS at a kink stays far above.
 _NO_SLOPE = 1e-8
+# Relative imbalance from which it can be seen to fall.
+_UNBALANCED = 0.1
 # Slopes evaluated before a flow is given up: a smooth one needs some hundreds.
 _MOST_SLOPES = 1500
 # Imbalance is driven to zero in the limit; descent is followed until this much of it is left, or of the slopes, or
@@ -39,11 +49,8 @@ def error_slopes_obey_euler(trial: Trial) -> None:
         "central differences, known to about 1e-8 where no unit changes sides; the median of five directions",
     )
     for subject in trial.networks(_without_error):
-        inputs = subject.inputs(trial.rng)
-        targets = bg.evaluate(subject.graph, inputs)
-        targets = targets + (targets.std() or 1.0) * trial.rng.standard_normal(targets.shape)
         for error in (least_squares, log_cosh):
-            network_error = NetworkError(subject.graph, inputs, targets, error)
+            network_error = NetworkError.with_noise(subject.graph, subject.inputs(trial.rng), error, trial.rng)
             slopes = network_error.gradient(subject.weights)[1]
             _add_euler(subject, subject.weights * slopes, identity)
             exact.add(_against_differences(subject, network_error, slopes, trial.rng), subject.name)
@@ -58,7 +65,7 @@ def error_slopes_obey_euler(trial: Trial) -> None:
 def _without_error(subject: Subject) -> str:
     if not subject.free_nodes:
         return "no free units"
-    return "" if subject.count("output") else "no outputs, so there is no error"
+    return subject.extreme_outputs if subject.count("output") else "no outputs, so there is no error"
 
 
 def _add_euler(subject: Subject, weighted: Array, tally: Tally) -> None:
@@ -106,8 +113,9 @@ def critical_points_are_balanced(trial: Trial) -> None:
         1e-6,
         "slopes are left at 1e-8 at most, and divided by a strength of the cost of 1e-3 or more",
     )
-    for subject in trial.networks(lambda subject: why_not_trained(subject) or why_cost_not_smooth(subject)):
-        for one in (subject, with_smooth_units(subject)):
+    for subject in trial.networks(lambda subject: why_not_trained(subject) or why_no_newton(subject)):
+        normal = trainable(subject)
+        for one in (normal, with_smooth_units(normal)):
             training = Training.of(one, trial.rng)
             values, slope = training.critical_point()
             if slope <= _NO_SLOPE * max(1.0, float(np.abs(training.start).max(initial=0.0))):
@@ -158,12 +166,15 @@ def gradient_flow_conserves_imbalance(trial: Trial) -> None:
     )
     left = []
     for subject in trial.networks(lambda subject: why_not_trained(subject) or _why_not_separate(subject)):
-        training = Training.of(subject, trial.rng, share_of_cost=0.0)
-        before, after = subject.weights, _flowed(training)
+        training = Training.of(trainable(subject), trial.rng, share_of_cost=0.0)
+        before, after = training.subject.weights, _flowed(training)
         if after is None:
             trial.skip(subject, "the flow slides along a kink, where a unit changes sides at every step")
             continue
-        change, sizes = _square_imbalance(subject, after) - _square_imbalance(subject, before), _squares(subject)
+        change, sizes = (
+            _square_imbalance(subject, after) - _square_imbalance(subject, before),
+            _squares(training.subject),
+        )
         _add_nodes(subject, change / sizes, conserved)
         slopes = training.error.gradient(before)[1]
         size = 0.1 * np.abs(before).max() / max(np.abs(slopes).max(), 1e-300)
@@ -246,11 +257,15 @@ def descent_with_cost_balances(trial: Trial) -> None:
         "descent is followed until here, or until slopes are 1e-5 of those at the start; E alone leaves about 1",
     )
     for subject in trial.networks(lambda subject: why_not_trained(subject) or why_cost_not_smooth(subject)):
-        training = Training.of(subject, trial.rng, share_of_cost=1.0)
+        start = out_of_balance(trainable(subject), trial.rng)
+        training = Training.of(start, trial.rng, share_of_cost=1.0)
         for values in list(training.descent(100))[::10]:
             tracks.add(_slope_along_scalings(training, training.weights(values)), subject.name)
+        if bg.relative_imbalance(start.graph, start.regularizer) < _UNBALANCED:
+            trial.skip(subject, "no scaling of it is out of balance, for the end of descent")
+            continue
         # Descent in steps comes to a halt at kinks, so it is followed to its end on smooth units.
-        smooth = Training.of(with_smooth_units(subject), trial.rng, share_of_cost=1.0)
+        smooth = Training.of(with_smooth_units(start), trial.rng, share_of_cost=1.0)
         ratio, slopes = _ratios_after(smooth, _MOST_STEPS)
         if ratio <= _DRIVEN or slopes <= _ENDED:
             ends.add(ratio, smooth.subject.name)

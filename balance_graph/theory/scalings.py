@@ -40,7 +40,7 @@ def scaling_keeps_the_function(trial: Trial) -> None:
 def _without_function(subject: Subject) -> str:
     if not subject.free_nodes:
         return "no free units"
-    return "" if subject.count("output") else "no outputs, so it has no function to keep"
+    return subject.extreme_outputs if subject.count("output") else "no outputs, so it has no function to keep"
 
 
 def _break_scaling(trial: Trial) -> None:

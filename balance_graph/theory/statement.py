@@ -59,9 +59,9 @@ class Trial:
         return self.tallies[-1]
 
     def networks(self, refuse: Callable[[Subject], str] = lambda _: "") -> Iterable[Subject]:
-        """The networks to measure, less extreme ones, and those that `refuse` gives a reason to skip."""
+        """The networks to measure, less those of extreme costs, and those that `refuse` gives a reason to skip."""
         for subject in self.subjects:
-            reason = subject.extreme or refuse(subject)
+            reason = subject.extreme_costs or refuse(subject)
             if reason:
                 self.skip(subject, reason)
             else:
@@ -70,7 +70,9 @@ class Trial:
 
     def skip(self, subject: Subject, reason: str) -> None:
         """Note why a network, or a part of it, is left out."""
-        self.skipped.setdefault(subject.name, reason)
+        known = self.skipped.get(subject.name, "")
+        if reason not in known:
+            self.skipped[subject.name] = f"{known}; {reason}" if known else reason
 
     def counterexample(self, description: str, measured: float, margin: float) -> None:
         """Record an example with a hypothesis broken: the statement must be off there by at least the margin."""

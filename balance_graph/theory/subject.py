@@ -12,6 +12,7 @@ import numpy as np
 
 import balance_graph as bg
 from balance_graph._types import Array
+from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.compilation import roles_of
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.theory._local_model import LocalModel, local_model
@@ -20,8 +21,6 @@ from balance_graph.theory._local_model import LocalModel, local_model
 STEPS = 4
 _BATCH = 5
 _MOST_EIGENVALUES = 300
-# Logarithm of a ratio of 1e8.
-_WIDE = 8.0 * float(np.log(10.0))
 # Logarithm of 1e50: squares and products of such numbers stay within the range of floats.
 _LARGEST_LOG = 115.0
 
@@ -52,23 +51,24 @@ class Subject:
         return bg.attainment(self.graph, self.regularizer)
 
     @cached_property
-    def extreme(self) -> str:
-        """Why residuals measured in plain floats would say nothing about this network, or nothing."""
+    def extreme_costs(self) -> str:
+        """Why residuals of costs measured in plain floats would say nothing about this network, or nothing."""
         problem = self.problem
         log_costs = problem.rows.log_costs(np.zeros(problem.rows.edge.size))
         if np.abs(log_costs).max(initial=0.0) > _LARGEST_LOG:
             return "some of its costs are beyond 1e50 or 1e-50: residuals in plain floats would say nothing"
-        with np.errstate(over="ignore", invalid="ignore"):
+        return ""
+
+    @cached_property
+    def extreme_outputs(self) -> str:
+        """Why its outputs cannot be compared in plain floats, or nothing."""
+        try:
             outputs = bg.evaluate(self.graph, self.inputs(np.random.default_rng(0)))
+        except InvalidParameterError:  # infinities of both signs
+            outputs = np.array([np.inf])
         if not np.all(np.abs(outputs) < np.exp(_LARGEST_LOG)):
             return "its outputs grow beyond 1e50: residuals in plain floats would say nothing"
         return ""
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether its weights range over so many decades that plain descent, in weights or in scales, is hopeless."""
-        sizes = np.abs(self.weights[self.weights != 0.0])
-        return sizes.size > 0 and float(np.ptp(np.log(sizes))) > _WIDE
 
     @cached_property
     def roles(self) -> dict[Hashable, str]:
@@ -145,6 +145,16 @@ class Subject:
     def at(self, thing: Hashable) -> str:
         """The name of the network with that of a node or edge in it."""
         return f"{self.name}, {thing!r}"
+
+
+def why_no_optimum(subject: Subject) -> str:
+    """Why there is no balanced state to compare, or nothing."""
+    if not subject.free_nodes:
+        return "no free units"
+    found = subject.attainment
+    if not found.attained:
+        return f"the minimum is not attained: {found.dead_nodes[:3]!r} can be scaled for ever"
+    return ""
 
 
 def weights_of(graph: nx.DiGraph[Any]) -> Array:

@@ -1,4 +1,8 @@
-"""Training of a network, as the statements about learning need it: error plus a multiple of the cost."""
+"""Training of a network, as the statements about learning need it: error plus a multiple of the cost.
+
+What is trained does not depend on units: weights of the architecture and signs given, of a size that keeps values and
+two decades wide at most, an error in units of the noise in its targets, a cost that is a given share of it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,12 @@ from balance_graph.theory.subject import Subject
 
 # Beyond this many parameters training would take longer than everything else together.
 MOST_PARAMETERS = 200
+# Logarithm of the ratio of the largest weight to the least at the start: smaller ones would take for ever to learn.
+_WIDTH = float(np.log(100.0))
+# Of the log-scales that put the start out of balance, and how often they are drawn.
+_SPREAD, _DRAWS = 0.5, 5
+# Relative slope of a smooth cost falls from log-weight -10 to -20; that of |w| stays, that of |w|^1.1 falls by e.
+_KINK = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +43,7 @@ class Training:
 
         The strength of the cost makes it the given share of the error at the start.
         """
-        inputs = subject.inputs(rng)
-        outputs = bg.evaluate(subject.graph, inputs)
-        targets = outputs + (outputs.std() or 1.0) * rng.standard_normal(outputs.shape)
-        error = NetworkError(subject.graph, inputs, targets, least_squares)
+        error = NetworkError.with_noise(subject.graph, subject.inputs(rng), least_squares, rng)
         cost = bg.cost(subject.graph, subject.regularizer)
         strength = share_of_cost * error.value(subject.weights) / cost
         return cls(subject, error, strength)
@@ -133,6 +140,31 @@ def with_smooth_units(subject: Subject) -> Subject:
     return Subject(f"{subject.name} (with smooth units)", graph, subject.regularizer)
 
 
+def trainable(subject: Subject) -> Subject:
+    """The same architecture and signs, with weights of the usual size and at most two decades wide.
+
+    The sizes are raised to a common power and multiplied by a common number, so that their order stays, and copies of a
+    shared weight stay equal; on average the squares of a unit's in-weights add up to one.
+    """
+    weights = subject.weights
+    some = weights != 0.0
+    if not some.any():
+        return subject
+    logs = np.log(np.abs(weights[some]))
+    logs = min(1.0, _WIDTH / max(float(np.ptp(logs)), _WIDTH)) * (logs - logs.max())
+    n_heads = np.unique(subject.problem.manifold.head[some]).size
+    sizes = np.exp(logs) * np.sqrt(n_heads / np.exp(2.0 * logs).sum())
+    normalized = np.zeros_like(weights)
+    normalized[some] = np.sign(weights[some]) * sizes
+    return subject.with_weights(normalized)
+
+
+def out_of_balance(subject: Subject, rng: np.random.Generator) -> Subject:
+    """Of some random scalings of a network the one that is least balanced."""
+    drawn = [subject.scaled(subject.log_scales(rng, _SPREAD)) for _ in range(_DRAWS)]
+    return max(drawn, key=lambda one: bg.relative_imbalance(one.graph, one.regularizer))
+
+
 def why_not_trained(subject: Subject) -> str:
     """Why a network is not trained here, or nothing."""
     if not subject.free_nodes:
@@ -143,20 +175,41 @@ def why_not_trained(subject: Subject) -> str:
         return f"training is measured on networks of at most {MOST_PARAMETERS} parameters"
     if not subject.weights.any():
         return "all weights are zero"
-    if subject.is_wide:
-        return "weights over more than eight decades: the smaller ones would take for ever to learn"
     if np.any(subject.problem.manifold.degree[subject.problem.manifold.free_nodes] < 1.0):
         return "a unit of degree below 1 has infinite slope at zero, where training ends"
     return ""
 
 
 def why_cost_not_smooth(subject: Subject) -> str:
-    """Why critical points of error plus cost cannot be found by smooth training, or nothing."""
-    smooth = subject.regularizer
-    if isinstance(smooth, LogWeightCost):
-        return ""
-    if isinstance(smooth, bg.Lp):
-        own = subject.problem.exponent
-        if smooth.p >= 2.0 and (own is None or np.nanmin(own) >= 2.0):
-            return ""
-    return "the cost has a kink at zero weights, where such training ends"
+    """Why error plus cost cannot be trained smoothly to an end, or nothing."""
+    kink = "the cost has a kink at zero weights, where such training ends"
+    if isinstance(subject.regularizer, LogWeightCost):
+        return kink if _has_kink(subject.regularizer) else ""
+    return "" if min(_powers(subject)) > 1.0 else kink
+
+
+def why_no_newton(subject: Subject) -> str:
+    """Why critical points of error plus cost cannot be found by Newton's method, or nothing."""
+    reason = why_cost_not_smooth(subject)
+    if reason or isinstance(subject.regularizer, LogWeightCost) or min(_powers(subject)) >= 2.0:
+        return reason
+    return "the cost has infinite curvature at zero weights, where Newton's method finds no critical points"
+
+
+def _powers(subject: Subject) -> list[float]:
+    """The exponents of the powers of which the cost is a sum."""
+    one = subject.regularizer
+    if isinstance(one, bg.ElasticNet):
+        return [p for a, p in ((one.l1, 1.0), (one.l2, 2.0)) if a > 0.0]
+    if isinstance(one, bg.Posynomial):
+        return [p for _, p in one.terms]
+    assert isinstance(one, bg.Lp)
+    own = [data.get("exponent") for _, _, data in subject.graph.edges(data=True)]
+    return [one.p if p is None else float(p) for p in own]
+
+
+def _has_kink(cost: LogWeightCost) -> bool:
+    """Whether ``g'(w) = slope(log w) / w`` does not fall to zero with w."""
+    with np.errstate(all="ignore"):
+        near, nearer = (float(np.exp(cost.log_slope(np.array([x]))[0] - x)) for x in (-10.0, -20.0))
+    return nearer > _KINK * near

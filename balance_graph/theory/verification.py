@@ -12,6 +12,7 @@ import numpy as np
 from balance_graph._progress import stages
 from balance_graph.graph.compilation import check_digraph, compile_graph
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
+from balance_graph.theory.extensions import the_theory_extends
 from balance_graph.theory.finding import Finding
 from balance_graph.theory.gallery import default_gallery
 from balance_graph.theory.homogeneity import homogeneous_activations_are_bipu
@@ -27,7 +28,6 @@ from balance_graph.theory.optimum import (
     existence_is_a_positive_circulation,
     the_cost_is_strictly_convex,
     the_optimum_is_unique,
-    the_theory_extends,
 )
 from balance_graph.theory.reachable import reached_states_satisfy_the_path_equations, the_manifold_is_linear
 from balance_graph.theory.report import Report
@@ -60,8 +60,8 @@ STATEMENTS: tuple[Statement, ...] = (
 
 def verify(
     G: nx.DiGraph[Any] | None = None,  # noqa: N803
-    *,
     regularizer: float | Regularizer = 2.0,
+    *,
     rng: Rng = 0,
     weight: str = "weight",
     progress: bool | Callable[[int, int, str], None] = False,
@@ -70,6 +70,10 @@ def verify(
 
     Each statement is measured on networks, and on an example with one of its hypotheses broken, where it must fail. A
     statement holds if every residual is within its tolerance and every such example fails.
+
+    The units of the weights do not matter: costs and slopes are compared relatively, each solver is held to what it
+    promises, and networks are trained from weights of the usual size, out of balance, with the signs, zeros and order
+    of sizes of yours. Where floats cannot tell, the statement does not apply, and the finding says why.
 
     Parameters
     ----------
@@ -110,6 +114,12 @@ def verify(
     True
     >>> report[17].verdict
     'does not apply'
+
+    A balanced network, with the regularizer that it is balanced for:
+
+    >>> balanced = bg.balance(bg.networks.chain(weights=[2e6, 3e6, 1e6]), 1.5).graph
+    >>> bg.verify(balanced, 1.5).holds
+    True
     """
     if G is not None:
         check_digraph(G)
