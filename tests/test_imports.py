@@ -14,7 +14,17 @@ import balance_graph
 PACKAGE = Path(balance_graph.__file__).parent
 # Bottom-up: a module may import only from its own layer and those before it (and nothing in a circle).
 LAYERS = (
-    {"_types", "errors", "_arguments", "_sparse_arguments", "_optional", "_compiled", "_threads", "progress"},
+    {
+        "_types",
+        "errors",
+        "_arguments",
+        "_sparse_arguments",
+        "_optional",
+        "_search",
+        "_compiled",
+        "_threads",
+        "progress",
+    },
     {"activations", "rows", "regularizers", "elimination", "laplacian", "log_domain", "_paths"},
     {"manifold"},
     {"problem"},

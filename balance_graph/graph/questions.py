@@ -181,6 +181,11 @@ def convex_problem(
         ``.problem`` (cvxpy.Problem), ``.log_gains`` (one per edge), ``.edges``, ``.log_coefficients`` (parameter),
         ``.set_weights(problem)``, ``.log_scales()``.
 
+    Raises
+    ------
+    UnsupportedError
+        If no weight differs from zero and cvxpy is older than 1.9, which has no expressions without entries.
+
     Examples
     --------
     >>> import balance_graph as bg

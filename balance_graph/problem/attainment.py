@@ -19,6 +19,7 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import NotAttainedError
+from balance_graph.linear.links import links
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.elimination import gauge_columns
 
@@ -122,7 +123,7 @@ class _Search:
 
         k = matrix.shape[1]
         self.head, self.tail = self._ends(matrix, k)
-        graph = sparse.coo_array((np.ones(self.head.size), (self.tail, self.head)), shape=(k + 1, k + 1)).tocsr()
+        graph = links(self.tail, self.head, k + 1)
         _, labels = csgraph.connected_components(graph, directed=True, connection="strong")
         self.component = labels
         self.in_ground = labels[:k] == labels[k]
@@ -187,9 +188,7 @@ def _levels(search: _Search, dead: Mask) -> Array:
                 queue.append(b)
     ground = search.component[-1]
     # A part that no dead edge ties to the ground has a free offset; an isolated live part then stays put.
-    size = level.size
-    links = sparse.coo_array((np.ones(len(tail)), (tail, head)), shape=(size, size))
-    _, weak = csgraph.connected_components(links, directed=False)
+    _, weak = csgraph.connected_components(links(np.array(tail), np.array(head), level.size), directed=False)
     offset = np.where(weak == weak[ground], level[ground], 0.0)
     return (offset - level)[search.component]
 
@@ -237,8 +236,7 @@ def _reasons(problem: BalanceProblem, nodes: list[int]) -> dict[int, str]:
     at, active = problem.manifold, problem.active
     n = problem.n_nodes
     vertex = np.where(at.pinned, n, np.arange(n))
-    links = (np.ones(int(active.sum())), (vertex[at.tail[active]], vertex[at.head[active]]))
-    graph = sparse.coo_array(links, shape=(n + 1, n + 1)).tocsr()
+    graph = links(vertex[at.tail[active]], vertex[at.head[active]], n + 1)
     reached = np.zeros(n + 1, dtype=bool)
     reaching = np.zeros(n + 1, dtype=bool)
     reached[csgraph.breadth_first_order(graph, n, return_predecessors=False)] = True

@@ -21,6 +21,7 @@ from scipy import sparse
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.linear.factorization import factorize
+from balance_graph.linear.links import links
 from balance_graph.problem._paths import cycle_equations, path_equations
 from balance_graph.problem.elimination import clean, gauge_columns, null_space, rank, spread_ratios
 
@@ -323,8 +324,7 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     one, two, gain, tied = _links(manifold)
     if one.size == 0:
         return numbered(~pinned), np.broadcast_to(1.0, n), int((~pinned).sum())
-    links = sparse.coo_array((np.ones(one.size), (one, two)), shape=(n, n))
-    count, component = csgraph.connected_components(links, directed=False)
+    count, component = csgraph.connected_components(links(one, two, n), directed=False)
     still = np.zeros(count, dtype=bool)
     still[component[pinned]] = True
     ratio = np.ones(n)
