@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 import balance_graph as bg
-from balance_graph import plots
 from balance_graph.cli._answer import DONE, NO, Answer, Document, complain
 from balance_graph.cli._options import FORMATS, add_command, add_network, wants_progress
 from balance_graph.cli._output import check_figure_file, check_network_file, save_figure
 from balance_graph.cli._report import attainment_document, certificate_document, finite, plain_edges, plain_node
 from balance_graph.errors import NotAttainedError
-from balance_graph.graph.compilation import compile_graph
-from balance_graph.problem.solution import Status
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def add_balance(commands: Any) -> None:
@@ -39,7 +37,7 @@ def add_balance(commands: Any) -> None:
 def _balance(arguments: argparse.Namespace) -> Answer:
     p, weight = arguments.p, arguments.weight
     network = bg.read_network(arguments.file, weight=weight)
-    compile_graph(network, p, weight=weight)  # refuses what is not a network
+    bg.compile_graph(network, p, weight=weight)  # refuses what is not a network
     output, plot = (Path(path) if path else None for path in (arguments.output, arguments.plot))
     if output:
         check_network_file(output, network, weight)
@@ -55,7 +53,7 @@ def _balance(arguments: argparse.Namespace) -> Answer:
     if output:
         bg.write_network(result.graph, output, weight=weight)
     if plot:
-        save_figure(plots.plot_result(network, result, p, weight=weight), plot)
+        save_figure(bg.plots.plot_result(network, result, p, weight=weight), plot)
     document |= _result_document(result) | {"output": arguments.output, "plot": arguments.plot}
     written = [f"written             {path}" for path in (output, plot) if path]
     return DONE if result.converged else NO, document, [result.summary(), *written]
@@ -71,7 +69,7 @@ def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.Balan
         on_unattained=arguments.on_unattained,
         progress=wants_progress(arguments),
     )
-    if result.status is Status.INTERRUPTED:
+    if result.status is bg.Status.INTERRUPTED:
         raise KeyboardInterrupt
     return result
 

@@ -10,7 +10,6 @@ import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
 from balance_graph.cli._options import FORMATS, add_command, add_weight, wants_progress
 from balance_graph.cli._output import check_folder
-from balance_graph.graph.files._draft import draft_of
 
 
 def add_verify(commands: Any) -> None:
@@ -38,6 +37,8 @@ def _verify(arguments: argparse.Namespace) -> Answer:
     )
     lines = [report.table()]
     if page:
+        from balance_graph.graph.files._draft import draft_of
+
         with draft_of(page) as draft:
             report.to_html(draft)
         lines.append(f"written {page}")
