@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         relative_imbalance,
     )
     from balance_graph.graph.result import BalanceResult
+    from balance_graph.graph.warming import warmup
     from balance_graph.problem.attainment import Attainment
     from balance_graph.problem.balance_problem import BalanceProblem
     from balance_graph.problem.manifold import Manifold
@@ -111,6 +112,7 @@ __all__ = [
     "scale",
     "solve",
     "verify",
+    "warmup",
     "write_network",
 ]
 
@@ -188,6 +190,7 @@ _HOME = {
     "solvers.newton": ("NewtonSolver",),
     "solvers.stochastic": ("StochasticSolver",),
     "theory": ("Finding", "Report", "verify"),
+    "warming": ("warmup",),
 }
 _HOME_OF = {name: module for module, names in _HOME.items() for name in names}
 

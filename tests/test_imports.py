@@ -21,6 +21,8 @@ LAYERS = (
         "_sparse_arguments",
         "_optional",
         "_search",
+        "_preparation",
+        "_floating_point",
         "_compiled",
         "_threads",
         "progress",
@@ -35,6 +37,7 @@ LAYERS = (
     {"matrix"},
     {"graph", "evaluate"},
     {"result", "questions", "operations", "equivalence", "_balance"},
+    {"warming"},
 )
 ENGINE = 4
 NAMED = {name for layer in LAYERS for name in layer}

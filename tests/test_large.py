@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
@@ -26,7 +26,7 @@ from balance_graph.problem import network_kernels
 from balance_graph.problem.live_network import LiveNetwork
 from balance_graph.problem.reduction import reduce_problem
 
-SOLVE = sys.modules["balance_graph.solvers.conductor"]
+SOLVE = importlib.import_module("balance_graph.solvers.conductor")
 
 
 def layered(widths, rng):

@@ -101,7 +101,9 @@ def test_every_network_of_the_table_takes_the_same_way(name, order, both_ways):
 @pytest.mark.parametrize("order", LOCAL_ORDERS)
 def test_costs_made_afresh_change_nothing(order, both_ways, monkeypatch):
     monkeypatch.setattr(_edge_sweeps, "_REFRESH", 2)
-    assert_same_iterates(*both_ways(problem_of(FAMILIES["digraph"](np.random.default_rng(5))), order=order))
+    problem = problem_of(FAMILIES["digraph"](np.random.default_rng(5)))
+    # Above the default tolerance, where rounding would decide in which sweep it is met.
+    assert_same_iterates(*both_ways(problem, order=order, tol=1e-10))
 
 
 def rescaled(W, pinned, decades, seed=1):

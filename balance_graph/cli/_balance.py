@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def add_balance(commands: Any) -> None:
     """The sub-command."""
     keys = (
-        "file, p, attained, dead_nodes, dead_edges, status, converged, solver, iterations, seconds, initial_cost, "
-        "cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, gauge_nodes, notes, output, plot"
+        "file, p, attained, dead_nodes, dead_edges, status, converged, solver, iterations, seconds, setup_seconds, "
+        "initial_cost, cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, gauge_nodes, notes, "
+        "output, plot"
     )
     command = add_command(commands, "balance", _balance, "balance a network", keys)
     add_network(command)
@@ -82,6 +83,7 @@ def _result_document(result: bg.BalanceResult) -> Document:
         "solver": result.solver,
         "iterations": result.iterations,
         "seconds": result.seconds,
+        "setup_seconds": result.setup_seconds,
         "initial_cost": finite(result.initial_cost),
         "cost": finite(result.cost),
         "log_cost": finite(result.solution.log_cost),

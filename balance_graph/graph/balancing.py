@@ -8,6 +8,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from balance_graph._floating_point import own_rules
 from balance_graph._progress import Report
 from balance_graph._types import Mask
 from balance_graph.certificate.bound import certify_problem
@@ -21,6 +22,7 @@ from balance_graph.solvers.conductor import Solver, solve, without_edges
 from balance_graph.solvers.newton import NewtonSolver
 
 
+@own_rules
 def balance(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
@@ -104,6 +106,7 @@ def _edge_mask(problem: BalanceProblem, edges: tuple[Edge, ...]) -> Mask:
     return np.array([edge in chosen for edge in problem.manifold.edges], dtype=bool)
 
 
+@own_rules
 def canonical_form(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,

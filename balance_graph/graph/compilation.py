@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import networkx as nx
 import numpy as np
 
+from balance_graph._floating_point import own_rules
 from balance_graph._types import Array, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.graph.activations import Activation, activation
@@ -24,6 +25,7 @@ ROLES = ("input", "hidden", "output", "bias")
 _SHARED_RTOL = 1e-9
 
 
+@own_rules
 def compile_graph(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,

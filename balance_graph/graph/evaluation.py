@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from balance_graph._floating_point import own_rules
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
@@ -21,6 +22,7 @@ from balance_graph.graph.compilation import compile_graph, node_activation, role
 from balance_graph.linear.links import links
 
 
+@own_rules
 def evaluate(
     G: nx.DiGraph[Any],  # noqa: N803
     x: ArrayLike,

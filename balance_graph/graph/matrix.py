@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._arguments import check_positive
+from balance_graph._floating_point import own_rules
 from balance_graph._progress import Report, reporter
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Sparse
@@ -26,6 +27,7 @@ _MOST_ITERATIONS = 30
 _MODERATE = 300.0
 
 
+@own_rules
 def balance_matrix(
     A: Any,  # noqa: N803
     p: float = 2.0,

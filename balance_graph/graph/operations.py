@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._arguments import check_positive
+from balance_graph._floating_point import own_rules
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.graph.compilation import Node, compile_graph, node_activation, node_role, scaled_graph
 from balance_graph.problem.regularizers import Regularizer
@@ -17,6 +18,7 @@ from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.newton import NewtonSolver
 
 
+@own_rules
 def scale(
     G: nx.DiGraph[Any],  # noqa: N803
     scales: Mapping[Node, float],
@@ -79,6 +81,7 @@ def _why_pinned(G: nx.DiGraph[Any], node: Node) -> str:  # noqa: N803
     return f"its activation {node_activation(G.nodes[node], node)} is not homogeneous"
 
 
+@own_rules
 def balance_node(
     G: nx.DiGraph[Any],  # noqa: N803
     node: Node,

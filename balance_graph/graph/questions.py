@@ -8,6 +8,7 @@ import networkx as nx
 from numpy.typing import ArrayLike
 
 from balance_graph._arguments import check_positive
+from balance_graph._floating_point import own_rules
 from balance_graph.certificate.bound import Certificate, certify_problem
 from balance_graph.graph.compilation import Node, compile_graph
 from balance_graph.problem.attainment import Attainment, find_attainment
@@ -17,6 +18,7 @@ from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.solvers.convex import ConvexProblem, build_convex_problem
 
 
+@own_rules
 def cost(G: nx.DiGraph[Any], regularizer: float | Regularizer = 2.0, *, weight: str = "weight") -> float:  # noqa: N803
     """Cost of a network: the sum over edges of nonzero weight, a shared parameter once; inf beyond floats.
 
@@ -30,6 +32,7 @@ def cost(G: nx.DiGraph[Any], regularizer: float | Regularizer = 2.0, *, weight: 
     return problem.cost(problem.unscaled)
 
 
+@own_rules
 def imbalance(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
@@ -51,6 +54,7 @@ def imbalance(
     return problem.by_free_node(problem.imbalance(problem.unscaled))
 
 
+@own_rules
 def relative_imbalance(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
@@ -69,6 +73,7 @@ def relative_imbalance(
     return problem.relative_imbalance(problem.unscaled)
 
 
+@own_rules
 def is_balanced(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
@@ -88,6 +93,7 @@ def is_balanced(
     return relative_imbalance(G, regularizer, weight=weight) <= check_positive(tol, "tol")
 
 
+@own_rules
 def certify(
     network: nx.DiGraph[Any] | BalanceProblem,
     regularizer: float | Regularizer | ArrayLike = 2.0,
@@ -122,6 +128,7 @@ def certify(
     return certify_problem(problem, problem.unscaled)
 
 
+@own_rules
 def attainment(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
@@ -143,6 +150,7 @@ def attainment(
     return find_attainment(compile_graph(G, regularizer, weight=weight))
 
 
+@own_rules
 def manifold(G: nx.DiGraph[Any], *, weight: str = "weight") -> Manifold:  # noqa: N803
     """The linear manifold of the log-gains that scalings of the network can reach.
 
@@ -156,6 +164,7 @@ def manifold(G: nx.DiGraph[Any], *, weight: str = "weight") -> Manifold:  # noqa
     return compile_graph(G, weight=weight).manifold
 
 
+@own_rules
 def convex_problem(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,

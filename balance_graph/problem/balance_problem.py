@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from balance_graph._floating_point import own_rules
 from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.problem._sparse_arguments import canonical, group_array, log_coefficients, node_array, pinned_array
@@ -61,6 +62,7 @@ class BalanceProblem:
     exponent: Array | None = None
 
     @classmethod
+    @own_rules
     def from_sparse(
         cls,
         W: Any,  # noqa: N803

@@ -83,6 +83,10 @@ class History:
         return len(self.imbalance)
 
 
+# Less is not worth a word.
+_SHOWN = 0.05
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a solver found for a reduced problem, as a displacement of its unknowns."""
@@ -110,7 +114,9 @@ class Solution:
     iterations : int
         Newton iterations, sweeps, steps of an integrator, or iterations of the cvxpy backend.
     seconds : float
-        Wall time of the solve.
+        Wall time of the solve, without `setup_seconds`.
+    setup_seconds : float
+        Wall time of what comes once: importing packages, and compiling loops where they are not on disk yet.
     history : History
     solver : str
     pruned_edges : tuple of (node, node)
@@ -133,6 +139,7 @@ class Solution:
     pruned_edges: tuple[tuple[Hashable, Hashable], ...] = ()
     gauge_nodes: tuple[Hashable, ...] = ()
     notes: tuple[str, ...] = ()
+    setup_seconds: float = 0.0
 
     @property
     def cost(self) -> float:
@@ -147,8 +154,10 @@ class Solution:
     def summary(self) -> str:
         """The solution in a few lines of text."""
         unit = {"stochastic": "sweeps", "flow": "steps"}.get(self.solver, "iterations")
+        once = f" after {self.setup_seconds:.2g} s of imports and compilation" if self.setup_seconds >= _SHOWN else ""
+        effort = f"{self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s{once}"
         lines = [
-            f"{self.status} ({self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s): {self.status.advice}",
+            f"{self.status} ({effort}): {self.status.advice}",
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
             f"relative imbalance  {self.relative_imbalance:.3g}",
         ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from balance_graph._floating_point import own_rules
+from balance_graph._preparation import Stopwatch, preparing
 from balance_graph._progress import Report, reporter
 from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import InvalidParameterError
@@ -93,6 +94,7 @@ def prune(problem: BalanceProblem, attainment: Attainment) -> BalanceProblem:
     return problem
 
 
+@own_rules
 def solve(
     problem: BalanceProblem,
     solver: str | Solver = "newton",
@@ -132,11 +134,14 @@ def solve(
     >>> bg.solve(problem).converged
     True
     """
+    time = Stopwatch()
     check_on_unattained(on_unattained)
     chosen = as_solver(solver, problem.n_edges)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
+    with preparing():
+        import scipy.sparse.linalg  # noqa: F401 - whatever comes next needs it, and it takes its time to load
     with reporter(progress) as report:
-        task = _Task(problem, center, on_unattained, report, time.perf_counter())
+        task = _Task(problem, center, on_unattained, report, time)
         if not isinstance(chosen, NewtonSolver):
             return _solve_reduced(task, chosen, center)
         if problem.n_edges >= _LARGE:
@@ -151,7 +156,7 @@ class _Task(NamedTuple):
     center: Array
     on_unattained: str
     report: Report
-    started: float
+    time: Stopwatch
 
 
 def _solve_large_first(task: _Task, chosen: NewtonSolver, *, is_given: bool) -> Solution:
@@ -200,7 +205,8 @@ def _solve_exactly_first(task: _Task, chosen: NewtonSolver) -> Solution:
 
 
 def _attempt_large(task: _Task, chosen: NewtonSolver, start: Array | None) -> LargeOutcome | None:
-    from balance_graph.solvers.large import solve_large  # compiled loops: slow to load, and needed here only
+    with preparing():
+        from balance_graph.solvers.large import solve_large  # compiled loops: slow to load, and needed here only
 
     return solve_large(
         task.problem,
@@ -230,7 +236,8 @@ def _solution_of_large(task: _Task, solver: Solver, large: LargeOutcome) -> Solu
         relative_imbalance=large.relative_imbalance,
         status=outcome.status,
         iterations=outcome.iterations,
-        seconds=time.perf_counter() - task.started,
+        seconds=task.time.seconds,
+        setup_seconds=task.time.setup_seconds,
         history=outcome.history,
         solver=solver.name,
         pruned_edges=_edge_names(problem, large.dead),
@@ -256,7 +263,8 @@ def _solve_reduced(task: _Task, chosen: Solver, center: Array) -> Solution:
         relative_imbalance=pruned.relative_imbalance(log_scales),
         status=outcome.status,
         iterations=outcome.iterations,
-        seconds=time.perf_counter() - task.started,
+        seconds=task.time.seconds,
+        setup_seconds=task.time.setup_seconds,
         history=outcome.history,
         solver=chosen.name,
         pruned_edges=_edge_names(problem, np.flatnonzero(problem.active & ~pruned.active)),

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._arguments import check_positive
+from balance_graph._preparation import preparing
 from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError, UnsupportedError
@@ -242,6 +243,8 @@ class CvxpySolver:
             if reduction.size == 0:
                 notes: tuple[str, ...] = (f"backend: {self.backend}, nothing to scale",)
                 return Outcome(displacement, Status.CONVERGED, 0, history, notes)
+            with preparing():
+                import cvxpy  # noqa: F401 - most of the time of a first small solve
             displacement, status, iterations = self._answer(reduction)
             state = _record(reduction, displacement, history, report)
         except KeyboardInterrupt:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._arguments import check_count, check_positive
+from balance_graph._preparation import preparing
 from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError
@@ -177,7 +178,8 @@ def _log_total(reduction: Reduction, displacement: Array) -> float:
 
 def _integrator(reduction: Reduction, start: Array, unit: float, method: str, accuracy: float) -> Any:
     """The integrator of the flow, with flows in units of ``exp(unit)``."""
-    from scipy import integrate
+    with preparing():
+        from scipy import integrate
 
     matrix = reduction.matrix
     transposed = sparse.csr_array(matrix.T)
