@@ -3,53 +3,55 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from balance_graph import networks
-from balance_graph._choices import did_you_mean
-from balance_graph.certificate.bound import Certificate
-from balance_graph.errors import (
-    BalanceGraphError,
-    InvalidNetworkError,
-    InvalidParameterError,
-    InvalidRegularizerError,
-    MissingDependencyError,
-    NetworkFileError,
-    NetworkFileWarning,
-    NotAttainedError,
-    SolverError,
-    TooManyPathsError,
-    UnsupportedError,
-)
-from balance_graph.graph.activations import Activation, activation, bilu, bipu, register_activation
-from balance_graph.graph.balancing import balance, canonical_form
-from balance_graph.graph.compilation import compile_graph
-from balance_graph.graph.constraints import Constraint
-from balance_graph.graph.equivalence import equivalent
-from balance_graph.graph.evaluation import evaluate
-from balance_graph.graph.files import read_network, write_network
-from balance_graph.graph.matrix import MatrixBalance, balance_matrix
-from balance_graph.graph.operations import balance_node, scale
-from balance_graph.graph.questions import (
-    attainment,
-    certify,
-    convex_problem,
-    cost,
-    imbalance,
-    is_balanced,
-    manifold,
-    relative_imbalance,
-)
-from balance_graph.graph.result import BalanceResult
-from balance_graph.problem.attainment import Attainment
-from balance_graph.problem.balance_problem import BalanceProblem
-from balance_graph.problem.manifold import Manifold
-from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
-from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
-from balance_graph.problem.solution import History, Solution, Status
-from balance_graph.solvers.conductor import solve
-from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
-from balance_graph.solvers.gradient_flow import FlowSolver
-from balance_graph.solvers.local.stochastic import StochasticSolver
-from balance_graph.solvers.newton import NewtonSolver
+if TYPE_CHECKING:
+    from balance_graph import networks, plots
+    from balance_graph.certificate.bound import Certificate
+    from balance_graph.errors import (
+        BalanceGraphError,
+        InvalidNetworkError,
+        InvalidParameterError,
+        InvalidRegularizerError,
+        MissingDependencyError,
+        NetworkFileError,
+        NetworkFileWarning,
+        NotAttainedError,
+        SolverError,
+        TooManyPathsError,
+        UnsupportedError,
+    )
+    from balance_graph.graph.activations import Activation, activation, bilu, bipu, register_activation
+    from balance_graph.graph.balancing import balance, canonical_form
+    from balance_graph.graph.compilation import compile_graph
+    from balance_graph.graph.constraints import Constraint
+    from balance_graph.graph.equivalence import equivalent
+    from balance_graph.graph.evaluation import evaluate
+    from balance_graph.graph.files import read_network, write_network
+    from balance_graph.graph.matrix import MatrixBalance, balance_matrix
+    from balance_graph.graph.operations import balance_node, scale
+    from balance_graph.graph.questions import (
+        attainment,
+        certify,
+        convex_problem,
+        cost,
+        imbalance,
+        is_balanced,
+        manifold,
+        relative_imbalance,
+    )
+    from balance_graph.graph.result import BalanceResult
+    from balance_graph.graph.warming import warmup
+    from balance_graph.problem.attainment import Attainment
+    from balance_graph.problem.balance_problem import BalanceProblem
+    from balance_graph.problem.manifold import Manifold
+    from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+    from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
+    from balance_graph.problem.solution import History, Solution, Status
+    from balance_graph.solvers.conductor import solve
+    from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
+    from balance_graph.solvers.gradient_flow import FlowSolver
+    from balance_graph.solvers.local.stochastic import StochasticSolver
+    from balance_graph.solvers.newton import NewtonSolver
+    from balance_graph.theory import Finding, Report, verify
 
 __version__ = "0.1.0"
 
@@ -117,13 +119,101 @@ __all__ = [
     "scale",
     "solve",
     "verify",
+    "warmup",
     "write_network",
 ]
 
-
-if TYPE_CHECKING:
-    from balance_graph import plots
-    from balance_graph.theory import Finding, Report, verify
+# Names are imported when first asked for: `balance-graph --help` need not wait for numpy and networkx.
+_HOME = {
+    "certificate.bound": ("Certificate",),
+    "errors": (
+        "BalanceGraphError",
+        "InvalidNetworkError",
+        "InvalidParameterError",
+        "InvalidRegularizerError",
+        "MissingDependencyError",
+        "NetworkFileError",
+        "NetworkFileWarning",
+        "NotAttainedError",
+        "SolverError",
+        "TooManyPathsError",
+        "UnsupportedError",
+    ),
+    "graph.activations": (
+        "Activation",
+        "activation",
+        "bilu",
+        "bipu",
+        "register_activation",
+    ),
+    "graph.balancing": (
+        "balance",
+        "canonical_form",
+    ),
+    "graph.compilation": ("compile_graph",),
+    "graph.constraints": ("Constraint",),
+    "graph.equivalence": ("equivalent",),
+    "graph.evaluation": ("evaluate",),
+    "graph.files": (
+        "read_network",
+        "write_network",
+    ),
+    "graph.matrix": (
+        "MatrixBalance",
+        "balance_matrix",
+    ),
+    "graph.operations": (
+        "balance_node",
+        "scale",
+    ),
+    "graph.questions": (
+        "attainment",
+        "certify",
+        "convex_problem",
+        "cost",
+        "imbalance",
+        "is_balanced",
+        "manifold",
+        "relative_imbalance",
+    ),
+    "graph.result": ("BalanceResult",),
+    "graph.warming": ("warmup",),
+    "problem.attainment": ("Attainment",),
+    "problem.balance_problem": ("BalanceProblem",),
+    "problem.manifold": ("Manifold",),
+    "problem.regularizers": (
+        "ElasticNet",
+        "LogConvex",
+        "Lp",
+        "Posynomial",
+        "Regularizer",
+    ),
+    "problem.robust": (
+        "Cauchy",
+        "Huber",
+        "LogSum",
+        "PseudoHuber",
+    ),
+    "problem.solution": (
+        "History",
+        "Solution",
+        "Status",
+    ),
+    "solvers.conductor": ("solve",),
+    "solvers.convex": (
+        "ConvexProblem",
+        "CvxpySolver",
+    ),
+    "solvers.gradient_flow": ("FlowSolver",),
+    "solvers.local.stochastic": ("StochasticSolver",),
+    "solvers.newton": ("NewtonSolver",),
+    "theory": (
+        "Finding",
+        "Report",
+        "verify",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __dir__() -> list[str]:
@@ -131,10 +221,13 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    # Plots bring matplotlib, and the theory is seldom needed: both are imported when first asked for.
-    if name == "plots":
-        return importlib.import_module("balance_graph.plots")
-    if name in {"Finding", "Report", "verify"}:
-        return getattr(importlib.import_module("balance_graph.theory"), name)
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in {"networks", "plots", "theory"}:
+        return importlib.import_module(f"{__name__}.{name}")
+    from balance_graph._choices import did_you_mean
+
     message = f"module {__name__!r} has no attribute {name!r}{did_you_mean(name, __all__)}"
     raise AttributeError(message)

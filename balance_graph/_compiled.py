@@ -5,17 +5,54 @@ Modules of compiled loops are imported when first needed, so that importing the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+
+from balance_graph._preparation import CLOCK, preparing
+
+_ANNOUNCEMENT = "balance_graph: compiling loops, which takes some seconds on first use; they are kept for the next"
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The compiled function, cached on disk where a place for that can be found."""
     try:
-        import numba
+        with preparing():
+            import numba
     except ImportError:
         return function
+    _watch_compilation()
     try:
         return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # a read-only installation without a writable home has nowhere to cache
         return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+class Announcement:
+    """One line on a terminal when something has to be compiled: once in a process, and not where silence was asked."""
+
+    is_due = True
+
+    @classmethod
+    def make(cls) -> None:
+        """Say it, if it has not been said and somebody reads it."""
+        if cls.is_due and sys.stderr is not None and sys.stderr.isatty():
+            print(_ANNOUNCEMENT, file=sys.stderr, flush=True)  # noqa: T201
+        cls.is_due = False
+
+
+@cache
+def _watch_compilation() -> None:
+    """Have numba tell of each function that it compiles, rather than loads from disk; once in a process."""
+    from numba.core import event
+
+    class Watch(event.Listener):  # type: ignore[misc]
+        def on_start(self, _: Any) -> None:
+            Announcement.make()
+            CLOCK.start()
+
+        def on_end(self, _: Any) -> None:
+            CLOCK.stop()
+
+    event.register("numba:compile", Watch())

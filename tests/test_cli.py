@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -574,7 +575,7 @@ class TestVerify:
         assert found["findings"][16]["holds"] is None
 
     def test_without_a_file_the_gallery_is_examined(self, monkeypatch, capsys):
-        verification = sys.modules["balance_graph.theory.verification"]
+        verification = importlib.import_module("balance_graph.theory.verification")
         monkeypatch.setattr(verification, "STATEMENTS", verification.STATEMENTS[1:2])
         assert main(["verify", "--json"]) == 0
         found = document(capsys)
@@ -588,7 +589,9 @@ class TestVerify:
         def two_weights_are_equal(trial):
             trial.tally("difference", 0.0, "it is false").add(1.0, "there")
 
-        monkeypatch.setattr(sys.modules["balance_graph.theory.verification"], "STATEMENTS", (two_weights_are_equal,))
+        monkeypatch.setattr(
+            importlib.import_module("balance_graph.theory.verification"), "STATEMENTS", (two_weights_are_equal,)
+        )
         assert main(["verify", small]) == 1
         assert "fails" in capsys.readouterr().out
         assert main(["verify", small, "--json"]) == 1
@@ -607,13 +610,13 @@ class TestHelp:
         assert main(["--version"]) == 0
         assert capsys.readouterr().out == f"balance-graph {bg.__version__}\n"
 
-    @pytest.mark.parametrize("command", ["demo", "balance", "inspect", "compare", "verify"])
+    @pytest.mark.parametrize("command", ["demo", "balance", "inspect", "compare", "verify", "warmup"])
     def test_help_names_every_key(self, command, file, capsys):
         """Help and module documentation promise exactly the keys that come."""
         assert main([command, "--help"]) == 0
         text = capsys.readouterr().out.split("keys of --json:")[1].split(";")[0]
         promised = {key.strip() for key in text.replace("\n", " ").split(",")}
-        files = {"compare": [file, file], "demo": ["--no-figure"]}.get(command, [file])
+        files = {"compare": [file, file], "demo": ["--no-figure"], "warmup": []}.get(command, [file])
         assert main([command, *files, "--json"]) == 0
         assert set(document(capsys)) == promised | {"command", "version"}
         assert all(f"``{key}``" in cli.__doc__ for key in promised)

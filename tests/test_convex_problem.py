@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import CASES, case_optimum
 from helpers import chain, log1p2_for_cvxpy, network, regularizer_of, weights_of
+from packaging.version import Version
 
 import balance_graph as bg
 
@@ -115,9 +116,26 @@ def test_networks_with_nothing_to_scale(form):
     G = network(("x", "y", 3.0))
     model = bg.convex_problem(G, 2, form=form)
     assert model.problem.solve(solver="CLARABEL") == pytest.approx(9.0, rel=1e-6)
+    assert model.log_gains.shape == (1,)
+
+
+HAS_EMPTY_EXPRESSIONS = Version(cp.__version__) >= Version("1.9")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.skipif(not HAS_EMPTY_EXPRESSIONS, reason="cvxpy 1.9 was the first to have expressions without entries")
+def test_a_network_without_edges(form):
     empty = bg.convex_problem(network(), 2, form=form)
     assert empty.problem.solve(solver="CLARABEL") == pytest.approx(0.0, abs=1e-9)
     assert empty.edges == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.skipif(HAS_EMPTY_EXPRESSIONS, reason="this cvxpy has expressions without entries")
+@pytest.mark.parametrize("edges", [(), (("x", "y", 0.0),)], ids=["no edges", "zero weights"])
+def test_what_an_older_cvxpy_cannot_state_is_refused(form, edges):
+    with pytest.raises(bg.UnsupportedError, match=r"need cvxpy 1.9 or newer"):
+        bg.convex_problem(network(*edges), 2, form=form)
 
 
 def test_log_convex_regularizers_are_part_of_it():

@@ -146,3 +146,54 @@ def test_every_public_name_is_there_and_documented():
             assert getattr(balance_graph, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         balance_graph.nonsense  # noqa: B018
+
+
+def test_every_public_name_has_one_home():
+    """What a type checker reads, what is imported when asked for, and what ``*`` imports are the same names."""
+    tree = ast.parse(MODULES[""].read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    homes = {
+        (str(node.module).removeprefix("balance_graph").removeprefix("."), alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    modules = {("", "networks"), ("", "plots")}
+    assert homes - modules == {(home, name) for name, home in balance_graph._HOME_OF.items()}
+    assert sorted(name for _, name in homes) == balance_graph.__all__
+    assert set(balance_graph.__all__) <= set(dir(balance_graph))
+
+
+@pytest.mark.parametrize(
+    "first", ["balance_graph.solvers.conductor", "balance_graph.theory", "balance_graph.graph.evaluation"]
+)
+def test_a_function_hides_the_module_of_the_same_name(first):
+    source = f"""
+import importlib
+importlib.import_module({first!r})
+import balance_graph as bg
+print(*(callable(getattr(bg, name)) for name in ("solve", "evaluate", "attainment", "manifold", "balance")))
+import balance_graph.solvers.conductor, balance_graph.problem.manifold
+print(callable(bg.solve), callable(bg.manifold), bg.solvers.newton.NewtonSolver is bg.NewtonSolver)
+"""
+    assert set(run(source).split()) == {"True"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        ["balance", "--help"],
+        ["inspect", "--help"],
+        ["compare", "--help"],
+        ["verify", "--help"],
+        ["demo", "--help"],
+    ],
+)
+def test_help_waits_for_no_package(arguments):
+    """Which take most of a second; by themselves, answers take 0.1 s."""
+    source = f"import sys; from balance_graph.cli import main; main({arguments}); print(); print(*sys.modules)"
+    loaded = {name.split(".")[0] for name in run(source).splitlines()[-1].split()}
+    assert "balance_graph" in loaded
+    assert not loaded & ({"numpy", "scipy", "networkx"} | LAZY)

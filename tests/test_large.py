@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
@@ -27,7 +27,7 @@ from balance_graph.problem import network_kernels
 from balance_graph.problem.live_network import LiveNetwork
 from balance_graph.problem.quotient import Quotient
 
-NEWTON = sys.modules["balance_graph.solvers.newton"]
+NEWTON = importlib.import_module("balance_graph.solvers.newton")
 ROWS, EDGES = bg.NewtonSolver(engine="rows"), bg.NewtonSolver(engine="edges")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
-import sys
 from html.parser import HTMLParser
 
 import networkx as nx
@@ -339,7 +339,7 @@ def test_differences_between_networks():
 
 
 def test_progress_is_told_stage_by_stage(monkeypatch):
-    verification = sys.modules["balance_graph.theory.verification"]
+    verification = importlib.import_module("balance_graph.theory.verification")
     monkeypatch.setattr(verification, "STATEMENTS", STATEMENTS[:2])
     seen = []
     bg.verify(chain(1.0, 2.0), progress=lambda *state: seen.append(state))
@@ -348,7 +348,7 @@ def test_progress_is_told_stage_by_stage(monkeypatch):
 
 
 def test_progress_has_a_bar(monkeypatch, capsys):
-    verification = sys.modules["balance_graph.theory.verification"]
+    verification = importlib.import_module("balance_graph.theory.verification")
     monkeypatch.setattr(verification, "STATEMENTS", STATEMENTS[:2])
     assert bg.verify(chain(1.0, 2.0), progress=True).holds
     assert "verifying" in capsys.readouterr().err

@@ -7,10 +7,14 @@ Edges are taken in the problem's own order, their costs computed afresh from the
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from balance_graph._compiled import compiled
+from balance_graph._types import Array, Index
+from balance_graph.problem.network_kernels import slices
 
 _EPS = float(np.finfo(float).eps)
 
@@ -23,10 +27,7 @@ def entropy(u):  # type: ignore[no-untyped-def]
     return (1.0 + u) * math.log1p(u) - u
 
 
-@compiled
-def flow_bounds(  # type: ignore[no-untyped-def]
-    tail, head, unknown, degree, part, log_weight, log_coefficient, exponent, up, down, log_unit, x, s, first, last
-):
+def flow_bounds(tail: Index, head: Index, unknown: Index, degree: Array, *edges: Any) -> tuple[Any, ...]:
     """What proves a bound: of the flow ``c (1 + w)``, ``w_e = x_head - degree x_tail``, over the edges first .. last.
 
     Returns
@@ -39,8 +40,15 @@ def flow_bounds(  # type: ignore[no-untyped-def]
     least, worst, widest : float
         Least cost, largest relative error of a cost; largest relative change of a flow downwards.
     """
-    n = degree.size
-    at = np.zeros((n, 4))  # side by side: one place in memory for each end of an edge
+    at = np.zeros((degree.size, 4))  # side by side: one place in memory for each end of an edge
+    return at, *sum_flow_bounds(tail, head, unknown, degree, *edges, at)
+
+
+@compiled
+def sum_flow_bounds(  # type: ignore[no-untyped-def]
+    tail, head, unknown, degree, part, log_weight, log_coefficient, exponent, up, down, log_unit, x, s, first, last, at
+):
+    """What `flow_bounds` does: add to ``at``, and return the rest."""
     total = rest = gap = error = worst = widest = 0.0
     least = math.inf
     whole = part.size == 1
@@ -81,16 +89,23 @@ def flow_bounds(  # type: ignore[no-untyped-def]
         widest = max(widest, width - change)
         if width - change < 0.99:
             gap += cost * max(entropy(change + width), entropy(change - width))
-    return at, total, gap, error, least, worst, widest
+    return total, gap, error, least, worst, widest
 
 
-@compiled
-def strongest_ways(  # type: ignore[no-untyped-def]
-    tail, head, unknown, degree, part, log_weight, log_coefficient, exponent, up, down, log_unit, position, first, last
-):
+def strongest_ways(tail: Index, head: Index, unknown: Index, degree: Array, *edges: Any) -> tuple[Array, Index]:
     """The largest cost of an edge to each unknown from one of earlier position, and that one (the ground for none)."""
     n = degree.size
     strongest, source = np.zeros(n), np.full(n, n - 1)
+    find_strongest_ways(tail, head, unknown, *edges, strongest, source)
+    return strongest, source
+
+
+@compiled
+def find_strongest_ways(  # type: ignore[no-untyped-def]
+    tail, head, unknown, part, log_weight, log_coefficient, exponent, up, down, log_unit, position, first, last,
+    strongest, source,
+):  # fmt: skip
+    """What `strongest_ways` does: raise ``strongest``, and set ``source`` with it."""
     whole = part.size == 1
     for e in range(first, last):
         t, h = tail[e], head[e]
@@ -103,18 +118,24 @@ def strongest_ways(  # type: ignore[no-untyped-def]
         cost = math.exp(log_cost)
         if cost > strongest[i]:
             strongest[i], source[i] = cost, j
-    return strongest, source
 
 
-@compiled
-def gap_along_ways(order, strongest, source, degree, off, x):  # type: ignore[no-untyped-def]
+def gap_along_ways(
+    order: Index, strongest: Array, source: Index, degree: Array, off: Array, x: Array
+) -> tuple[float, float]:
     """Terms of the duality gap where each unknown sends what it is out of balance to its source, and all else with it.
 
     In reverse order of visits. With ``degree`` that of each unknown, a change of the flow from j counts ``degree[j]``
     times there. Also the largest relative change of a flow downwards.
     """
+    gap, widest = carry_along_ways(order, strongest, source, degree, off.copy(), x)
+    return gap, widest
+
+
+@compiled
+def carry_along_ways(order, strongest, source, degree, carried, x):  # type: ignore[no-untyped-def]
+    """What `gap_along_ways` does; ``carried`` is at first what each unknown is out of balance."""
     gap = widest = 0.0
-    carried = off.copy()
     for k in range(order.size - 1, 0, -1):
         i = order[k]
         j = source[i]
@@ -131,32 +152,16 @@ def gap_along_ways(order, strongest, source, degree, off, x):  # type: ignore[no
     return gap, widest
 
 
-@compiled
-def largest_log_cost(  # type: ignore[no-untyped-def]
-    tail, head, log_weight, log_coefficient, exponent, up, down
-):
-    """The largest logarithm of the cost of an edge."""
-    largest = -math.inf
-    for e in range(tail.size):
-        log_cost = exponent * log_weight[e] + up[head[e]] + down[tail[e]]
-        if log_coefficient.size > 0:
-            log_cost += log_coefficient[e]
-        largest = max(largest, log_cost)
-    return largest
+def log_costs(
+    tail: Index, head: Index, log_weight: Array, log_coefficient: Array, exponent: float, up: Array, down: Array
+) -> Iterator[Array]:
+    """Logarithms of the costs of all edges, some at a time."""
+    for some in slices(tail.size):
+        values = exponent * log_weight[some] + up[head[some]] + down[tail[some]]
+        yield values + log_coefficient[some] if log_coefficient.size else values
 
 
-@compiled
-def cost_sum(  # type: ignore[no-untyped-def]
-    tail, head, log_weight, log_coefficient, exponent, up, down, log_unit
-):
-    """The cost of all edges, in units of ``exp(log_unit)``, by Kahan's sum."""
-    total = rest = 0.0
-    for e in range(tail.size):
-        log_cost = exponent * log_weight[e] + up[head[e]] + down[tail[e]] - log_unit
-        if log_coefficient.size > 0:
-            log_cost += log_coefficient[e]
-        step = math.exp(log_cost) - rest
-        after = total + step
-        rest = (after - total) - step
-        total = after
-    return total
+def log_cost_of_all(*edges: Any) -> float:
+    """Logarithm of the cost of all edges, from the arguments of `log_costs`."""
+    largest = max(float(values.max()) for values in log_costs(*edges))
+    return largest + math.log(math.fsum(float(np.exp(values - largest).sum()) for values in log_costs(*edges)))

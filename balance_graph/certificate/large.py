@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from balance_graph._threads import one_blas_thread
-from balance_graph._types import Array
+from balance_graph._types import Array, Index
 from balance_graph.certificate import _kernels as kernels
 from balance_graph.points.edges import EdgeFlows
 from balance_graph.points.hessian import HessianSolver
@@ -233,7 +233,7 @@ def _gap_along_tree(network: LiveNetwork, flows: EdgeFlows, direction: Array, of
 
 
 def _by_halves(
-    kernel: Callable[..., Any], network: LiveNetwork, flows: EdgeFlows, more: tuple[Array, ...], pool: Executor
+    kernel: Callable[..., Any], network: LiveNetwork, flows: EdgeFlows, more: tuple[Array | Index, ...], pool: Executor
 ) -> tuple[Any, Any]:
     """What a kernel finds at the present log-scales, half of the edges at a time on each core."""
     numbering = network.numbering
@@ -259,9 +259,7 @@ def _log_factors(numbering: Numbering, log_scales: Array) -> tuple[Array, Array]
 
 def _log_cost(numbering: Numbering, log_scales: Array) -> float:
     """Logarithm of the cost of all edges, dead ones included."""
-    edges = (*numbering.ends, *_log_costs(numbering), *_log_factors(numbering, log_scales))
-    largest = float(kernels.largest_log_cost(*edges))
-    return largest + math.log(kernels.cost_sum(*edges, largest))
+    return kernels.log_cost_of_all(*numbering.ends, *_log_costs(numbering), *_log_factors(numbering, log_scales))
 
 
 def _log_sum_of_bounds(log_moving: float, network: LiveNetwork) -> float:

@@ -1,9 +1,9 @@
 """The command line, ``balance-graph`` or ``python -m balance_graph``.
 
-Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``. A network file is
-node-link JSON, GraphML or an edge list as CSV or TSV (`balance_graph.read_network`); ``--source``, ``--target``,
-``--weight`` and ``--delimiter`` are its options. What was taken for what without them is one line on the standard error
-that starts with ``balance-graph: note:``, unless ``--quiet``.
+Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``, ``warmup``. A
+network file is node-link JSON, GraphML or an edge list as CSV or TSV (`balance_graph.read_network`); ``--source``,
+``--target``, ``--weight`` and ``--delimiter`` are its options. What was taken for what without them is one line on the
+standard error that starts with ``balance-graph: note:``, unless ``--quiet``.
 
 Exit codes: 0 done; 1 the answer is no (not attained, not balanced to the tolerance, not equivalent, the demo's routes
 disagree, a statement of the theory fails); 2 bad input, with one line on the standard error that starts with
@@ -24,9 +24,9 @@ not finite (a cost or scale beyond the range of floats) is ``null``; its logarit
     ``file``, ``p``, ``constraints`` [{``attribute``, ``count``, ``effect``}], ``ignored`` (attributes that ``--ignore``
     leaves out), ``attained``, ``dead_nodes`` [{``node``, ``reason``}], ``dead_edges`` [[tail, head]]. Where the minimum
     is attained or ``--on-unattained prune`` is given, also ``status``, ``converged``, ``solver``, ``iterations``,
-    ``seconds``, ``initial_cost``, ``cost``, ``log_cost``, ``relative_imbalance``, ``certificate`` {``lower_bound``,
-    ``gap``, ``relative_gap``}, ``scales`` [{``node``, ``scale``, ``log_scale``}], ``pruned_edges``, ``gauge_nodes``,
-    ``notes``, ``output``, ``plot`` (paths or null).
+    ``seconds``, ``setup_seconds`` (imports and compilation, which come once), ``initial_cost``, ``cost``, ``log_cost``,
+    ``relative_imbalance``, ``certificate`` {``lower_bound``, ``gap``, ``relative_gap``}, ``scales`` [{``node``,
+    ``scale``, ``log_scale``}], ``pruned_edges``, ``gauge_nodes``, ``notes``, ``output``, ``plot`` (paths or null).
 ``inspect``
     ``file``, ``p``, ``nodes``, ``edges``, ``zero_edges``, ``roles`` {role: count}, ``activations`` {name: count},
     ``free_nodes``, ``tied_groups``, ``fixed_edges``, ``shared_parameters`` (counts), ``constraints``, ``ignored``,
@@ -42,6 +42,8 @@ not finite (a cost or scale beyond the range of floats) is ``null``; its logarit
     where it does not apply), ``checks`` [{``what``, ``residual``, ``tolerance``, ``reason``, ``witness``, ``count``,
     ``holds``}], ``networks``, ``skipped`` {network: reason}, ``counterexamples`` [{``description``, ``measured``,
     ``margin``, ``fails``}], ``no_counterexample``, ``seconds``.
+``warmup``
+    ``seconds`` of importing and compiling.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import balance_graph as bg
+from balance_graph._compiled import Announcement
 from balance_graph.cli._answer import BAD_INPUT, DONE, INTERRUPTED, complain, forget_output, print_answer
 from balance_graph.cli._balance import add_balance
 from balance_graph.cli._compare import add_compare
@@ -56,6 +59,7 @@ from balance_graph.cli._demo import add_demo
 from balance_graph.cli._inspect import add_inspect
 from balance_graph.cli._options import Parser, as_options
 from balance_graph.cli._verify import add_verify
+from balance_graph.cli._warmup import add_warmup
 from balance_graph.errors import BalanceGraphError
 
 __all__ = ["main"]
@@ -85,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as leaving:  # argparse leaves by itself after --help, --version and errors
         return int(leaving.code or DONE)
+    if arguments.quiet:
+        Announcement.is_due = False
     try:
         code, document, lines = arguments.command(arguments)
         print_answer(arguments, document, lines)
@@ -108,6 +114,6 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"balance-graph {bg.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for add in (add_demo, add_balance, add_inspect, add_compare, add_verify):
+    for add in (add_demo, add_balance, add_inspect, add_compare, add_verify, add_warmup):
         add(commands)
     return parser

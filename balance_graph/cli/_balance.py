@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 import balance_graph as bg
-from balance_graph import plots
 from balance_graph.cli._answer import DONE, NO, Answer, Document, complain
 from balance_graph.cli._options import (
     FORMATS,
@@ -34,15 +31,17 @@ from balance_graph.errors import NotAttainedError
 from balance_graph.graph.compilation import compile_graph
 from balance_graph.graph.constraints import find_constraints, without_attributes
 from balance_graph.problem.attainment import find_attainment
-from balance_graph.problem.solution import Status
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def add_balance(commands: Any) -> None:
     """The sub-command."""
     keys = (
         "file, p, constraints, ignored, attained, dead_nodes, dead_edges, status, converged, solver, iterations, "
-        "seconds, initial_cost, cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, gauge_nodes, "
-        "notes, output, plot"
+        "seconds, setup_seconds, initial_cost, cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, "
+        "gauge_nodes, notes, output, plot"
     )
     command = add_command(commands, "balance", _balance, "balance a network", keys)
     add_network(command)
@@ -79,7 +78,7 @@ def _balance(arguments: argparse.Namespace) -> Answer:
     if output:
         bg.write_network(result.graph, output, weight=weight)
     if plot:
-        save_figure(plots.plot_result(network, result), plot)
+        save_figure(bg.plots.plot_result(network, result), plot)
     document |= _result_document(result) | {"output": arguments.output, "plot": arguments.plot}
     written = [f"written             {path}" for path in (output, plot) if path]
     return DONE if result.converged else NO, document, [as_options(result.summary()), *written]
@@ -96,7 +95,7 @@ def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.Balan
         ignore=arguments.ignore,
         progress=wants_progress(arguments),
     )
-    if result.status is Status.INTERRUPTED:
+    if result.status is bg.Status.INTERRUPTED:
         raise KeyboardInterrupt
     return result
 
@@ -109,6 +108,7 @@ def _result_document(result: bg.BalanceResult) -> Document:
         "solver": result.solver,
         "iterations": result.iterations,
         "seconds": result.seconds,
+        "setup_seconds": result.setup_seconds,
         "initial_cost": finite(result.initial_cost),
         "cost": finite(result.cost),
         "log_cost": finite(result.solution.log_cost),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Hashable
-from typing import Any
-
-import networkx as nx
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
 from balance_graph.cli._options import FORMATS, add_command, add_ignore, add_reading, read_file, weight_name
-from balance_graph.graph.compilation import compile_graph, roles_of
+from balance_graph.graph.compilation import roles_of
 from balance_graph.graph.constraints import without_attributes
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def add_compare(commands: Any) -> None:
@@ -70,13 +70,15 @@ def _node_difference(one: nx.DiGraph[Any], two: nx.DiGraph[Any], weight: str) ->
 
 
 def _node_kinds(network: nx.DiGraph[Any], weight: str) -> dict[Hashable, str]:
-    at = compile_graph(network, weight=weight).manifold
+    at = bg.compile_graph(network, weight=weight).manifold
     pairs = zip(at.pinned.tolist(), at.degree.tolist(), strict=True)
     kinds = ["pinned" if pinned else f"free of degree {degree:g}" for pinned, degree in pairs]
     return dict(zip(network, kinds, strict=True))
 
 
 def _sign_difference(one: nx.DiGraph[Any], two: nx.DiGraph[Any], weight: str) -> str:
+    import numpy as np
+
     for edge in one.edges:
         value, other = one.edges[edge][weight], two.edges[edge][weight]
         if np.sign(value) != np.sign(other):
@@ -107,6 +109,8 @@ def _companions(network: nx.DiGraph[Any], name: str, noun: str, members: list[An
 
 def _weight_difference(one: nx.DiGraph[Any], two: nx.DiGraph[Any], weight: str) -> str:
     """The edge whose ratio of weights is furthest from what a scaling can do."""
+    import numpy as np
+
     manifold = bg.manifold(_active_part(one, weight), weight=weight)
     pairs = [(one.edges[edge][weight], two.edges[edge][weight]) for edge in manifold.edges]
     log_ratios = np.array([math.log(abs(other)) - math.log(abs(mine)) for mine, other in pairs])
@@ -121,6 +125,8 @@ def _weight_difference(one: nx.DiGraph[Any], two: nx.DiGraph[Any], weight: str) 
 
 def _active_part(network: nx.DiGraph[Any], weight: str) -> nx.DiGraph[Any]:
     """The network without edges of weight zero, which constrain nothing; roles as they were with them."""
+    import networkx as nx
+
     part = network.copy()
     nx.set_node_attributes(part, roles_of(network), "role")
     part.remove_edges_from([edge for edge in network.edges if network.edges[edge][weight] == 0])

@@ -5,27 +5,26 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import networkx as nx
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import balance_graph as bg
-from balance_graph import plots
-from balance_graph._types import Array
 from balance_graph.cli._answer import DONE, NO, Answer, Document
 from balance_graph.cli._options import add_command
 from balance_graph.cli._output import check_figure_file, save_figure
 from balance_graph.errors import MissingDependencyError
-from balance_graph.graph.compilation import compile_graph
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from balance_graph._types import Array
+
+    Results = dict[float, dict[str, bg.BalanceResult]]
 
 _EXPONENTS = (2.0, 1.0)
 # The three routes of the demo agree to about 1e-12; a real disagreement is far above this.
 _AGREE = 1e-9
 _TABLE = "{:>2}  {:<10} {:>10} {:>16} {:>9} {:>8} {:>8} {:>8} {:>8} {:>10}"
 _WIDTH = 100
-
-Results = dict[float, dict[str, bg.BalanceResult]]
 
 
 def add_demo(commands: Any) -> None:
@@ -51,7 +50,7 @@ def _demo(arguments: argparse.Namespace) -> Answer:
     sentences = _sentences(rows, trial) if agree else ["The routes do not agree: see the table."]
     if path:
         save_figure(_picture(network, results), path)
-    free = int(compile_graph(network).manifold.free_nodes.size)
+    free = int(bg.compile_graph(network).manifold.free_nodes.size)
     size = {"nodes": len(network), "edges": network.number_of_edges(), "free_nodes": free}
     document = {
         "network": size,
@@ -100,7 +99,7 @@ class _Trial(NamedTuple):
         return self.accuracy_of(self.outputs)
 
     def accuracy_of(self, outputs: Array) -> float:
-        return float(np.mean(outputs.argmax(axis=1) == self.labels))
+        return float((outputs.argmax(axis=1) == self.labels).mean())
 
 
 def _results(network: nx.DiGraph[Any]) -> Results:
@@ -132,7 +131,7 @@ def _row(
         "relative_imbalance": result.relative_imbalance,
         "relative_gap": result.certificate.relative_gap,
         "weights_difference": _largest_difference(network, result.graph, newton.graph),
-        "outputs_change": float(np.abs(outputs - trial.outputs).max() / np.abs(trial.outputs).max()),
+        "outputs_change": float(abs(outputs - trial.outputs).max() / abs(trial.outputs).max()),
         "accuracy": trial.accuracy_of(outputs),
         "seconds": result.seconds,
         "iterations": result.iterations,
@@ -142,6 +141,8 @@ def _row(
 
 def _largest_difference(network: nx.DiGraph[Any], one: nx.DiGraph[Any], two: nx.DiGraph[Any]) -> float:
     """Largest relative difference of a nonzero weight."""
+    import numpy as np
+
     pairs = np.array([(one.edges[edge]["weight"], two.edges[edge]["weight"]) for edge in network.edges])
     pairs = pairs[pairs[:, 1] != 0]
     return float(np.abs(pairs[:, 0] / pairs[:, 1] - 1.0).max(initial=0.0))
@@ -212,4 +213,4 @@ def _picture(network: nx.DiGraph[Any], results: Results) -> Any:
         | {f"{order} order": bg.balance(network, p, solver=bg.StochasticSolver(order)) for order in orders}
         for p, routes in results.items()
     }
-    return plots.plot_demo(network, runs, heading="Balancing a trained classifier of handwritten digits")
+    return bg.plots.plot_demo(network, runs, heading="Balancing a trained classifier of handwritten digits")

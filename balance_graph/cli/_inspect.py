@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Hashable
-from typing import Any
-
-import networkx as nx
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer, Document
@@ -26,7 +23,9 @@ from balance_graph.cli._report import (
 )
 from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
 from balance_graph.graph.constraints import constraint_lines, find_constraints, without_attributes
-from balance_graph.problem.balance_problem import BalanceProblem
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 # Solvers reach about 1e-12; weights that went through text with few digits stay far above this.
 _BALANCED = 1e-9
@@ -79,7 +78,9 @@ def _inspect(arguments: argparse.Namespace) -> Answer:
 # ---- sizes ---------------------------------------------------------------------------------------------------------
 
 
-def _counts(network: nx.DiGraph[Any], problem: BalanceProblem) -> Document:
+def _counts(network: nx.DiGraph[Any], problem: bg.BalanceProblem) -> Document:
+    import numpy as np
+
     at, roles = problem.manifold, roles_of(network)
     units = [node for node, role in roles.items() if role in ("hidden", "output")]
     names = Counter(str(node_activation(network.nodes[node], node)) for node in units)
@@ -99,6 +100,8 @@ def _counts(network: nx.DiGraph[Any], problem: BalanceProblem) -> Document:
 
 def _repeated(labels: Any) -> int:
     """Number of labels that two or more carry."""
+    import numpy as np
+
     return 0 if labels is None else int(np.count_nonzero(np.bincount(labels[labels >= 0]) > 1))
 
 
@@ -119,8 +122,10 @@ def _count_lines(document: Document) -> list[str]:
 # ---- what scaling can do -------------------------------------------------------------------------------------------
 
 
-def _unscalable(network: nx.DiGraph[Any], problem: BalanceProblem) -> list[tuple[Hashable, str]]:
+def _unscalable(network: nx.DiGraph[Any], problem: bg.BalanceProblem) -> list[tuple[Hashable, str]]:
     """Every node whose scale is held at 1, with the reason."""
+    import numpy as np
+
     at, roles = problem.manifold, roles_of(network)
     moved = np.zeros(problem.n_nodes, dtype=bool)
     moved[at.basis.tocoo().row] = True
@@ -142,12 +147,12 @@ def _held_lines(held: list[tuple[Hashable, str]]) -> list[str]:
     return [f"cannot be scaled    {len(nodes)}, {reason}: {some(nodes)}" for reason, nodes in groups.items()]
 
 
-def _gauge_nodes(problem: BalanceProblem) -> list[Hashable]:
+def _gauge_nodes(problem: bg.BalanceProblem) -> list[Hashable]:
     """One node of each group that can be scaled together without changing a weight."""
     return [_first_node(problem, unknown) for unknown in problem.manifold.gauges.tolist()]
 
 
-def _first_node(problem: BalanceProblem, unknown: int) -> Hashable:
+def _first_node(problem: bg.BalanceProblem, unknown: int) -> Hashable:
     """The first of the nodes that move with an unknown of the manifold."""
     columns = problem.manifold.basis.tocsc()
     node: Hashable = problem.nodes[columns.indices[columns.indptr[unknown]]]
@@ -161,7 +166,9 @@ def _gauge_text(nodes: list[Hashable]) -> str:
 # ---- balance -------------------------------------------------------------------------------------------------------
 
 
-def _balance_document(problem: BalanceProblem) -> Document:
+def _balance_document(problem: bg.BalanceProblem) -> Document:
+    import numpy as np
+
     zeros = np.zeros(problem.n_nodes)
     each = problem.relative_imbalances(zeros)
     largest = float(each.max(initial=0.0))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
-
-from balance_graph import plots
+import balance_graph as bg
 from balance_graph.errors import InvalidParameterError, NetworkFileError
 from balance_graph.graph.files import network_text
-from balance_graph.graph.files.draft import draft_of
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def check_network_file(path: Path, network: nx.DiGraph[Any], weight: str) -> None:
@@ -23,7 +23,7 @@ def check_network_file(path: Path, network: nx.DiGraph[Any], weight: str) -> Non
 
 def check_figure_file(path: Path) -> None:
     """Refuse a picture that matplotlib cannot write, or that has no place."""
-    known = sorted(plots.file_suffixes())
+    known = sorted(bg.plots.file_suffixes())
     if path.suffix.lower().removeprefix(".") not in known:
         message = f"{path}: the suffix {path.suffix!r} names no picture; use .{', .'.join(known)}"
         raise InvalidParameterError(message)
@@ -32,6 +32,8 @@ def check_figure_file(path: Path) -> None:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Write a picture, whole or not at all."""
+    from balance_graph.graph.files.draft import draft_of
+
     with draft_of(path) as draft, warnings.catch_warnings():
         # Names in scripts that the font lacks are drawn as boxes; that is no news for the standard error.
         warnings.filterwarnings("ignore", "Glyph")

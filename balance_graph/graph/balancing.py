@@ -7,6 +7,7 @@ from typing import Any
 
 import networkx as nx
 
+from balance_graph._floating_point import own_rules
 from balance_graph._progress import Report
 from balance_graph.certificate.bound import certify_problem
 from balance_graph.graph.compilation import compile_graph, scaled_graph
@@ -17,6 +18,7 @@ from balance_graph.solvers.conductor import Solver, solve
 from balance_graph.solvers.newton import NewtonSolver
 
 
+@own_rules
 def balance(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
@@ -92,6 +94,7 @@ def balance(
     )
 
 
+@own_rules
 def canonical_form(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,

@@ -11,6 +11,7 @@ import numpy as np
 
 from balance_graph._arguments import VANISHES, is_real, nearest_float, vanishes
 from balance_graph._choices import check_choice, nearest
+from balance_graph._floating_point import own_rules
 from balance_graph._foreign import described
 from balance_graph._types import Array, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
@@ -30,6 +31,7 @@ _PLAIN = {float, int, np.float64, np.float32, np.float16, np.int64, np.int32}
 _SHARED_RTOL = 1e-9
 
 
+@own_rules
 def compile_graph(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,

@@ -9,12 +9,14 @@ import networkx as nx
 import numpy as np
 
 from balance_graph._arguments import check_positive
+from balance_graph._floating_point import own_rules
 from balance_graph._types import Array
 from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
 from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Regularizer
 
 
+@own_rules
 def equivalent(
     G: nx.DiGraph[Any],  # noqa: N803
     H: nx.DiGraph[Any],  # noqa: N803

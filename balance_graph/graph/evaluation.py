@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from balance_graph._floating_point import own_rules
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
 from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
+from balance_graph.linear.links import links
 
 
+@own_rules
 def evaluate(
     G: nx.DiGraph[Any],  # noqa: N803
     x: ArrayLike,
@@ -110,8 +113,8 @@ class _Network:
         self.size = len(roles)
         some = weights != 0
         tail, head, values = at.tail[some], at.head[some], weights[some]
-        links = sparse.coo_array((np.ones(tail.size), (tail, head)), shape=(self.size, self.size))
-        _, component = csgraph.connected_components(links, directed=True, connection="strong")
+        network = links(tail, head, self.size)
+        _, component = csgraph.connected_components(network, directed=True, connection="strong")
         delayed = component[tail] == component[head]
         self.is_recurrent = bool(delayed.any())
         self.now = self._matrix(values, head, tail, ~delayed)

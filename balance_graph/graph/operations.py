@@ -11,6 +11,7 @@ import numpy as np
 
 from balance_graph._arguments import check_positive
 from balance_graph._choices import did_you_mean
+from balance_graph._floating_point import own_rules
 from balance_graph.errors import InvalidParameterError, NotAttainedError, UnsupportedError
 from balance_graph.graph.compilation import Node, compile_graph, node_activation, node_role, scaled_graph
 from balance_graph.problem.log_domain import exp_or_inf
@@ -19,6 +20,7 @@ from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.newton import NewtonSolver
 
 
+@own_rules
 def scale(
     G: nx.DiGraph[Any],  # noqa: N803
     scales: Mapping[Node, float],
@@ -84,6 +86,7 @@ def _why_pinned(G: nx.DiGraph[Any], node: Node) -> str:  # noqa: N803
     return f"its activation {node_activation(G.nodes[node], node)} is not homogeneous"
 
 
+@own_rules
 def balance_node(
     G: nx.DiGraph[Any],  # noqa: N803
     node: Node,

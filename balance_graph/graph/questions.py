@@ -12,6 +12,7 @@ import networkx as nx
 from numpy.typing import ArrayLike
 
 from balance_graph._arguments import check_positive
+from balance_graph._floating_point import own_rules
 from balance_graph.certificate.bound import Certificate, certify_problem
 from balance_graph.graph.compilation import Node, check_digraph, compile_graph
 from balance_graph.graph.result import BalanceResult
@@ -33,6 +34,7 @@ def _problem(
     return compile_graph(network, cost, weight="weight" if weight is None else weight)
 
 
+@own_rules
 def cost(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
@@ -51,6 +53,7 @@ def cost(
     return problem.cost(problem.unscaled)
 
 
+@own_rules
 def imbalance(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
@@ -72,6 +75,7 @@ def imbalance(
     return problem.by_free_node(problem.imbalance(problem.unscaled))
 
 
+@own_rules
 def relative_imbalance(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
@@ -90,6 +94,7 @@ def relative_imbalance(
     return problem.relative_imbalance(problem.unscaled)
 
 
+@own_rules
 def is_balanced(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
@@ -109,6 +114,7 @@ def is_balanced(
     return relative_imbalance(G, regularizer, weight=weight) <= check_positive(tol, "tol")
 
 
+@own_rules
 def certify(
     network: nx.DiGraph[Any] | BalanceResult | BalanceProblem,
     regularizer: float | Regularizer | ArrayLike | Solution | None = None,
@@ -155,6 +161,7 @@ def certify(
     return certify_problem(problem, problem.unscaled)
 
 
+@own_rules
 def attainment(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
@@ -176,6 +183,7 @@ def attainment(
     return find_attainment(_problem(G, regularizer, weight))
 
 
+@own_rules
 def manifold(G: nx.DiGraph[Any] | BalanceResult, *, weight: str | None = None) -> Manifold:  # noqa: N803
     """The linear manifold of the log-gains that scalings of the network can reach.
 
@@ -189,6 +197,7 @@ def manifold(G: nx.DiGraph[Any] | BalanceResult, *, weight: str | None = None) -
     return _problem(G, None, weight).manifold
 
 
+@own_rules
 def convex_problem(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
@@ -213,6 +222,11 @@ def convex_problem(
     ConvexProblem
         ``.problem`` (cvxpy.Problem), ``.log_gains`` (one per edge), ``.edges``, ``.log_coefficients`` (parameter),
         ``.set_weights(problem)``, ``.log_scales()``.
+
+    Raises
+    ------
+    UnsupportedError
+        If no weight differs from zero and cvxpy is older than 1.9, which has no expressions without entries.
 
     Examples
     --------

@@ -48,6 +48,9 @@ class BalanceResult:
     solver : str
     iterations : int
     seconds : float
+        Wall time of the solve, without `setup_seconds`.
+    setup_seconds : float
+        Wall time of what comes once: importing packages, and compiling loops where they are not on disk yet.
     history : History
         Cost and relative imbalance at the start and after each iteration or sweep.
     pruned_edges : tuple of (node, node)
@@ -122,8 +125,13 @@ class BalanceResult:
 
     @property
     def seconds(self) -> float:
-        """Wall time of the solve."""
+        """Wall time of the solve, without what comes once."""
         return self.solution.seconds
+
+    @property
+    def setup_seconds(self) -> float:
+        """Wall time of imports and compilation during the solve."""
+        return self.solution.setup_seconds
 
     @property
     def history(self) -> History:

@@ -123,7 +123,7 @@ class Band:
         from scipy.linalg import lapack
 
         rows = np.zeros((self.width + 1, self.size), order="F")
-        kernels.fill_band(*edges, degree, self.place, rows)
+        kernels.fill_band(*edges, degree, np.append(self.place, np.int32(-1)), rows)
         diagonal = rows[0].copy()
         if self.width == 1:  # layers: much faster than as a band
             pivots, below, failure = lapack.dpttrf(rows[0], rows[1, :-1])

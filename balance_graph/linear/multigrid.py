@@ -156,7 +156,7 @@ class Multigrid:
 
 def _coarser(matrix: Laplacian) -> tuple[Laplacian, Index]:
     """The matrix summed over pairs of pairs, and the aggregate of each unknown."""
-    aggregate = np.arange(matrix.size, dtype=np.int32)
+    aggregate: Index = np.arange(matrix.size, dtype=np.int32)
     for _ in range(2):
         pairs, count = kernels.match_pairs(matrix.start, matrix.column, matrix.value, _COUPLING)
         start, _, column, value, diagonal = matrix

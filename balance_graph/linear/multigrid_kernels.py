@@ -6,18 +6,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from balance_graph._compiled import compiled
+from balance_graph._types import Array, Index
 
 
-@compiled
-def symmetric_pattern(out_start, out_head, in_start, in_tail):  # type: ignore[no-untyped-def]
+def symmetric_pattern(out_start: Index, out_head: Index, in_start: Index, in_tail: Index) -> tuple[Index, Index, Index]:
     """Off-diagonal entries of ``Y c + (Y c)^T`` for flows Y between the unknowns; the ground, last, is left out."""
     n = out_start.size - 2
     start, middle = np.zeros(n + 1, out_start.dtype), np.zeros(n, out_start.dtype)
     column = np.empty(out_start[n] + in_start[n], np.uint32)
-    seen = np.full(n, -1, np.int64)
+    edges = out_start, out_head, in_start, in_tail
+    end = enter_pattern(*edges, np.full(n, -1, np.int64), start, middle, column)
+    return start, middle, column[:end].copy()
+
+
+@compiled
+def enter_pattern(out_start, out_head, in_start, in_tail, seen, start, middle, column):  # type: ignore[no-untyped-def]
+    """What `symmetric_pattern` does; ``seen`` is -1 at first. Returns the number of entries."""
+    n = seen.size
     end = 0
     for i in range(n):
         begin = end
@@ -27,7 +37,7 @@ def symmetric_pattern(out_start, out_head, in_start, in_tail):  # type: ignore[n
             end = enter_column(out_head[e], begin, end, seen, column)
         middle[i] = columns_left_first(i, begin, end, column)
         start[i + 1] = end
-    return start, middle, column[:end].copy()
+    return end
 
 
 @compiled
@@ -51,13 +61,23 @@ def columns_left_first(row, begin, end, column):  # type: ignore[no-untyped-def]
     return middle
 
 
+def symmetric_values(start: Index, column: Index, *edges: Any) -> None:
+    """The entries of ``-(Y c + (Y c)^T)`` in the places of `symmetric_pattern`.
+
+    Parameters
+    ----------
+    start, column, edges
+        Those of `enter_values`.
+    """
+    enter_values(start, column, *edges, np.empty(start.size - 1, np.int64))
+
+
 @compiled
-def symmetric_values(  # type: ignore[no-untyped-def]
-    start, column, out_start, out_head, out_value, in_start, in_tail, in_value, degree, value
+def enter_values(  # type: ignore[no-untyped-def]
+    start, column, out_start, out_head, out_value, in_start, in_tail, in_value, degree, value, place
 ):
-    """The entries of ``-(Y c + (Y c)^T)`` in the places of `symmetric_pattern`."""
-    n = start.size - 1
-    place = np.empty(n, np.int64)
+    """What `symmetric_values` does, into ``value``; ``place`` is as long as the matrix."""
+    n = place.size
     for i in range(n):
         for e in range(start[i], start[i + 1]):
             place[column[e]] = e
@@ -82,14 +102,19 @@ def enter(j, amount, begin, end, seen, column, value):  # type: ignore[no-untype
     return end + 1
 
 
-@compiled
-def match_pairs(start, column, value, threshold):  # type: ignore[no-untyped-def]
+def match_pairs(start: Index, column: Index, value: Array, threshold: float) -> tuple[Index, int]:
     """Aggregates: each vertex with its most strongly coupled neighbor that is not matched yet.
 
     It joins a neighbor that is, if the coupling to all others is below `threshold` times that one's.
     """
-    n = start.size - 1
-    aggregate = np.full(n, -1, np.int32)
+    aggregate = np.full(start.size - 1, -1, np.int32)
+    return aggregate, match(start, column, value, threshold, aggregate)
+
+
+@compiled
+def match(start, column, value, threshold, aggregate):  # type: ignore[no-untyped-def]
+    """What `match_pairs` does: fill ``aggregate``, -1 at first, and return the number of aggregates."""
+    n = aggregate.size
     count = 0
     for i in range(n):
         if aggregate[i] >= 0:
@@ -110,34 +135,45 @@ def match_pairs(start, column, value, threshold):  # type: ignore[no-untyped-def
             if free >= 0:
                 aggregate[free] = count
             count += 1
-    return aggregate, count
+    return count
 
 
-@compiled
-def members(aggregate, count):  # type: ignore[no-untyped-def]
+def members(aggregate: Index, count: int) -> tuple[Index, Index]:
     """The members of each aggregate: those of c are ``member[first[c] : first[c + 1]]``."""
-    first = np.zeros(count + 1, np.int64)
-    for i in range(aggregate.size):
-        first[aggregate[i] + 1] += 1
-    for c in range(count):
-        first[c + 1] += first[c]
-    member = np.empty(aggregate.size, np.int64)
-    place = first[:-1].copy()
-    for i in range(aggregate.size):
-        member[place[aggregate[i]]] = i
-        place[aggregate[i]] += 1
+    first, member = np.zeros(count + 1, np.int64), np.empty(aggregate.size, np.int64)
+    np.cumsum(np.bincount(aggregate, minlength=count), out=first[1:])
+    list_members(aggregate, first[:-1].copy(), member)
     return first, member
 
 
 @compiled
-def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[no-untyped-def]
+def list_members(aggregate, place, member):  # type: ignore[no-untyped-def]
+    """Enter the members of each aggregate from its place on."""
+    for i in range(aggregate.size):
+        member[place[aggregate[i]]] = i
+        place[aggregate[i]] += 1
+
+
+def coarsen(
+    start: Index, column: Index, value: Array, diagonal: Array, aggregate: Index, count: int
+) -> tuple[Index, Index, Index, Array, Array]:
     """The matrix summed over aggregates, ``P^T H P`` with P the aggregates' indicators: again of the same kind."""
-    first, member = members(aggregate, count)
-    seen = np.full(count, -1, np.int64)
+    matrix = start, column, value, diagonal
     new_start, new_middle = np.zeros(count + 1, start.dtype), np.zeros(count, start.dtype)
-    new_column = np.empty(column.size, np.uint32)
-    new_value = np.empty(column.size, np.float64)
-    new_diagonal = np.zeros(count)
+    new_column, new_value = np.empty(column.size, np.uint32), np.empty(column.size)
+    new_diagonal, seen = np.zeros(count), np.full(count, -1, np.int64)
+    new = new_start, new_middle, new_column, new_value, new_diagonal
+    end = sum_over_aggregates(*matrix, aggregate, *members(aggregate, count), seen, *new)
+    return new_start, new_middle, new_column[:end].copy(), new_value[:end].copy(), new_diagonal
+
+
+@compiled
+def sum_over_aggregates(  # type: ignore[no-untyped-def]
+    start, column, value, diagonal, aggregate, first, member, seen, new_start, new_middle, new_column, new_value,
+    new_diagonal,
+):  # fmt: skip
+    """What `coarsen` does; ``seen`` is -1 at first. Returns the number of entries off the diagonal."""
+    count = seen.size
     end = 0
     for c in range(count):
         begin = end
@@ -152,15 +188,24 @@ def coarsen(start, column, value, diagonal, aggregate, count):  # type: ignore[n
                     end = enter(d, value[e], begin, end, seen, new_column, new_value)
         new_middle[c] = left_first(c, begin, end, new_column, new_value)
         new_start[c + 1] = end
-    return new_start, new_middle, new_column[:end].copy(), new_value[:end].copy(), new_diagonal
+    return end
+
+
+def places(start: Index, column: Index, aggregate: Index, coarse_start: Index, coarse_column: Index) -> Index:
+    """Where the matrix summed over aggregates has each off-diagonal entry: off its diagonal, or behind that, on it."""
+    count = coarse_start.size - 1
+    place, at = np.empty(column.size, start.dtype), np.empty(count, start.dtype)
+    matrices = start, column, aggregate, coarse_start, coarse_column
+    find_places(*matrices, *members(aggregate, count), at, place)
+    return place
 
 
 @compiled
-def places(start, column, aggregate, coarse_start, coarse_column):  # type: ignore[no-untyped-def]
-    """Where the matrix summed over aggregates has each off-diagonal entry: off its diagonal, or behind that, on it."""
-    count = coarse_start.size - 1
-    first, member = members(aggregate, count)
-    place, at = np.empty(column.size, start.dtype), np.empty(count, start.dtype)
+def find_places(  # type: ignore[no-untyped-def]
+    start, column, aggregate, coarse_start, coarse_column, first, member, at, place
+):
+    """What `places` does, into ``place``; ``at`` is as long as the sum."""
+    count = at.size
     for c in range(count):
         for k in range(coarse_start[c], coarse_start[c + 1]):
             at[coarse_column[k]] = k
@@ -169,7 +214,6 @@ def places(start, column, aggregate, coarse_start, coarse_column):  # type: igno
             i = member[m]
             for e in range(start[i], start[i + 1]):
                 place[e] = at[aggregate[column[e]]]
-    return place
 
 
 @compiled
@@ -213,14 +257,32 @@ def descend(start, middle, column, value, inverse, right, x, aggregate, coarse):
             coarse[aggregate[column[e]]] -= value[e] * own
 
 
-@compiled
-def ascend(start, middle, column, value, inverse, right, x, aggregate, correction):  # type: ignore[no-untyped-def]
+def ascend(
+    start: Index,
+    middle: Index,
+    column: Index,
+    value: Array,
+    inverse: Array,
+    right: Array,
+    x: Array,
+    aggregate: Index,
+    correction: Array,
+) -> Array:
     """Add a correction by aggregates to x, in place; Gauss-Seidel, last to first; the product with the result.
 
     That is the right-hand side and the lower triangle, which met x before it changed, times the change: by columns.
     """
+    product = np.empty(inverse.size)
+    correct_and_smooth(start, middle, column, value, inverse, right, x, aggregate, correction, product)
+    return product
+
+
+@compiled
+def correct_and_smooth(  # type: ignore[no-untyped-def]
+    start, middle, column, value, inverse, right, x, aggregate, correction, product
+):
+    """What `ascend` does, into x and the product."""
     n = inverse.size
-    product = np.empty(n)
     for i in range(n):
         x[i] += correction[aggregate[i]]
     for i in range(n - 1, -1, -1):
@@ -232,7 +294,6 @@ def ascend(start, middle, column, value, inverse, right, x, aggregate, correctio
         x[i], product[i] = new, right[i]
         for e in range(middle[i], start[i + 1]):
             product[column[e]] += value[e] * change
-    return product
 
 
 @compiled
@@ -258,49 +319,53 @@ def band_width(start, column, place, most):  # type: ignore[no-untyped-def]
 def fill_band(out_start, out_head, out_value, degree, place, rows):  # type: ignore[no-untyped-def]
     """The lower triangle of the matrix of `symmetric_values`, summed over places, in band form: ``rows[i - j, j]``.
 
-    Edge by edge, ``y (s_head - c s_tail)^2``: what happens within a place does not take part, so nothing cancels.
+    ``place`` ends with -1, that of the ground. Edge by edge, ``y (s_head - c s_tail)^2``: what happens within a place
+    does not take part, so nothing cancels.
     """
-    n = place.size
-    for i in range(n + 1):
-        c, one = degree[i], place[i] if i < n else -1
-        two, flow, own = -1, 0.0, 0.0
-        for e in range(out_start[i], out_start[i + 1]):
-            j = out_head[e]
-            there = place[j] if j < n else -1
-            if there != two:  # heads of one place mostly come one after another: their flows are added up first
-                own += enter_flow(one, two, flow, c, rows)
-                two, flow = there, 0.0
-            flow += out_value[e]
-        own += enter_flow(one, two, flow, c, rows)
+    next_one = np.uint32(1)
+    for i in range(place.size):
+        c, one, own = degree[i], place[i], 0.0
+        e, last = out_start[i], out_start[i + 1]
+        while e < last:
+            two, flow = place[out_head[e]], 0.0
+            while e < last and place[out_head[e]] == two:
+                flow += out_value[e]  # heads of one place mostly come one after another: they are entered as one
+                e += next_one
+            if one == two:
+                own += (1.0 - c) ** 2 * flow
+                continue
+            own += c * c * flow
+            if two >= 0:
+                rows[0, two] += flow
+                if one >= 0:
+                    rows[abs(one - two), min(one, two)] -= c * flow
         if one >= 0:
             rows[0, one] += own
 
 
-@compiled
-def enter_flow(one, two, flow, c, rows):  # type: ignore[no-untyped-def]
-    """Add the terms of ``flow (s_two - c s_one)^2``, without that of s_one^2, which is returned; -1 is the ground."""
-    if one == two:
-        return (1.0 - c) ** 2 * flow
-    if two >= 0:
-        rows[0, two] += flow
-        if one >= 0:
-            rows[abs(one - two), min(one, two)] -= c * flow
-    return c * c * flow
-
-
-@compiled
-def summed(values, place, size):  # type: ignore[no-untyped-def]
+def summed(values: Array, place: Index, size: int) -> Array:
     """Sums of the values in each place."""
     result = np.zeros(size)
-    for i in range(values.size):
-        result[place[i]] += values[i]
+    add_up(values, place, result)
     return result
 
 
 @compiled
-def spread(values, divisor, of_places, place):  # type: ignore[no-untyped-def]
+def add_up(values, place, result):  # type: ignore[no-untyped-def]
+    """What `summed` does, into the result."""
+    for i in range(values.size):
+        result[place[i]] += values[i]
+
+
+def spread(values: Array, divisor: Array, of_places: Array, place: Index) -> Array:
     """``values / divisor``, and what is due to each one's place."""
     result = np.empty(values.size)
+    divide_and_add(values, divisor, of_places, place, result)
+    return result
+
+
+@compiled
+def divide_and_add(values, divisor, of_places, place, result):  # type: ignore[no-untyped-def]
+    """What `spread` does, into the result."""
     for i in range(values.size):
         result[i] = values[i] / divisor[i] + of_places[place[i]]
-    return result

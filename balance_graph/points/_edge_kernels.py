@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from balance_graph._compiled import compiled
+from balance_graph._types import Array
 
 # Largest share for which the first term of the series that is left out, share^10 / 11, is below a rounding error.
 NEAR = 0.03
@@ -132,21 +133,19 @@ def hessian_product(diagonal, degree, from_tails, more_from_tails, from_heads, s
         out[i] = diagonal[i] * step[i] - (from_tails[i] + more_from_tails[i]) - degree[i] * from_heads[i]
 
 
-@compiled
-def log_ratios_of_near(over, under, factor):  # type: ignore[no-untyped-def]
+def log_ratios_of_near(over: Array, under: Array, factor: Array) -> tuple[Array, float]:
     """``log over - log (factor * under)`` by the series of ``2 artanh(share)``, without cancellation.
 
     Also the largest share: the series is good to the last digit for shares up to `NEAR`. The last entry, of the ground,
     does not count.
     """
-    result, largest = np.zeros(over.size), 0.0
-    for i in range(over.size - 1):
-        one, other = over[i], factor[i] * under[i]
-        share = (one - other) / (one + other) if one + other > 0.0 else 1.0
-        square = share * share
-        largest = max(largest, square)
-        result[i] = 2.0 * share * (1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square / 9.0))))
-    return result, math.sqrt(largest)
+    other = factor * under
+    total = over + other
+    share = np.divide(over - other, total, out=np.ones_like(total), where=total > 0.0)
+    share[-1] = 0.0
+    square = share * share
+    series = 1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square / 9.0))
+    return 2.0 * share * (1.0 + square * series), math.sqrt(float(square.max()))
 
 
 @compiled

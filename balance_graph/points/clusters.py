@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
+from balance_graph.linear.links import links
 from balance_graph.problem.elimination import clean, spread_ratios
 from balance_graph.problem.log_domain import log_sum
 
@@ -62,9 +63,7 @@ def _spanning_forest(one: Index, two: Index, log_slopes: Array, size: int) -> li
     low, high = np.minimum(one, two)[order], np.maximum(one, two)[order]
     _, first = np.unique(low * size + high, return_index=True)
     first = first[low[first] != high[first]]
-    rank = csgraph.minimum_spanning_tree(
-        sparse.csr_array((first + 1.0, (low[first], high[first])), shape=(size, size))
-    ).tocoo()
+    rank = csgraph.minimum_spanning_tree(links(low[first], high[first], size, first + 1.0)).tocoo()
     kept = np.sort(rank.data.astype(np.intp) - 1)
     return list(zip(log_slopes[order][kept].tolist(), low[kept].tolist(), high[kept].tolist(), strict=True))
 

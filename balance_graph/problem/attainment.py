@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
 
 from balance_graph._showing import html_table, some_of
 from balance_graph._types import Mask
 from balance_graph.errors import NotAttainedError
+from balance_graph.linear.links import links
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.elimination import gauge_columns
 from balance_graph.problem.recession import find_recession
@@ -150,8 +150,7 @@ def _reasons(problem: BalanceProblem, nodes: list[int]) -> dict[int, str]:
         return dict.fromkeys(nodes, _reason(reached=True, reaching=True))
     n = problem.n_nodes
     vertex = np.where(at.pinned, n, np.arange(n))
-    links = (np.ones(int(active.sum())), (vertex[at.tail[active]], vertex[at.head[active]]))
-    graph = sparse.coo_array(links, shape=(n + 1, n + 1)).tocsr()
+    graph = links(vertex[at.tail[active]], vertex[at.head[active]], n + 1)
     reached = np.zeros(n + 1, dtype=bool)
     reaching = np.zeros(n + 1, dtype=bool)
     reached[csgraph.breadth_first_order(graph, n, return_predecessors=False)] = True

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from balance_graph._floating_point import own_rules
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.problem._sparse_arguments import (
@@ -72,6 +73,7 @@ class BalanceProblem:
     exponent: Array | None = None
 
     @classmethod
+    @own_rules
     def from_sparse(
         cls,
         W: Any,  # noqa: N803

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
+from balance_graph.linear.links import links
 
 # Coefficients are sums of products of degrees of order one: an entry this far below the largest is rounding.
 ZERO = 1e-11
@@ -121,8 +122,7 @@ def gauge_columns(matrix: Sparse, preference: Array | None = None) -> Index:
     start = matrix.indptr[pairs]
     one, two = matrix.indices[start], matrix.indices[start + 1]
     gain = -matrix.data[start] / matrix.data[start + 1]
-    links = sparse.coo_array((np.ones(one.size), (one, two)), shape=(matrix.shape[1],) * 2)
-    count, component = csgraph.connected_components(links, directed=False)
+    count, component = csgraph.connected_components(links(one, two, matrix.shape[1]), directed=False)
     grounded = np.zeros(count, dtype=bool)
     grounded[component[matrix.indices[matrix.indptr[:-1][lengths == 1]]]] = True
     ratio = np.ones(matrix.shape[1])

@@ -20,6 +20,7 @@ from scipy import sparse
 from balance_graph._choices import check_choice
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError
+from balance_graph.linear.links import links
 from balance_graph.problem._paths import cycle_equations, path_equations
 from balance_graph.problem.elimination import clean, independent_numbers, null_space, spread_ratios
 from balance_graph.problem.linear_manifold import LinearManifold
@@ -319,8 +320,7 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     one, two, gain, tied = _links(manifold)
     if one.size == 0:
         return numbered(~pinned), np.broadcast_to(1.0, n), int((~pinned).sum())
-    links = sparse.coo_array((np.ones(one.size), (one, two)), shape=(n, n))
-    count, component = csgraph.connected_components(links, directed=False)
+    count, component = csgraph.connected_components(links(one, two, n), directed=False)
     still = np.zeros(count, dtype=bool)
     still[component[pinned]] = True
     ratio = np.ones(n)

@@ -3,26 +3,39 @@
 Unknowns are 0 .. n-1 and n is the ground. An edge list is ``start, column, value``: the edges of row i are
 ``start[i] : start[i + 1]``. One list has the tails as rows and the heads as columns, the other the reverse. Indices are
 unsigned: the compiler need not allow for negative ones, which halves the time of a pass.
+
+Arrays are allocated outside of compiled loops: each kind of allocation within takes a tenth of a second to compile. And
+what numpy does as fast, once in a solve, is left to it, some edges at a time.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from balance_graph._compiled import compiled
+from balance_graph._types import Array, Index, Mask
+
+# Edges that numpy handles at a time: what it makes on the way fits in the cache, and its own calls do not show.
+_SLICE = 2**16
 
 
-@compiled
-def range_of_sizes(values):  # type: ignore[no-untyped-def]
+def slices(size: int) -> Iterator[slice]:
+    """All of so many edges, some at a time."""
+    return (slice(first, min(first + _SLICE, size)) for first in range(0, size, _SLICE))
+
+
+def range_of_sizes(values: Array) -> tuple[float, float]:
     """The least absolute value that is not zero, and the largest."""
     least, largest = math.inf, 0.0
-    for k in range(values.size):
-        size = abs(np.float64(values[k]))
-        largest = max(largest, size)
-        if size > 0.0:
-            least = min(least, size)
+    for some in slices(values.size):
+        sizes = np.abs(values[some])
+        largest = max(largest, float(sizes.max()))
+        smallest = float(sizes.min())
+        least = min(least, smallest or float(sizes[sizes > 0.0].min(initial=math.inf)))
     return least, largest
 
 
@@ -55,14 +68,31 @@ def cost(weight, log_coefficient, exponent, log_unit, e):  # type: ignore[no-unt
     return size if exponent == 1.0 else size**exponent
 
 
-@compiled
-def edge_list(  # type: ignore[no-untyped-def]
-    start, row_node, column_node, unknown, part, weight, log_coefficient, exponent, log_unit, as_logarithms
-):
-    """The edge list of one side, by a counting sort, with the costs of the edges or their logarithms.
+def edge_list(start: Index, row_node: Index, *edges: Any) -> tuple[Index, Array]:
+    """The edge list of one side, with the costs of the edges or their logarithms; ``start`` is filled.
 
-    ``start`` is filled. ``unknown`` numbers the nodes, ``part`` labels the parts that they belong to (of size 1 if
-    there is one part): edges between parts are left out, and so are zero weights and edges that no scale moves.
+    Parameters
+    ----------
+    start, row_node, edges
+        Those of `enter_edges`.
+    """
+    # Of what is left out, nothing is ever touched: it takes no memory.
+    column, value = np.empty(row_node.size, np.uint32), np.empty(row_node.size)
+    enter_edges(start, row_node, *edges, np.empty_like(start), column, value)
+    end = int(start[-1])
+    return column[:end], value[:end]
+
+
+@compiled
+def enter_edges(  # type: ignore[no-untyped-def]
+    start, row_node, column_node, unknown, part, weight, log_coefficient, exponent, log_unit, as_logarithms, place,
+    column, value,
+):  # fmt: skip
+    """Enter the edges of one side into a list, by a counting sort, with their costs or the logarithms of these.
+
+    ``unknown`` numbers the nodes, ``part`` labels the parts that they belong to (of size 1 if there is one part): edges
+    between parts are left out, and so are zero weights and edges that no scale moves. ``place`` is as long as
+    ``start``.
     """
     size = start.size - 2
     whole = part.size == 1
@@ -72,9 +102,8 @@ def edge_list(  # type: ignore[no-untyped-def]
             start[unknown[r] + 1] += 1
     for i in range(size + 1):
         start[i + 1] += start[i]
-    place = start[:-1].copy()
-    column = np.empty(start[size + 1], np.uint32)
-    value = np.empty(start[size + 1], np.float64)
+    for i in range(size + 1):
+        place[i] = start[i]
     for e in range(row_node.size):
         r, c = row_node[e], column_node[e]
         if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
@@ -85,38 +114,23 @@ def edge_list(  # type: ignore[no-untyped-def]
                 value[at] = log_cost(weight, log_coefficient, exponent, e)
             else:
                 value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
-    return column, value
 
 
-@compiled
-def edges_left_out(tail, head, unknown, part, weight):  # type: ignore[no-untyped-def]
+def edges_left_out(tail: Index, head: Index, unknown: Index, part: Index, weight: Array) -> tuple[Index, Index, Mask]:
     """The live edges that no scale moves, the dead ones of nonzero weight, and whether each node has live edges.
 
-    The arguments are those of `edge_list`.
+    The arguments are those of `enter_edges`.
     """
-    touched = np.zeros(unknown.size, np.bool_)
-    whole = part.size == 1
-    n_still = n_dead = 0
-    for e in range(tail.size):
-        t, h = tail[e], head[e]
-        if weight[e] != 0.0:
-            if whole or part[t] == part[h]:
-                touched[t] = touched[h] = True
-                n_still += unknown[t] == unknown[h]
-            else:
-                n_dead += 1
-    still, dead = np.empty(n_still, np.int64), np.empty(n_dead, np.int64)
-    n_still = n_dead = 0
-    for e in range(tail.size):
-        t, h = tail[e], head[e]
-        if weight[e] != 0.0:
-            if not whole and part[t] != part[h]:
-                dead[n_dead] = e
-                n_dead += 1
-            elif unknown[t] == unknown[h]:
-                still[n_still] = e
-                n_still += 1
-    return still, dead, touched
+    touched = np.zeros(unknown.size, dtype=bool)
+    still, dead = [], []
+    for some in slices(tail.size):
+        t, h = tail[some], head[some]
+        active = weight[some] != 0.0
+        live = active if part.size == 1 else active & (part[t] == part[h])
+        touched[t[live]] = touched[h[live]] = True
+        still.append(np.flatnonzero(live & (unknown[t] == unknown[h])) + some.start)
+        dead.append(np.flatnonzero(active & ~live) + some.start)
+    return np.concatenate(still), np.concatenate(dead), touched
 
 
 @compiled
@@ -136,21 +150,23 @@ def without(start, column, value, number, size):  # type: ignore[no-untyped-def]
     return new_start, column[:end], value[:end]
 
 
-@compiled
-def visits(start, column, back_start):  # type: ignore[no-untyped-def]
+def visits(start: Index, column: Index, back_start: Index) -> tuple[Index, Index]:
     """Order of visits and distances from the ground along a list; -1 where it does not reach.
 
     A row is visited once all before it have been, as far as cycles allow, else in the order rows are reached.
     """
+    n = start.size - 1
+    order, reached, ready = (np.empty(n, np.int32) for _ in range(3))
+    distance = np.full(n, -1, np.int32)
+    waiting, visited = np.diff(back_start).astype(np.int32), np.zeros(n, np.bool_)
+    count = visit(start, column, waiting, visited, reached, ready, order, distance)
+    return order[:count], distance
+
+
+@compiled
+def visit(start, column, waiting, visited, reached, ready, order, distance):  # type: ignore[no-untyped-def]
+    """What `visits` does: fill ``order`` and ``distance``, and return the number of visits."""
     n = start.size - 2
-    order = np.empty(n + 1, np.int32)
-    distance = np.full(n + 1, -1, np.int32)
-    waiting = np.empty(n + 1, np.int32)
-    for i in range(n + 1):
-        waiting[i] = back_start[i + 1] - back_start[i]
-    visited = np.zeros(n + 1, np.bool_)
-    reached = np.empty(n + 1, np.int32)
-    ready = np.empty(n + 1, np.int32)
     n_visited = n_ready = next_reached = next_ready = 0
     reached[0] = n
     n_reached = 1
@@ -180,18 +196,26 @@ def visits(start, column, back_start):  # type: ignore[no-untyped-def]
             if waiting[j] == 0 and not visited[j]:
                 ready[n_ready] = j
                 n_ready += 1
-    return order[:n_visited], distance
+    return n_visited
+
+
+def accumulated_costs(order: Index, start: Index, column: Index, value: Array) -> Array:
+    """Logarithm of ``x_i = sum of value * x_j`` over the columns j visited before i; 1 at the first, the ground.
+
+    Values must lie between 1e-140 and 1e140.
+    """
+    size, power, result = np.zeros(start.size - 1), np.zeros(start.size - 1, np.int64), np.zeros(start.size - 1)
+    accumulate(order, start, column, value, size, power, result)
+    return result
 
 
 @compiled
-def accumulated_costs(order, start, column, value):  # type: ignore[no-untyped-def]
-    """Logarithm of ``x_i = sum of value * x_j`` over the columns j visited before i; 1 at the first, the ground.
+def accumulate(order, start, column, value, size, power, result):  # type: ignore[no-untyped-def]
+    """What `accumulated_costs` does; ``size`` and ``power`` are zero at first.
 
     Such sums leave the range of floats along deep networks: each is a number of moderate size times a power of 2^512.
-    Values must lie between 1e-140 and 1e140.
     """
     block = 2.0**512
-    size, power = np.zeros(start.size - 1), np.zeros(start.size - 1, np.int64)
     size[order[0]] = 1.0
     for k in range(1, order.size):
         i = order[k]
@@ -211,10 +235,9 @@ def accumulated_costs(order, start, column, value):  # type: ignore[no-untyped-d
         elif total < 2.0**-256:
             total, most = total * block, most - 1
         size[i], power[i] = total, most
-    result = np.zeros(start.size - 1)
-    for i in order:
+    for k in range(order.size):
+        i = order[k]
         result[i] = math.log(size[i]) + power[i] * math.log(block)
-    return result
 
 
 @compiled
@@ -271,16 +294,22 @@ def one_sided_log_scales(  # type: ignore[no-untyped-def]
     return u, log_sum, log_slope
 
 
-@compiled
-def end_sums(  # type: ignore[no-untyped-def]
-    tail, head, unknown, size, part, weight, log_coefficient, exponent, up, down, log_unit, first, last
-):
+def end_sums(tail: Index, head: Index, unknown: Index, size: int, *edges: Any) -> tuple[Array, Array]:
     """In- and out-cost of each unknown at given log-scales, from the weights as given, over the edges first .. last.
 
     ``up`` and ``down`` are ``p l`` and ``-p c l`` by node; all costs in units of ``exp(log_unit)``. The rest as in
-    `edge_list`.
+    `enter_edges`.
     """
     into, out_of = np.zeros(size + 1), np.zeros(size + 1)
+    add_end_costs(tail, head, unknown, *edges, into, out_of)
+    return into, out_of
+
+
+@compiled
+def add_end_costs(  # type: ignore[no-untyped-def]
+    tail, head, unknown, part, weight, log_coefficient, exponent, up, down, log_unit, first, last, into, out_of
+):
+    """What `end_sums` does: add to ``into`` and ``out_of``."""
     whole = part.size == 1
     for e in range(first, last):
         t, h = tail[e], head[e]
@@ -289,18 +318,23 @@ def end_sums(  # type: ignore[no-untyped-def]
             amount = math.exp(log_cost(weight, log_coefficient, exponent, e) + up[h] + down[t] - log_unit)
             into[i] += amount
             out_of[j] += amount
-    return into, out_of
 
 
-@compiled
-def near_end_sums(  # type: ignore[no-untyped-def]
-    tail, head, unknown, size, part, weight, exponent, up, down, first, last
-):
+def near_end_sums(tail: Index, head: Index, unknown: Index, size: int, *edges: Any) -> tuple[Array, Array]:
     """As `end_sums`, with coefficients 1 and in units of 1, from ``exp(p l)`` and ``exp(-p c l)``.
 
     All costs must be in the range of floats.
     """
-    into, out_of, no_coefficient = np.zeros(size + 1), np.zeros(size + 1), np.empty(0)
+    into, out_of = np.zeros(size + 1), np.zeros(size + 1)
+    add_near_end_costs(tail, head, unknown, *edges, np.empty(0), into, out_of)
+    return into, out_of
+
+
+@compiled
+def add_near_end_costs(  # type: ignore[no-untyped-def]
+    tail, head, unknown, part, weight, exponent, up, down, first, last, no_coefficient, into, out_of
+):
+    """What `near_end_sums` does: add to ``into`` and ``out_of``."""
     whole = part.size == 1
     for e in range(first, last):
         t, h = tail[e], head[e]
@@ -309,4 +343,3 @@ def near_end_sums(  # type: ignore[no-untyped-def]
             amount = cost(weight, no_coefficient, exponent, 0.0, e) * up[h] * down[t]
             into[i] += amount
             out_of[j] += amount
-    return into, out_of

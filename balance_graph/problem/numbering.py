@@ -110,10 +110,12 @@ class Numbering:
             raise UnsuitedError(Unsuited.SELF_LOOP)
         return degree
 
-    @property
+    @cached_property
     def ends(self) -> tuple[Index, Index]:
-        """Tails and heads as unsigned numbers."""
+        """Tails and heads as unsigned numbers: of 32 bits unless there are very many, so that one set of loops does."""
         tail, head = self.problem.manifold.tail, self.problem.manifold.head
+        if tail.size < 2**31:
+            tail, head = tail.astype(np.int32, copy=False), head.astype(np.int32, copy=False)
         return tail.view(f"u{tail.itemsize}"), head.view(f"u{head.itemsize}")
 
     @property

@@ -103,6 +103,10 @@ class History:
         return f"History({states}, {cost}, imbalance {self.imbalance[0]:.2g} -> {self.imbalance[-1]:.2g}{recorded})"
 
 
+# Less is not worth a word.
+_SHOWN = 0.05
+
+
 class State(NamedTuple):
     """A network at log-scales, measured from the weights as given.
 
@@ -167,7 +171,9 @@ class Solution:
     iterations : int
         Newton iterations, sweeps, steps of an integrator, or iterations of the cvxpy backend; those of all attempts.
     seconds : float
-        Wall time of the solve.
+        Wall time of the solve, without `setup_seconds`.
+    setup_seconds : float
+        Wall time of what comes once: importing packages, and compiling loops where they are not on disk yet.
     history : History
     solver : str
     regularizer : Regularizer
@@ -196,6 +202,7 @@ class Solution:
     pruned_rows: Index = field(default_factory=lambda: np.zeros(0, dtype=np.intp), repr=False)
     gauge_nodes: tuple[Hashable, ...] = ()
     notes: tuple[str, ...] = ()
+    setup_seconds: float = 0.0
 
     @property
     def cost(self) -> float:
@@ -210,8 +217,10 @@ class Solution:
     def summary(self) -> str:
         """The solution in a few lines of text."""
         unit = {"stochastic": "sweeps", "flow": "steps"}.get(self.solver, "iterations")
+        once = f" after {self.setup_seconds:.2g} s of imports and compilation" if self.setup_seconds >= _SHOWN else ""
+        effort = f"{self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s{once}"
         lines = [
-            f"{self.status} ({self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s): {self.status.advice}",
+            f"{self.status} ({effort}): {self.status.advice}",
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
             f"regularizer         {self.regularizer!r}",
             f"relative imbalance  {self.relative_imbalance:.3g}",

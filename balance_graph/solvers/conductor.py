@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from balance_graph._choices import check_choice, did_you_mean
+from balance_graph._floating_point import own_rules
 from balance_graph._foreign import described
+from balance_graph._preparation import Stopwatch, preparing
 from balance_graph._progress import Report, reporter
 from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError, SolverError
@@ -69,8 +70,7 @@ def check_on_unattained(on_unattained: str) -> None:
     check_choice(on_unattained, "on_unattained", ("raise", "prune"))
 
 
-# Whatever the caller asks of floating point errors: underflow is met on purpose, and costs beyond floats are caught.
-@np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+@own_rules
 def solve(
     problem: BalanceProblem,
     solver: str | Solver = "newton",
@@ -112,11 +112,13 @@ def solve(
     >>> bg.solve(problem).converged
     True
     """
+    time = Stopwatch()
     check_problem(problem, "solve")
     check_on_unattained(on_unattained)
     chosen = as_solver(solver, problem.n_edges)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
-    started = time.perf_counter()
+    with preparing():
+        import scipy.sparse.linalg  # noqa: F401 - whatever comes next needs it, and it takes its time to load
     quotient = Quotient(problem, center, prunes=on_unattained == "prune", is_given_start=start is not None)
     with reporter(progress) as report:
         try:
@@ -140,7 +142,8 @@ def solve(
         relative_imbalance=state.relative_imbalance,
         status=status,
         iterations=outcome.iterations,
-        seconds=time.perf_counter() - started,
+        seconds=time.seconds,
+        setup_seconds=time.setup_seconds,
         history=outcome.history,
         solver=chosen.name,
         regularizer=problem.regularizer,

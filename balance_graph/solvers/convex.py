@@ -13,9 +13,10 @@ from scipy import sparse
 
 from balance_graph._arguments import check_positive
 from balance_graph._choices import did_you_mean
+from balance_graph._preparation import preparing
 from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
-from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError
+from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError, UnsupportedError
 from balance_graph.linear.factorization import factorize
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.balance_problem import BalanceProblem
@@ -120,13 +121,29 @@ def build_convex_problem(
     import cvxpy as cp
 
     check_form(form)
-    log_gains, constraints = _log_gains(manifold, form, max_paths)
-    parameter = cp.Parameter(rows.edge.size, name="log_coefficients")
+    parameter = _parameter(rows.edge.size)
     parameter.value = _parameter_values(rows)
+    log_gains, constraints = _log_gains(manifold, form, max_paths)
     cost = _cost(rows, parameter, log_gains[rows.edge]) if rows.edge.size else cp.Constant(0.0)
     return ConvexProblem(
         cp.Problem(cp.Minimize(cost), constraints), log_gains, manifold.edges, parameter, manifold, rows
     )
+
+
+def _parameter(size: int) -> Any:
+    """One log coefficient per row."""
+    import cvxpy as cp
+
+    try:
+        return cp.Parameter(size, name="log_coefficients")
+    except ValueError as error:
+        if size:
+            raise
+        message = (
+            "this network has no nonzero weight, and expressions without entries need cvxpy 1.9 or newer; "
+            f"this is {cp.__version__}"
+        )
+        raise UnsupportedError(message) from error
 
 
 def _log_gains(manifold: Manifold, form: str, max_paths: int = 10_000) -> tuple[Any, list[Any]]:
@@ -135,11 +152,15 @@ def _log_gains(manifold: Manifold, form: str, max_paths: int = 10_000) -> tuple[
 
     if form == "nodes":
         matrix = manifold.reduced_incidence
+        if matrix.shape[1] == 0:  # nothing can be scaled; not every cvxpy has variables without entries
+            return cp.Constant(np.zeros(manifold.n_edges)), []
         unknowns = cp.Variable(matrix.shape[1], name="log_scales")
         constraints = [unknowns[manifold.gauges] == 0] if manifold.gauges.size else []
         return sparse.csr_matrix(matrix) @ unknowns, constraints
     # Paths repeat one another, and conic solvers stumble on dependent equations.
     equations = independent_rows(manifold.equations(form, max_paths=max_paths))
+    if manifold.n_edges == 0:
+        return cp.Constant(np.zeros(0)), []
     log_gains = cp.Variable(manifold.n_edges, name="log_gains")
     return log_gains, [sparse.csr_matrix(equations) @ log_gains == 0] if equations.shape[0] else []
 
@@ -245,6 +266,8 @@ class CvxpySolver:
             _record(quotient, displacement, history, report)
             if quotient.size == 0:
                 return Outcome(quotient.center, Status.CONVERGED, 0, history)
+            with preparing():
+                import cvxpy  # noqa: F401 - most of the time of a first small solve
             displacement, status, iterations = self._answer(quotient)
             state = _record(quotient, displacement, history, report)
         except KeyboardInterrupt:

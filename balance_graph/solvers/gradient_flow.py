@@ -11,6 +11,7 @@ from scipy import sparse
 
 from balance_graph._arguments import check_count, check_positive
 from balance_graph._choices import check_choice
+from balance_graph._preparation import preparing
 from balance_graph._progress import Report, silent
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError
@@ -180,7 +181,8 @@ def _log_total(quotient: Quotient, displacement: Array) -> float:
 
 def _integrator(quotient: Quotient, start: Array, unit: float, method: str, accuracy: float) -> Any:
     """The integrator of the flow, with flows in units of ``exp(unit)``."""
-    from scipy import integrate
+    with preparing():
+        from scipy import integrate
 
     matrix = quotient.matrix
     transposed = sparse.csr_array(matrix.T)

@@ -9,6 +9,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from balance_graph._floating_point import own_rules
 from balance_graph._progress import stages
 from balance_graph.graph.compilation import check_digraph, compile_graph
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
@@ -58,6 +59,7 @@ STATEMENTS: tuple[Statement, ...] = (
 )
 
 
+@own_rules
 def verify(
     G: nx.DiGraph[Any] | None = None,  # noqa: N803
     regularizer: float | Regularizer = 2.0,

@@ -163,7 +163,22 @@ def start_greedy(start, row, rate, log_size, log_flow, key, top, total, peak):  
 
 @compiled
 def greedy_steps(  # type: ignore[no-untyped-def]
-    n_steps, tolerance, start, row, rate, log_size, other, log_flow, displacement, heap, place, key, top, total, peak
+    n_steps,
+    tolerance,
+    start,
+    row,
+    rate,
+    log_size,
+    other,
+    owner,
+    log_flow,
+    displacement,
+    heap,
+    place,
+    key,
+    top,
+    total,
+    peak,
 ):
     """Balance the unknown of largest ``|log in - log out|``, up to n_steps times; returns the steps taken.
 
@@ -181,7 +196,9 @@ def greedy_steps(  # type: ignore[no-untyped-def]
             log_flow[row[e]] = before + rate[e] * shift
             f = other[e]
             if f >= 0:
-                update_neighbor(f, before, start, row, rate, log_size, log_flow, heap, place, key, top, total, peak)
+                update_neighbor(
+                    f, before, owner, start, row, rate, log_size, log_flow, heap, place, key, top, total, peak
+                )
         refresh(k, start, row, rate, log_size, log_flow, top, total, peak)
         key[k] = running_key(k, top, total)
         sift_down(heap, place, key, place[k])
@@ -190,10 +207,10 @@ def greedy_steps(  # type: ignore[no-untyped-def]
 
 @compiled
 def update_neighbor(  # type: ignore[no-untyped-def]
-    f, before, start, row, rate, log_size, log_flow, heap, place, key, top, total, peak
+    f, before, owner, start, row, rate, log_size, log_flow, heap, place, key, top, total, peak
 ):
     """Bring the running sum of the unknown that owns entry f up to date after a change of the entry's row."""
-    k = np.searchsorted(start, f, side="right") - 1
+    k = owner[f]
     side = 2 * k + (0 if rate[f] > 0.0 else 1)
     new = log_size[f] + log_flow[row[f]] - top[side]
     if new < 30.0:
@@ -207,21 +224,3 @@ def update_neighbor(  # type: ignore[no-untyped-def]
         sift_up(heap, place, key, place[k])
     else:
         sift_down(heap, place, key, place[k])
-
-
-@compiled
-def first_fit_colors(start, neighbor):  # type: ignore[no-untyped-def]
-    """Color of each vertex of a graph in CSR form, in turn the least that no neighbor has."""
-    n = start.size - 1
-    color = np.full(n, -1, np.int64)
-    taken = np.full(n + 1, -1, np.int64)
-    for k in range(n):
-        for e in range(start[k], start[k + 1]):
-            c = color[neighbor[e]]
-            if c >= 0:
-                taken[c] = k
-        c = 0
-        while taken[c] == k:
-            c += 1
-        color[k] = c
-    return color

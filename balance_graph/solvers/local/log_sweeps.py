@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, pairwise
 
 import numpy as np
 from scipy import sparse
@@ -133,6 +134,7 @@ def _greedy(quotient: Quotient, displacement: Array, tol: float) -> Iterator[Arr
     entries = _Entries.of(quotient)
     other = _other_entries(entries, quotient.matrix.shape[0])
     n = quotient.size
+    owner = np.repeat(np.arange(n), np.diff(entries.start))
     top, total, peak, key = np.zeros(2 * n), np.zeros(2 * n), np.zeros(2 * n), np.zeros(n)
     while True:
         log_flow = quotient.log_slopes(displacement)[0]
@@ -141,7 +143,7 @@ def _greedy(quotient: Quotient, displacement: Array, tol: float) -> Iterator[Arr
         heap = np.argsort(-key, kind="stable")
         place = np.argsort(heap)
         _kernels.greedy_steps(
-            n, tol, *entries.arrays, other, log_flow, displacement, heap, place, key, top, total, peak
+            n, tol, *entries.arrays, other, owner, log_flow, displacement, heap, place, key, top, total, peak
         )
         yield displacement
 
@@ -159,16 +161,23 @@ def _other_entries(entries: _Entries, n_rows: int) -> Index:
 
 def color_classes(matrix: Sparse) -> list[Index]:
     """Classes of mutually non-adjacent unknowns of the rows with matrix A, in the order in which they are balanced."""
-    from balance_graph.solvers.local import _kernels
-
     if matrix.shape[1] == 0:
         return []
     pattern = sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
     adjacency = sparse.csr_array(pattern.T @ pattern)
     adjacency.setdiag(0.0)
     adjacency.eliminate_zeros()
-    color = _kernels.first_fit_colors(adjacency.indptr, adjacency.indices)
+    color = np.array(_first_fit_colors(adjacency.indptr.tolist(), adjacency.indices.tolist()))
     return [np.flatnonzero(color == c) for c in range(int(color.max()) + 1)]
+
+
+def _first_fit_colors(start: list[int], neighbor: list[int]) -> list[int]:
+    """Color of each vertex of a graph in CSR form, in turn the least that no neighbor has."""
+    color: list[int] = []
+    for first, last in pairwise(start):
+        taken = {color[k] for k in neighbor[first:last] if k < len(color)}
+        color.append(next(c for c in count() if c not in taken))
+    return color
 
 
 def _block_sweeps(quotient: Quotient, displacement: Array, classes: list[Index]) -> Iterator[Array]:
