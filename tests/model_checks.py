@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from unittest import mock
 
 import numpy as np
 import torch
@@ -44,34 +45,64 @@ def change_of_function(module: nn.Module, inputs: tuple, *, seed: int = 0, sprea
     return float((after - before).abs().max() / before.abs().max())
 
 
-def dimension_by_derivatives(module: nn.Module, inputs: tuple, *, trials: int = 4) -> int:
+def dimension_by_derivatives(module: nn.Module, inputs: tuple) -> int:
     """Dimension of the log-gains, one per element, that change no output to first order whatever the weights.
 
     At weights w a log-gain g moves the outputs by ``J diag(w) g``. Symmetries that depend on the weights (rotations
-    of queries against keys) drop out, because g must be in the null space at several random choices of the weights.
+    of queries against keys) drop out, because g must be in the null space at many random choices of the weights: more
+    are drawn until the dimension settles. Elements without influence, as biases of keys, do not count.
     """
-    rows = []
-    for trial in range(trials):
-        tensors = _scalable(randomized(module, 100 + trial))
-        names = list(tensors)
+    gram, found = 0.0, []
+    for trial in range(60):
+        part = _log_derivatives(randomized(module, 100 + trial), _fresh(inputs, trial))
+        part = part / part.norm(dim=1, keepdim=True).clamp_min(1e-30)
+        gram = gram + part.T @ part
+        # The triangular factor stands for all rows so far, without squaring their condition.
+        rows = part if trial == 0 else torch.cat([rows, part])
+        rows = torch.linalg.qr(rows, mode="r").R if rows.shape[0] > rows.shape[1] else rows
+        dead = int((gram.diagonal() < 1e-22).sum())
+        singular = torch.linalg.svdvals(rows)
+        found.append(rows.shape[1] - int((singular > 1e-9 * singular[0]).sum()) - dead)
+        if trial >= 5 and len(set(found[-4:])) == 1:
+            return found[-1]
+    raise AssertionError(found)
 
-        def function(values: tuple) -> torch.Tensor:
-            result = torch.func.functional_call(module, dict(zip(names, values, strict=True)), _fresh(inputs, trial))
-            leaves = torch.utils._pytree.tree_leaves(result)
-            return torch.cat([leaf.reshape(-1) for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()])
 
-        values = tuple(tensors[name].detach() for name in names)
-        jacobians = torch.autograd.functional.jacobian(lambda *v: function(v), values)
-        part = torch.cat([j.reshape(j.shape[0], -1) * v.reshape(-1) for j, v in zip(jacobians, values, strict=True)], dim=1)
-        rows.append(part / part.norm(dim=1, keepdim=True).clamp_min(1e-30))
-    singular = torch.linalg.svdvals(torch.cat(rows))
-    total = sum(v.numel() for v in values)
-    assert sum(r.shape[0] for r in rows) >= total, "too few outputs to count with"
-    return total - int((singular > 1e-9 * singular[0]).sum())
+def _log_derivatives(module: nn.Module, inputs: tuple) -> torch.Tensor:
+    """Derivatives of all outputs by the logarithm of every element."""
+    tensors = _scalable(module)
+
+    def function(*values: torch.Tensor) -> torch.Tensor:
+        leaves = torch.utils._pytree.tree_leaves(torch.func.functional_call(module, dict(zip(tensors, values, strict=True)), inputs))
+        return torch.cat([leaf.reshape(-1) for leaf in leaves if leaf.is_floating_point()])
+
+    values = tuple(tensor.detach() for tensor in tensors.values())
+    with mock.patch("torch.nn.functional.batch_norm", _batch_norm), mock.patch("torch.nn.functional.instance_norm", _instance_norm):
+        jacobians = torch.autograd.functional.jacobian(function, values)
+    return torch.cat([j.reshape(j.shape[0], -1) * v.reshape(-1) for j, v in zip(jacobians, values, strict=True)], dim=1)
+
+
+def _batch_norm(x, mean, variance, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    """In parts, since PyTorch's own has no derivative by the running mean."""
+    dims = [0, *range(2, x.dim())]
+    shape = [1, -1, *(1 for _ in range(x.dim() - 2))]
+    if training:
+        mean, variance = x.mean(dims), x.var(dims, correction=0)
+    out = (x - mean.view(shape)) / (variance.view(shape) + eps).sqrt()
+    return out if weight is None else out * weight.view(shape) + bias.view(shape)
+
+
+def _instance_norm(x, mean=None, variance=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5):
+    if not use_input_stats:
+        return _batch_norm(x, mean, variance, weight, bias, False, momentum, eps)
+    dims = list(range(2, x.dim()))
+    out = (x - x.mean(dims, keepdim=True)) / (x.var(dims, correction=0, keepdim=True) + eps).sqrt()
+    shape = [1, -1, *(1 for _ in dims)]
+    return out if weight is None else out * weight.view(shape) + bias.view(shape)
 
 
 def _scalable(module: nn.Module) -> dict[str, torch.Tensor]:
-    buffers = {name: b for name, b in module.named_buffers() if "running_" in name}
+    buffers = {name: b for name, b in module.named_buffers() if "running_" in name and b is not None}
     return {**dict(module.named_parameters()), **buffers}
 
 

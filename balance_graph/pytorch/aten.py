@@ -170,6 +170,16 @@ def _filled_with(trace: Trace, target: Operand, value: Any) -> Tensor:
     return Tensor(np.broadcast_to(trace.labels(value), trace.shape))
 
 
+@rule("aten::full_like")
+def _full_like(trace: Trace, x: Operand, value: Any, **_: Any) -> Tensor:
+    return Tensor(np.broadcast_to(trace.labels(value), trace.shape))
+
+
+@rule("aten::new_full")
+def _new_full(trace: Trace, x: Operand, shape: Any, value: Any, **_: Any) -> Tensor:
+    return Tensor(np.broadcast_to(trace.labels(value), trace.shape))
+
+
 @rule("aten::index_select")
 def _index_select(trace: Trace, x: Operand, dim: int, indices: Operand) -> Operand:
     return take(trace, x, dim % len(x.shape), indices)

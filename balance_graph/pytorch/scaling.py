@@ -64,7 +64,7 @@ def _as_torch(index: Any, device: torch.device) -> Any:
 
 def _multiply(part: torch.Tensor, block: Block, values: Array) -> None:
     """In double precision, some rows at a time."""
-    rows, columns = (torch.from_numpy(values[forms]).to(part.device) for forms in (block.rows, block.columns))
+    rows, columns = (torch.from_numpy(np.asarray(values[forms])).to(part.device) for forms in (block.rows, block.columns))
     for some in _chunks(part):
         gains = _chunk(rows, some) + _chunk(columns, some)
         part[some] = (part[some].to(torch.float64) * gains.exp_()).to(part.dtype)

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 from balance_graph.models.equations import Number
+from balance_graph.models.labels import ZERO, constant
 from balance_graph.models.registry import rule
 from balance_graph.models.tensors import Operand, Tensor, pinned
 from balance_graph.models.trace import Trace
@@ -57,11 +58,17 @@ def pinning(trace: Trace, x: Operand, *_: Any, **__: Any) -> Any:
     return results[0] if len(results) == 1 else results
 
 
-@rule("sign", "sgn", "logical_not", "isnan", "isinf", "isfinite", "heaviside", "signbit", "zeros_like", "ones_like", "full_like",
-      "rand_like", "randn_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty", "bitwise_not", "shape")  # fmt: skip
+@rule("sign", "sgn", "logical_not", "isnan", "isinf", "isfinite", "heaviside", "signbit", "ones_like", "rand_like", "randn_like", "empty_like",
+      "new_ones", "new_empty", "bitwise_not")  # fmt: skip
 def degree_zero(trace: Trace, *_: Any, **__: Any) -> Tensor:
     """The scale of the input does not matter."""
     return pinned(trace.shape)
+
+
+@rule("zeros_like", "new_zeros")
+def zeros(trace: Trace, *_: Any, **__: Any) -> Tensor:
+    """Zeros agree with any scale."""
+    return Tensor(constant(ZERO, trace.shape))
 
 
 def exact(exponent: Any) -> Number | None:
