@@ -8,7 +8,10 @@ from torch.nn import functional as F
 
 
 def conv_norm(inputs, outputs, kernel=3, stride=1, groups=1, activation=nn.ReLU):
-    layers = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
+    layers = [
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
     return nn.Sequential(*layers, *([activation()] if activation else []))
 
 
@@ -18,9 +21,15 @@ class Residual(nn.Module):
     def __init__(self, inputs, outputs, stride=1, middle=None):
         super().__init__()
         if middle is None:
-            self.body = nn.Sequential(conv_norm(inputs, outputs, 3, stride), conv_norm(outputs, outputs, 3, activation=None))
+            self.body = nn.Sequential(
+                conv_norm(inputs, outputs, 3, stride), conv_norm(outputs, outputs, 3, activation=None)
+            )
         else:
-            self.body = nn.Sequential(conv_norm(inputs, middle, 1), conv_norm(middle, middle, 3, stride), conv_norm(middle, outputs, 1, activation=None))
+            self.body = nn.Sequential(
+                conv_norm(inputs, middle, 1),
+                conv_norm(middle, middle, 3, stride),
+                conv_norm(middle, outputs, 1, activation=None),
+            )
         changes = stride != 1 or inputs != outputs
         self.skip = conv_norm(inputs, outputs, 1, stride, activation=None) if changes else nn.Identity()
 
@@ -31,7 +40,9 @@ class Residual(nn.Module):
 class ResNet(nn.Module):
     def __init__(self, widths, blocks, bottleneck=0, stem=4, classes=3):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        )
         layers, inputs = [], stem
         for place, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             for block in range(count):
@@ -60,7 +71,10 @@ class Inverted(nn.Module):
 
     def __init__(self, inputs, middle, outputs, activation, squeeze=0):
         super().__init__()
-        parts = [conv_norm(inputs, middle, 1, activation=activation), conv_norm(middle, middle, 3, groups=middle, activation=activation)]
+        parts = [
+            conv_norm(inputs, middle, 1, activation=activation),
+            conv_norm(middle, middle, 3, groups=middle, activation=activation),
+        ]
         parts += [Squeeze(middle, squeeze)] if squeeze else []
         self.body = nn.Sequential(*parts, conv_norm(middle, outputs, 1, activation=None))
         self.adds = inputs == outputs
@@ -70,18 +84,47 @@ class Inverted(nn.Module):
 
 
 def mobilenet_v2():
-    return nn.Sequential(conv_norm(3, 4, activation=nn.ReLU6), Inverted(4, 8, 6, nn.ReLU6), Inverted(6, 12, 6, nn.ReLU6), conv_norm(6, 10, 1, activation=nn.ReLU6),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(10, 3))  # fmt: skip
+    return nn.Sequential(
+        conv_norm(3, 4, activation=nn.ReLU6),
+        Inverted(4, 8, 6, nn.ReLU6),
+        Inverted(6, 12, 6, nn.ReLU6),
+        conv_norm(6, 10, 1, activation=nn.ReLU6),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(10, 3),
+    )
 
 
 def mobilenet_v3():
-    return nn.Sequential(conv_norm(3, 4, activation=nn.Hardswish), Inverted(4, 8, 6, nn.ReLU, squeeze=2), Inverted(6, 12, 6, nn.Hardswish, squeeze=4), conv_norm(6, 10, 1, activation=nn.Hardswish),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 7), nn.Hardswish(), nn.Linear(7, 3))  # fmt: skip
+    return nn.Sequential(
+        conv_norm(3, 4, activation=nn.Hardswish),
+        Inverted(4, 8, 6, nn.ReLU, squeeze=2),
+        Inverted(6, 12, 6, nn.Hardswish, squeeze=4),
+        conv_norm(6, 10, 1, activation=nn.Hardswish),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(10, 7),
+        nn.Hardswish(),
+        nn.Linear(7, 3),
+    )
 
 
 def vgg():
-    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(True), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(True), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(2),
-                         nn.Flatten(), nn.Linear(24, 8), nn.ReLU(True), nn.Dropout(), nn.Linear(8, 3))  # fmt: skip
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.ReLU(True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 6, 3, padding=1),
+        nn.ReLU(True),
+        nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(24, 8),
+        nn.ReLU(True),
+        nn.Dropout(),
+        nn.Linear(8, 3),
+    )
 
 
 class Shuffle(nn.Module):
@@ -90,7 +133,9 @@ class Shuffle(nn.Module):
     def __init__(self, width):
         super().__init__()
         half = width // 2
-        self.body = nn.Sequential(conv_norm(half, half, 1), conv_norm(half, half, 3, groups=half, activation=None), conv_norm(half, half, 1))
+        self.body = nn.Sequential(
+            conv_norm(half, half, 1), conv_norm(half, half, 3, groups=half, activation=None), conv_norm(half, half, 1)
+        )
 
     def forward(self, x):
         one, two = x.chunk(2, dim=1)
@@ -100,7 +145,9 @@ class Shuffle(nn.Module):
 
 
 def shufflenet():
-    return nn.Sequential(conv_norm(3, 8), Shuffle(8), Shuffle(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    return nn.Sequential(
+        conv_norm(3, 8), Shuffle(8), Shuffle(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
+    )
 
 
 class Dense(nn.Module):
@@ -108,14 +155,30 @@ class Dense(nn.Module):
 
     def __init__(self, inputs, growth):
         super().__init__()
-        self.body = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(True), nn.Conv2d(inputs, 6, 1, bias=False), nn.BatchNorm2d(6), nn.ReLU(True), nn.Conv2d(6, growth, 3, padding=1, bias=False))
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(True),
+            nn.Conv2d(inputs, 6, 1, bias=False),
+            nn.BatchNorm2d(6),
+            nn.ReLU(True),
+            nn.Conv2d(6, growth, 3, padding=1, bias=False),
+        )
 
     def forward(self, x):
         return torch.cat([x, self.body(x)], 1)
 
 
 def densenet():
-    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), Dense(4, 2), Dense(6, 2), nn.BatchNorm2d(8), nn.ReLU(True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        Dense(4, 2),
+        Dense(6, 2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    )
 
 
 class UNet(nn.Module):
@@ -135,7 +198,12 @@ class Attention(nn.Module):
 
     def __init__(self, width, heads, causal=False):
         super().__init__()
-        self.qkv, self.out, self.heads, self.causal = nn.Linear(width, 3 * width), nn.Linear(width, width), heads, causal
+        self.qkv, self.out, self.heads, self.causal = (
+            nn.Linear(width, 3 * width),
+            nn.Linear(width, width),
+            heads,
+            causal,
+        )
 
     def forward(self, x):
         n, t, c = x.shape
@@ -149,7 +217,10 @@ class PreNorm(nn.Module):
     def __init__(self, width, heads, hidden, causal=False, activation=nn.GELU):
         super().__init__()
         self.norm1, self.attention = nn.LayerNorm(width), Attention(width, heads, causal)
-        self.norm2, self.mlp = nn.LayerNorm(width), nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, width))
+        self.norm2, self.mlp = (
+            nn.LayerNorm(width),
+            nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, width)),
+        )
 
     def forward(self, x):
         x = x + self.attention(self.norm1(x))
@@ -159,7 +230,11 @@ class PreNorm(nn.Module):
 class ViT(nn.Module):
     def __init__(self, activation=nn.GELU):
         super().__init__()
-        self.patches, self.token, self.positions = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.zeros(1, 1, 8)), nn.Parameter(torch.zeros(1, 5, 8))
+        self.patches, self.token, self.positions = (
+            nn.Conv2d(3, 8, 4, 4),
+            nn.Parameter(torch.zeros(1, 1, 8)),
+            nn.Parameter(torch.zeros(1, 5, 8)),
+        )
         self.blocks = nn.Sequential(*(PreNorm(8, 2, 12, activation=activation) for _ in range(2)))
         self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 3)
 
@@ -174,7 +249,13 @@ class Window(nn.Module):
 
     def __init__(self, width, heads, size, shift):
         super().__init__()
-        self.qkv, self.out, self.heads, self.size, self.shift = nn.Linear(width, 3 * width), nn.Linear(width, width), heads, size, shift
+        self.qkv, self.out, self.heads, self.size, self.shift = (
+            nn.Linear(width, 3 * width),
+            nn.Linear(width, width),
+            heads,
+            size,
+            shift,
+        )
         self.table = nn.Parameter(torch.zeros((2 * size - 1) ** 2, heads))
         place = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")).flatten(1)
         relative = place[:, :, None] - place[:, None, :] + size - 1
@@ -185,7 +266,12 @@ class Window(nn.Module):
     def attend(self, x):
         n, h, w, c = x.shape
         s, m = self.size, self.size**2
-        x = torch.roll(x, (-self.shift, -self.shift), (1, 2)).view(n, h // s, s, w // s, s, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, m, c)
+        x = (
+            torch.roll(x, (-self.shift, -self.shift), (1, 2))
+            .view(n, h // s, s, w // s, s, c)
+            .permute(0, 1, 3, 2, 4, 5)
+            .reshape(-1, m, c)
+        )
         q, k, v = self.qkv(x).view(-1, m, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         bias = self.table[self.relative.view(-1)].view(m, m, self.heads).permute(2, 0, 1)
         scores = q @ k.transpose(-2, -1) / (c // self.heads) ** 0.5 + bias
@@ -202,7 +288,12 @@ class Swin(nn.Module):
     def __init__(self):
         super().__init__()
         self.patches, self.one, self.two = nn.Conv2d(3, 4, 2, 2), Window(4, 2, 2, 0), Window(4, 2, 2, 1)
-        self.norm, self.merge, self.last, self.head = nn.LayerNorm(16), nn.Linear(16, 8, bias=False), nn.LayerNorm(8), nn.Linear(8, 3)
+        self.norm, self.merge, self.last, self.head = (
+            nn.LayerNorm(16),
+            nn.Linear(16, 8, bias=False),
+            nn.LayerNorm(8),
+            nn.Linear(8, 3),
+        )
 
     def forward(self, x):
         x = self.two(self.one(self.patches(x).permute(0, 2, 3, 1)))
@@ -225,13 +316,21 @@ class LlamaBlock(nn.Module):
     def __init__(self, width=8, heads=4, groups=2, hidden=12):
         super().__init__()
         self.size, self.repeat = width // heads, heads // groups
-        self.q, self.k, self.v, self.o = (nn.Linear(a, b, bias=False) for a, b in ((width, width), (width, self.size * groups), (width, self.size * groups), (width, width)))
-        self.gate, self.up, self.down = (nn.Linear(a, b, bias=False) for a, b in ((width, hidden), (width, hidden), (hidden, width)))
+        self.q, self.k, self.v, self.o = (
+            nn.Linear(a, b, bias=False)
+            for a, b in ((width, width), (width, self.size * groups), (width, self.size * groups), (width, width))
+        )
+        self.gate, self.up, self.down = (
+            nn.Linear(a, b, bias=False) for a, b in ((width, hidden), (width, hidden), (hidden, width))
+        )
         self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
 
     def rotate(self, x):
         t, half = x.shape[2], self.size // 2
-        angle = torch.outer(torch.arange(t, device=x.device, dtype=x.dtype), 1.0 / 100.0 ** (torch.arange(half, device=x.device, dtype=x.dtype) / half))
+        angle = torch.outer(
+            torch.arange(t, device=x.device, dtype=x.dtype),
+            1.0 / 100.0 ** (torch.arange(half, device=x.device, dtype=x.dtype) / half),
+        )
         angle = torch.cat([angle, angle], -1)
         turned = torch.cat([-x[..., half:], x[..., :half]], -1)
         return x * angle.cos() + turned * angle.sin()
@@ -252,7 +351,12 @@ class LlamaBlock(nn.Module):
 class Llama(nn.Module):
     def __init__(self, tied=False):
         super().__init__()
-        self.tokens, self.blocks, self.norm, self.head = nn.Embedding(11, 8), nn.ModuleList([LlamaBlock(), LlamaBlock()]), RMSNorm(8), nn.Linear(8, 11, bias=False)
+        self.tokens, self.blocks, self.norm, self.head = (
+            nn.Embedding(11, 8),
+            nn.ModuleList([LlamaBlock(), LlamaBlock()]),
+            RMSNorm(8),
+            nn.Linear(8, 11, bias=False),
+        )
         if tied:
             self.head.weight = self.tokens.weight
 
@@ -287,7 +391,11 @@ class BERT(nn.Module):
         super().__init__()
         self.tokens, self.positions, self.norm = nn.Embedding(11, 8), nn.Parameter(torch.zeros(6, 8)), nn.LayerNorm(8)
         layer = nn.TransformerEncoderLayer(8, 2, 12, activation="gelu", batch_first=True)
-        self.encoder, self.pooler, self.head = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.encoder, self.pooler, self.head = (
+            nn.TransformerEncoder(layer, 2, enable_nested_tensor=False),
+            nn.Linear(8, 8),
+            nn.Linear(8, 3),
+        )
 
     def forward(self, ids):
         x = self.encoder(self.norm(self.tokens(ids) + self.positions))
@@ -304,7 +412,10 @@ class T5Attention(nn.Module):
 
     def forward(self, x, memory, causal):
         n, t, c = x.shape
-        q, k, v = (f(y).view(n, -1, self.heads, c // self.heads).transpose(1, 2) for f, y in ((self.q, x), (self.k, memory), (self.v, memory)))
+        q, k, v = (
+            f(y).view(n, -1, self.heads, c // self.heads).transpose(1, 2)
+            for f, y in ((self.q, x), (self.k, memory), (self.v, memory))
+        )
         distance = (torch.arange(memory.shape[1])[None, :] - torch.arange(t)[:, None]).abs().clamp(max=7)
         scores = q @ k.transpose(-2, -1) + self.table(distance).permute(2, 0, 1)
         if causal:
@@ -320,7 +431,9 @@ class T5(nn.Module):
         self.tokens = nn.Embedding(11, 8)
         self.encoder, self.decoder, self.cross = T5Attention(), T5Attention(), T5Attention()
         self.norms = nn.ModuleList(RMSNorm(8) for _ in range(7))
-        self.inner, self.outer = (nn.ModuleList(nn.Linear(a, b, bias=False) for _ in range(2)) for a, b in ((8, 12), (12, 8)))
+        self.inner, self.outer = (
+            nn.ModuleList(nn.Linear(a, b, bias=False) for _ in range(2)) for a, b in ((8, 12), (12, 8))
+        )
 
     def feed_forward(self, x, place, norm):
         return x + self.outer[place](F.relu(self.inner[place](self.norms[norm](x))))
@@ -342,7 +455,11 @@ class Mamba(nn.Module):
 
     def __init__(self, width=4, inner=6, states=3, rank=2):
         super().__init__()
-        self.norm, self.inward, self.outward = RMSNorm(width), nn.Linear(width, 2 * inner, bias=False), nn.Linear(inner, width, bias=False)
+        self.norm, self.inward, self.outward = (
+            RMSNorm(width),
+            nn.Linear(width, 2 * inner, bias=False),
+            nn.Linear(inner, width, bias=False),
+        )
         self.conv = nn.Conv1d(inner, inner, 3, groups=inner, padding=2)
         self.select, self.step = nn.Linear(inner, rank + 2 * states, bias=False), nn.Linear(rank, inner)
         self.rates, self.skip = nn.Parameter(torch.zeros(inner, states)), nn.Parameter(torch.ones(inner))
@@ -370,7 +487,9 @@ class Experts(nn.Module):
     def __init__(self, width=4, hidden=5):
         super().__init__()
         self.router = nn.Linear(width, 3, bias=False)
-        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)) for _ in range(3))
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)) for _ in range(3)
+        )
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 3)
 
     def forward(self, x):
@@ -384,7 +503,11 @@ class Experts(nn.Module):
 class ReluRNN(nn.Module):
     def __init__(self):
         super().__init__()
-        self.tokens, self.rnn, self.head = nn.Embedding(7, 3), nn.RNN(3, 5, 2, nonlinearity="relu", batch_first=True), nn.Linear(5, 2)
+        self.tokens, self.rnn, self.head = (
+            nn.Embedding(7, 3),
+            nn.RNN(3, 5, 2, nonlinearity="relu", batch_first=True),
+            nn.Linear(5, 2),
+        )
 
     def forward(self, ids):
         return self.head(self.rnn(self.tokens(ids))[0][:, -1])

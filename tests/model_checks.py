@@ -52,13 +52,13 @@ def dimension_by_derivatives(module: nn.Module, inputs: tuple) -> int:
     of queries against keys) drop out, because g must be in the null space at many random choices of the weights: more
     are drawn until the dimension settles. Elements without influence, as biases of keys, do not count.
     """
-    gram, found = 0.0, []
+    gram, found, rows = 0.0, [], None
     for trial in range(60):
         part = _log_derivatives(randomized(module, 100 + trial), _fresh(inputs, trial))
         part = part / part.norm(dim=1, keepdim=True).clamp_min(1e-30)
         gram = gram + part.T @ part
         # The triangular factor stands for all rows so far, without squaring their condition.
-        rows = part if trial == 0 else torch.cat([rows, part])
+        rows = part if rows is None else torch.cat([rows, part])
         rows = torch.linalg.qr(rows, mode="r").R if rows.shape[0] > rows.shape[1] else rows
         dead = int((gram.diagonal() < 1e-22).sum())
         singular = torch.linalg.svdvals(rows)
@@ -73,11 +73,16 @@ def _log_derivatives(module: nn.Module, inputs: tuple) -> torch.Tensor:
     tensors = _scalable(module)
 
     def function(*values: torch.Tensor) -> torch.Tensor:
-        leaves = torch.utils._pytree.tree_leaves(torch.func.functional_call(module, dict(zip(tensors, values, strict=True)), inputs))
+        leaves = torch.utils._pytree.tree_leaves(
+            torch.func.functional_call(module, dict(zip(tensors, values, strict=True)), inputs)
+        )
         return torch.cat([leaf.reshape(-1) for leaf in leaves if leaf.is_floating_point()])
 
     values = tuple(tensor.detach() for tensor in tensors.values())
-    with mock.patch("torch.nn.functional.batch_norm", _batch_norm), mock.patch("torch.nn.functional.instance_norm", _instance_norm):
+    with (
+        mock.patch("torch.nn.functional.batch_norm", _batch_norm),
+        mock.patch("torch.nn.functional.instance_norm", _instance_norm),
+    ):
         jacobians = torch.autograd.functional.jacobian(function, values)
     return torch.cat([j.reshape(j.shape[0], -1) * v.reshape(-1) for j, v in zip(jacobians, values, strict=True)], dim=1)
 
@@ -110,6 +115,8 @@ def _fresh(inputs: tuple, seed: int) -> tuple:
     """Other inputs of the same shapes; integers stay."""
     generator = torch.Generator().manual_seed(seed)
     return tuple(
-        torch.randn(x.shape, generator=generator, dtype=x.dtype) if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+        torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        if isinstance(x, torch.Tensor) and x.is_floating_point()
+        else x
         for x in inputs
     )

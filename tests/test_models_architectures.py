@@ -72,7 +72,7 @@ MODELS = {
     # Its bias gives what the layer makes the same scales v each time, so it reads v as well. The transpose sums over
     # what was made: v_o + (v_o - v_i) must be the same for all o, so there is one scale.
     "shared": (arch.Shared, (torch.randn(4, 3, dtype=torch.float64),), 1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MODELS)

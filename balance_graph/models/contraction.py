@@ -75,7 +75,14 @@ def _rows(array: Index, count: int, terms: tuple[int, ...]) -> tuple[Index, Inde
 
 
 def _weighted(
-    trace: Trace, left: Index, left_dims: str, view: View, view_dims: str, out_dims: str, shape: tuple[int, ...], kind: str
+    trace: Trace,
+    left: Index,
+    left_dims: str,
+    view: View,
+    view_dims: str,
+    out_dims: str,
+    shape: tuple[int, ...],
+    kind: str,
 ) -> Index:
     """``out = T + fresh`` where `fresh` is the unit's scale and T how a position differs from the first."""
     count = len(view.hidden)

@@ -21,12 +21,11 @@ PINNED = 1
 
 def compact(array: Index) -> Index:
     """The array with size 1 along each dimension in which it does not vary."""
+    array = array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
     for dim in range(array.ndim):
-        if array.shape[dim] > 1 and array.strides[dim] == 0:
-            array = array.take([0], axis=dim)
-    for dim in range(array.ndim):
-        if array.shape[dim] > 1 and bool((array == array.take([0], axis=dim)).all()):
-            array = array.take([0], axis=dim)
+        first = array[(slice(None),) * dim + (slice(0, 1),)]
+        if array.shape[dim] > 1 and bool((array == first).all()):
+            array = first
     return array
 
 

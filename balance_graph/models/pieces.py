@@ -72,7 +72,9 @@ def _repeated_tied(trace: Trace, terms: tuple[Term, ...], shown: tuple[int, ...]
 
 
 def _split(trace: Trace, parameter: Parameter, index: list[Index], terms: list[Term]) -> Iterator[Piece]:
-    owners = [[axis for axis, i in enumerate(index) if i.shape[dim] > 1] for dim in range(index[0].ndim if index else 0)]
+    owners = [
+        [axis for axis, i in enumerate(index) if i.shape[dim] > 1] for dim in range(index[0].ndim if index else 0)
+    ]
     sides = _sides(terms)
     if any(len(found) > 1 for found in owners) or any(np.unique(i).size < i.size for i in index):
         yield _elementwise(trace, parameter, index, terms)
@@ -94,7 +96,8 @@ def _sides(terms: list[Term]) -> list[tuple[set[int], list[Term]]]:
     while True:
         groups.sort(key=lambda group: -len(group[0]))
         pair = next(
-            ((a, b) for a in range(len(groups)) for b in range(a + 1, len(groups)) if groups[b][0] <= groups[a][0]), None
+            ((a, b) for a in range(len(groups)) for b in range(a + 1, len(groups)) if groups[b][0] <= groups[a][0]),
+            None,
         )
         if pair is None and len(groups) <= 2:
             return groups
@@ -107,7 +110,10 @@ def _piece(parameter: Parameter, index: list[Index], terms: list[Term]) -> Piece
     dims = [[dim for dim in range(i.ndim) if i.shape[dim] > 1] for i in index]
     order = [dim for found in dims for dim in found]
     split = tuple(i.shape[dim] for i, found in zip(index, dims, strict=True) for dim in found)
-    moved = tuple((f, labels.transpose([*order, *_others(order, labels.ndim)]).reshape(_kept(labels, order))) for f, labels in terms)
+    moved = tuple(
+        (f, labels.transpose([*order, *_others(order, labels.ndim)]).reshape(_kept(labels, order)))
+        for f, labels in terms
+    )
     axes = tuple(len(found) for found in dims)
     return Piece(parameter, tuple(i.reshape(-1) for i in index), axes, split, moved)
 
@@ -153,20 +159,24 @@ def disjoint(trace: Trace, pieces: list[Piece]) -> list[Piece]:
     """Pieces that cover each element once; where two speak of the same elements, equations say that they agree."""
     kept: list[Piece] = []
     for piece in pieces:
-        covered, partly = False, False
-        for other in kept:
-            overlap = _agree(trace, other, piece)
-            covered |= overlap == piece.size
-            partly |= 0 < overlap < piece.size
-        if partly and not covered:
-            rest = flattened(trace, piece)
-            seen = np.concatenate([other.flat_index() for other in kept])
-            new = ~np.isin(rest.selection[0], seen)
-            piece = replace(rest, selection=(rest.selection[0][new],), split=(int(new.sum()),), terms=((1, rest.terms[0][1][new]),))  # noqa: PLW2901
-            covered = piece.size == 0
-        if not covered:
+        overlaps = [_agree(trace, other, piece) for other in kept]
+        if piece.size in overlaps:
+            continue
+        if any(overlaps):
+            rest = _uncovered(trace, piece, kept)
+            kept += [rest] if rest.size else []
+        else:
             kept.append(piece)
     return kept
+
+
+def _uncovered(trace: Trace, piece: Piece, kept: list[Piece]) -> Piece:
+    """The elements that no other piece speaks of."""
+    flat = flattened(trace, piece)
+    seen = np.concatenate([other.flat_index() for other in kept])
+    places, labels = flat.selection[0], flat.terms[0][1]
+    new = ~np.isin(places, seen)
+    return replace(flat, selection=(places[new],), split=(int(new.sum()),), terms=((1, labels[new]),))
 
 
 def _agree(trace: Trace, one: Piece, two: Piece) -> int:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from balance_graph.errors import InvalidParameterError
 
 Rule: TypeAlias = Callable[..., Any]
+AnyRule = TypeVar("AnyRule", bound=Rule)
 
 _RULES: dict[str, Rule] = {}
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def words(text: str) -> list[str]:
+    """Names separated by white space."""
+    return text.split()
+
+
+def rule(*names: str) -> Callable[[AnyRule], AnyRule]:
     """Register a function as the rule of the operations of these names; the last one registered counts.
 
     A rule is called as ``rule(trace, *arguments, **options)`` with the operation's own arguments, in which tensors are
@@ -46,7 +52,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
         message = f"rule needs the names of operations, got {names!r}"
         raise InvalidParameterError(message)
 
-    def register(function: Rule) -> Rule:
+    def register(function: AnyRule) -> AnyRule:
         _RULES.update(dict.fromkeys(names, function))
         return function
 

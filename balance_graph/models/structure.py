@@ -1,4 +1,4 @@
-"""What reading a model gives: its free scales, the log-gains of its parameters, and what could not be scaled and why."""
+"""What reading a model gives: its free scales, the log-gains of its parameters, and what cannot be scaled and why."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ class Block:
         selected = selected.sum(over, keepdims=True) if over else selected
         first = [dim for dim, size in enumerate(self.rows.shape) if size > 1]
         order = [*first, *(dim for dim in range(len(self.split)) if dim not in first)]
-        return (selected.transpose(order) if isinstance(selected, np.ndarray) else selected.permute(order)).reshape(self.shape)
+        return (selected.transpose(order) if isinstance(selected, np.ndarray) else selected.permute(order)).reshape(
+            self.shape
+        )
 
     def gains(self, values: Array) -> Array:
         """Log-gains of the elements, of a shape that broadcasts to `split`; `values` are those of the forms."""
@@ -117,8 +119,6 @@ class Structure:
 
     Attributes
     ----------
-    scales : tuple of str
-        Names of the free scales, one for each entry of the vectors of log-scales.
     forms : sparse array, shape (n_forms, n_scales)
         Integer combinations of log-scales that occur in gains; the first is zero.
     blocks : tuple of Block
@@ -131,7 +131,6 @@ class Structure:
         Parameters of which the example inputs used only a part: they are pinned.
     """
 
-    scales: tuple[str, ...]
     forms: Sparse
     blocks: tuple[Block, ...]
     parameters: tuple[Parameter, ...]
@@ -144,7 +143,12 @@ class Structure:
     @property
     def size(self) -> int:
         """Number of free scales."""
-        return len(self.scales)
+        return int(self.forms.shape[1])
+
+    @cached_property
+    def scales(self) -> tuple[str, ...]:
+        """Names of the free scales, one for each entry of the vectors of log-scales."""
+        return _names(self.equations, self.solved, list(self._columns))
 
     def values(self, log_scales: Any) -> Array:
         """Values of the forms at given log-scales, one for each free scale."""
@@ -202,8 +206,13 @@ class Structure:
         counts: dict[str, int] = {}
         for unit in self.units:
             counts[unit.status] = counts.get(unit.status, 0) + 1
-        lines = [f"{self.size} free scales; units: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
-        lines += [f"unknown operation {name}, in {', '.join(sorted(set(owners))) or 'the model'}: pinned" for name, owners in self.unknown.items()]
+        lines = [
+            f"{self.size} free scales; units: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+        ]
+        lines += [
+            f"unknown operation {name}, in {', '.join(sorted(set(owners))) or 'the model'}: pinned"
+            for name, owners in self.unknown.items()
+        ]
         lines += [f"{name}: pinned, {reason}" for name, reason in self.partly_used.items()]
         return "\n".join(lines)
 
@@ -214,10 +223,9 @@ def structure_of(trace: Trace) -> Structure:
     solved = solve_equations(trace.equations)
     table = _FormTable(solved)
     drafts = [(piece, *_sides(piece, table)) for piece in pieces]
-    columns, matrix, scales = table.finished(trace.equations)
+    columns, matrix = table.finished()
     blocks = [_block(piece, rows, cols) for piece, rows, cols in drafts]
     return Structure(
-        scales,
         matrix,
         tuple(block for block in blocks if block.rows.any() or block.columns.any()),
         tuple(trace.parameters.values()),
@@ -260,8 +268,8 @@ class _FormTable:
         key = tuple(sorted((column, value) for column, value in total.items() if value))
         return self.numbers.setdefault(key, len(self.numbers))
 
-    def finished(self, equations: Equations) -> tuple[dict[int, int], Sparse, tuple[str, ...]]:
-        """Columns of the free components that occur, the matrix of forms, and the names of its columns."""
+    def finished(self) -> tuple[dict[int, int], Sparse]:
+        """Columns of the free components that occur, and the matrix of forms."""
         forms = [dict(key) for key in self.numbers]
         denominators = common_denominator(forms)
         free = sorted(denominators, key=lambda place: int(self.solved.representative[place]))
@@ -273,7 +281,7 @@ class _FormTable:
         ]
         rows, cols, data = np.array(entries, dtype=np.int64).reshape(-1, 3).T
         matrix = sparse.csr_array((data, (rows, cols)), shape=(len(forms), len(free)))
-        return columns, matrix, _names(equations, self.solved, free)
+        return columns, matrix
 
 
 def _names(equations: Equations, solved: LabelForms, free: list[int]) -> tuple[str, ...]:

@@ -41,8 +41,8 @@ def cost_terms(
     structure : Structure
         The architecture.
     powers : callable
-        ``powers(parameter, block)`` gives the sums of ``|w|^exponent`` over the block, shape ``block.shape``, and over the
-        whole parameter if the block is None: in double precision.
+        ``powers(parameter, block)`` gives, in double precision, the sums of ``|w|^exponent`` over the block, of shape
+        ``block.shape``, and over the whole parameter if the block is None.
     exponent : float
         The power.
     roles : sequence of str

@@ -11,27 +11,33 @@ import torch
 from balance_graph._types import Index
 from balance_graph.models import Tensor, Trace, View, rule
 from balance_graph.models.labels import PINNED, compact, spread
+from balance_graph.models.registry import words
 from balance_graph.models.rules.arithmetic import joined, pinned_all
 from balance_graph.models.rules.layers import anywhere, convolution, known, take
-from balance_graph.models.rules.normalization import batch_statistics, batch_norm
-from balance_graph.models.rules.pointwise import pinning
+from balance_graph.models.rules.normalization import batch_norm, batch_statistics, group_norm, instance_norm
 from balance_graph.models.tensors import Operand, pinned
 
 # Executed literally on labels, by PyTorch itself.
 MOVES = frozenset(
-    "view _unsafe_view reshape _reshape_alias permute transpose t numpy_T mT adjoint swapaxes unsqueeze squeeze expand expand_as view_as "
-    "reshape_as slice select narrow split split_with_sizes split_with_sizes_copy split_copy chunk unsafe_split unsafe_chunk unbind cat concat stack hstack vstack roll "
-    "flip fliplr flipud rot90 repeat tile repeat_interleave unfold unfold_copy pixel_shuffle pixel_unshuffle channel_shuffle movedim moveaxis flatten unflatten diagonal "
-    "diagonal_copy diag_embed tril triu constant_pad_nd as_strided slice_scatter select_scatter diagonal_scatter broadcast_to atleast_1d atleast_2d "
-    "atleast_3d select_copy slice_copy view_copy permute_copy transpose_copy t_copy unsqueeze_copy squeeze_copy expand_copy alias_copy detach_copy "
-    "unbind_copy reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d im2col tensor_split "
-    "pad meshgrid broadcast_tensors block_diag hsplit vsplit dsplit".split()
+    words("""
+    view _unsafe_view reshape _reshape_alias permute transpose t numpy_T mT adjoint swapaxes unsqueeze squeeze expand
+    expand_as view_as reshape_as slice select narrow split split_with_sizes split_with_sizes_copy split_copy chunk
+    unsafe_split unsafe_chunk unbind cat concat stack hstack vstack roll flip fliplr flipud rot90 repeat tile
+    repeat_interleave unfold unfold_copy pixel_shuffle pixel_unshuffle channel_shuffle movedim moveaxis flatten
+    unflatten diagonal diagonal_copy diag_embed tril triu constant_pad_nd as_strided slice_scatter select_scatter
+    diagonal_scatter broadcast_to atleast_1d atleast_2d atleast_3d select_copy slice_copy view_copy permute_copy
+    transpose_copy t_copy unsqueeze_copy squeeze_copy expand_copy alias_copy detach_copy unbind_copy reflection_pad1d
+    reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d im2col tensor_split
+    meshgrid broadcast_tensors block_diag hsplit vsplit dsplit
+    """)
 )
 # These fill in zeros: of a parameter they show elements that it does not have.
-FILLING = frozenset({"constant_pad_nd", "tril", "triu", "diag_embed", "im2col", "pad", "slice_scatter", "select_scatter", "diagonal_scatter", "block_diag"})
+FILLING = frozenset(
+    words("constant_pad_nd tril triu diag_embed im2col slice_scatter select_scatter diagonal_scatter block_diag")
+)
 RESHAPES = frozenset({"view", "_unsafe_view", "_reshape_alias", "view_copy"})
 # PyTorch moves these only in floating point, in which labels are exact.
-FLOATING = frozenset({"reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d", "replication_pad3d", "im2col"})
+FLOATING = frozenset({"im2col", *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3))})
 
 
 def as_torch(array: Index, floating: bool) -> torch.Tensor:
@@ -55,7 +61,9 @@ def move(trace: Trace, operation: Any, name: str, arguments: tuple[Any, ...], op
     if len(operands) == 1 and isinstance(operands[0], View) and name not in FILLING:
         return _moved_view(trace, operation, operands[0], arguments, options, floating)
     labels = iter([as_torch(trace.labels(x), floating) for x in operands])
-    return _mapped(operation(*_replaced(arguments, labels), **options), lambda t: Tensor(spread(as_numpy(t), tuple(t.shape))))
+    return _mapped(
+        operation(*_replaced(arguments, labels), **options), lambda t: Tensor(spread(as_numpy(t), tuple(t.shape)))
+    )
 
 
 def _filled(value: Any) -> int:
@@ -72,7 +80,7 @@ def _moved_view(
     probe = result(np.broadcast_to(np.int64(0), view.shape))
     if isinstance(probe, torch.Tensor):
         return trace.move(lambda array: as_numpy(result(array)), view)
-    return tuple(trace.move(lambda array, k=k: as_numpy(result(array)[k]), view) for k in range(len(probe)))  # type: ignore[misc]
+    return tuple(trace.move(lambda array, k=k: as_numpy(result(array)[k]), view) for k in range(len(probe)))
 
 
 def _flat(arguments: Any) -> list[Any]:
@@ -97,15 +105,22 @@ def _mapped(result: Any, function: Callable[[torch.Tensor], Any]) -> Any:
 
 @rule("aten::conv1d", "aten::conv2d", "aten::conv3d")
 def _conv(
-    trace: Trace, x: Operand, weight: Operand, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    trace: Trace,
+    x: Operand,
+    weight: Operand,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Tensor:
     return convolution(trace, x, weight, bias, groups=groups)
 
 
 @rule("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
 def _conv_transpose(
-    trace: Trace, x: Operand, weight: Operand, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-    groups: int = 1, dilation: Any = 1,
+    trace: Trace, x: Operand, weight: Operand, bias: Any = None, stride: Any = 1, padding: Any = 0,
+    output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     return convolution(trace, x, weight, bias, groups=groups, transposed=True)
 
@@ -131,17 +146,22 @@ def _batch_norm(
 def _native_group_norm(
     trace: Trace, x: Operand, weight: Any, bias: Any, n: int, channels: int, positions: int, groups: int, eps: float
 ) -> Any:
-    from balance_graph.models.rules.normalization import group_norm
-
     return (group_norm(trace, x, groups, weight, bias, eps), *(pinned(shape) for shape in trace.shapes[1:]))
 
 
 @rule("aten::instance_norm")
 def _instance_norm(
-    trace: Trace, x: Operand, weight: Any, bias: Any, mean: Any, variance: Any, use_input: bool, momentum: float, eps: float, *_: Any
+    trace: Trace,
+    x: Operand,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    use_input: bool,
+    momentum: float,
+    eps: float,
+    *_: Any,
 ) -> Tensor:
-    from balance_graph.models.rules.normalization import instance_norm
-
     return instance_norm(trace, x, weight, bias, mean, variance, use_input, momentum, eps)
 
 
@@ -152,11 +172,11 @@ def _pinned_power(trace: Trace, *operands: Any) -> Tensor:
 
 @rule("aten::_to_copy", "aten::to", "aten::type_as")
 def _converted(trace: Trace, x: Operand, *arguments: Any, **options: Any) -> Any:
-    """Other floating point types round, which scaling may do as well; integers pin; whether it is zero does not scale."""
+    """Other floating point types round, as scaling may; integers pin; whether it is zero does not scale."""
     kinds = [a for a in (*arguments, options.get("dtype")) if isinstance(a, torch.dtype)]
     if not kinds or kinds[0].is_floating_point or kinds[0].is_complex:
         return x if isinstance(x, View) else Tensor(x.labels)
-    return pinned(trace.shape) if kinds[0] == torch.bool else pinning(trace, x)
+    return pinned(trace.shape) if kinds[0] == torch.bool else pinned_all(trace, x)
 
 
 @rule("aten::copy")
@@ -209,20 +229,31 @@ def _gather(trace: Trace, x: Operand, dim: int, indices: Operand, *_: Any, **__:
     return trace.move(lambda array: as_numpy(torch.gather(as_torch(array, False), dim, zeros)), chosen)
 
 
-@rule("aten::scatter", "aten::scatter_add", "aten::scatter_reduce", "aten::index_add", "aten::index_copy", "aten::index_fill")
+@rule(
+    "aten::scatter",
+    "aten::scatter_add",
+    "aten::scatter_reduce",
+    "aten::index_add",
+    "aten::index_copy",
+    "aten::index_fill",
+)
 def _scatter(trace: Trace, x: Operand, dim: int, indices: Operand, source: Any, *_: Any, **__: Any) -> Tensor:
     """Where things are written is taken as unknown: all along the dimension have one scale."""
     kept = trace.tie_over(trace.labels(x), [dim])
     labels = trace.labels(source)
     written = trace.tie_over(labels, [dim]) if labels.ndim else labels
-    if labels.ndim and any(a != b for d, (a, b) in enumerate(zip(kept.shape, written.shape, strict=True)) if d != dim % kept.ndim):
+    if labels.ndim and any(
+        a != b for d, (a, b) in enumerate(zip(kept.shape, written.shape, strict=True)) if d != dim % kept.ndim
+    ):
         everywhere = range(kept.ndim)
         kept, written = trace.tie_over(kept, everywhere), trace.tie_over(written, everywhere)
     return Tensor(np.broadcast_to(joined(trace, kept, written), trace.shape))
 
 
 @rule("aten::index_put", "aten::_unsafe_index_put", "aten::masked_scatter")
-def _index_put(trace: Trace, x: Operand, indices: Sequence[Operand | None] | Operand, values: Operand, *_: Any, **__: Any) -> Tensor:
+def _index_put(
+    trace: Trace, x: Operand, indices: Sequence[Operand | None] | Operand, values: Operand, *_: Any, **__: Any
+) -> Tensor:
     """Where things are written is taken as unknown."""
     ndim = len(x.shape)
     indexed = range(ndim) if isinstance(indices, Tensor | View) else _written(indices)
@@ -230,7 +261,9 @@ def _index_put(trace: Trace, x: Operand, indices: Sequence[Operand | None] | Ope
     written = trace.labels(values)
     first = min(indexed, default=0)
     plain = len(list(indexed)) == 1 and first == 0 and written.ndim >= 1
-    one = trace.tie_over(written, [0]) if plain and written.ndim == ndim else trace.tie_over(written, range(written.ndim))
+    one = (
+        trace.tie_over(written, [0]) if plain and written.ndim == ndim else trace.tie_over(written, range(written.ndim))
+    )
     if not (plain and written.ndim == ndim):
         kept = trace.tie_over(kept, range(ndim))
         one = one.reshape((1,) * ndim)
@@ -238,14 +271,8 @@ def _index_put(trace: Trace, x: Operand, indices: Sequence[Operand | None] | Ope
 
 
 def _written(indices: Sequence[Operand | None]) -> list[int]:
-    """Dimensions that the indices address; a mask addresses as many as it has."""
-    dims: list[int] = []
-    place = 0
-    for i in indices:
-        if i is not None:
-            dims.append(place)
-        place += 1
-    return dims
+    """Dimensions that the indices address."""
+    return [dim for dim, i in enumerate(indices) if i is not None]
 
 
 @rule("aten::_embedding_bag", "aten::embedding_bag", "aten::_embedding_bag_forward_only")

@@ -13,7 +13,6 @@ from balance_graph.models.terms import cost_terms as terms_of
 from balance_graph.pytorch.reading import ModelStructure
 
 
-@torch.no_grad()
 def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[str] = ROLES) -> CostTerms:
     """The terms of ``sum |w|^exponent`` over the module's parameters as they are now.
 

@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.models import Structure, Tensor, Trace, View, find_rule, structure_of
 from balance_graph.models.labels import PINNED, ZERO, constant_like, spread
+from balance_graph.models.registry import words
 from balance_graph.models.tensors import Parameter, pinned
 from balance_graph.pytorch.aten import MOVES, move
 
@@ -134,7 +135,8 @@ def _exported(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
         message = (
-            f"torch.export cannot read {type(module).__name__} with these example inputs ({type(error).__name__}: {first}); "
+            f"torch.export cannot read {type(module).__name__} with these example inputs "
+            f"({type(error).__name__}: {first}); "
             "branches and shapes that depend on values must be rewritten first"
         )
         raise UnsupportedError(message) from error
@@ -243,7 +245,7 @@ def _state_free(operand: Any) -> Any:
 
 def _needed(graph: Any) -> list[Any]:
     """The nodes that the outputs depend on, in order; all inputs."""
-    needed = {node for node in graph.nodes if node.op in {"output"}}
+    needed = {node for node in graph.nodes if node.op == "output"}
     for node in reversed(graph.nodes):
         if node in needed:
             needed.update(node.all_input_nodes)
@@ -285,11 +287,17 @@ def _constant(tensor: torch.Tensor, *, changeable: bool) -> Tensor:
 def _folded(target: Any, arguments: Any, options: Any) -> Tensor | None:
     """The value of an operation on constants alone, if it returns one tensor and is not random."""
     operands = _tensors_in((arguments, options))
-    if any(isinstance(x, View) or x.value is None for x in operands) or torch.Tag.nondeterministic_seeded in target.tags:
+    if (
+        any(isinstance(x, View) or x.value is None for x in operands)
+        or torch.Tag.nondeterministic_seeded in target.tags
+    ):
         return None
-    if not operands and not any(torch.Tag.core in [] for _ in ()) and target._schema.name not in CREATORS:  # noqa: SLF001
+    if not operands and target._schema.name not in CREATORS:  # noqa: SLF001
         return None
-    with contextlib.suppress(RuntimeError, TypeError, ValueError, IndexError, NotImplementedError), warnings.catch_warnings():
+    with (
+        contextlib.suppress(RuntimeError, TypeError, ValueError, IndexError, NotImplementedError),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         plain = {k: v for k, v in options.items() if k != "device"}
         result = target(*_valued(arguments), **_valued(plain))
@@ -300,7 +308,8 @@ def _folded(target: Any, arguments: Any, options: Any) -> Tensor | None:
 
 # They read no tensor, and what they return is written in the model's code.
 CREATORS = frozenset(
-    f"aten::{name}" for name in ("zeros", "ones", "full", "arange", "scalar_tensor", "eye", "linspace", "logspace", "tril_indices", "triu_indices", "hann_window")
+    f"aten::{name}"
+    for name in words("zeros ones full arange scalar_tensor eye linspace logspace tril_indices triu_indices")
 )
 
 
@@ -324,8 +333,10 @@ def _owner(node: Any) -> str:
 def _shapes(node: Any, name: str) -> tuple[tuple[int, ...], ...]:
     value = node.meta.get("val")
     found = [v for v in torch.utils._pytree.tree_leaves(value) if isinstance(v, torch.Tensor)]  # noqa: SLF001
-    sizes = [[size for size in v.shape] for v in found]
+    sizes = [list(v.shape) for v in found]
     if any(not isinstance(size, int) for shape in sizes for size in shape):
-        message = f"the shape of what {name} returns depends on data, in {_owner(node) or 'the model'}: it cannot be read"
+        message = (
+            f"the shape of what {name} returns depends on data, in {_owner(node) or 'the model'}: it cannot be read"
+        )
         raise UnsupportedError(message)
     return tuple(tuple(shape) for shape in sizes)

@@ -15,7 +15,6 @@ from balance_graph.pytorch.reading import ModelStructure
 ELEMENTS = 2**22
 
 
-@torch.no_grad()
 def apply(model: ModelStructure, log_scales: Any) -> None:
     """Multiply the module's parameters and buffers, in place, by what a choice of scales makes of them.
 
@@ -45,8 +44,9 @@ def apply(model: ModelStructure, log_scales: Any) -> None:
     True
     """
     values = model.structure.values(log_scales)
-    for block in model.structure.blocks:
-        _scale(model.tensor(block.parameter), block, values)
+    with torch.no_grad():
+        for block in model.structure.blocks:
+            _scale(model.tensor(block.parameter), block, values)
 
 
 def _scale(tensor: torch.Tensor, block: Block, values: Array) -> None:
@@ -64,7 +64,9 @@ def _as_torch(index: Any, device: torch.device) -> Any:
 
 def _multiply(part: torch.Tensor, block: Block, values: Array) -> None:
     """In double precision, some rows at a time."""
-    rows, columns = (torch.from_numpy(np.asarray(values[forms])).to(part.device) for forms in (block.rows, block.columns))
+    rows, columns = (
+        torch.from_numpy(np.asarray(values[forms])).to(part.device) for forms in (block.rows, block.columns)
+    )
     for some in _chunks(part):
         gains = _chunk(rows, some) + _chunk(columns, some)
         part[some] = (part[some].to(torch.float64) * gains.exp_()).to(part.dtype)

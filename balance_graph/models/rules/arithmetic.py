@@ -11,7 +11,7 @@ from balance_graph._types import Index
 from balance_graph.models.equations import Number
 from balance_graph.models.labels import ZERO, common, compact
 from balance_graph.models.registry import rule
-from balance_graph.models.rules.pointwise import pinning, power_of
+from balance_graph.models.rules.pointwise import power_of
 from balance_graph.models.tensors import Operand, Tensor, View, pinned
 from balance_graph.models.trace import Trace, joint_shape
 

@@ -83,13 +83,17 @@ def _parsed(equation: str, ndims: list[int]) -> tuple[list[str], str]:
     left, arrow, right = text.partition("->")
     free = [letter for letter in LETTERS + LETTERS.upper() if letter not in text]
     parts = left.split(",")
-    counts = [ndim - len(part.replace("...", "")) if "..." in part else 0 for part, ndim in zip(parts, ndims, strict=True)]
+    counts = [
+        ndim - len(part.replace("...", "")) if "..." in part else 0 for part, ndim in zip(parts, ndims, strict=True)
+    ]
     most = max(counts, default=0)
     dots = "".join(free[:most])
     inputs = [part.replace("...", dots[most - n :]) for part, n in zip(parts, counts, strict=True)]
     if arrow:
         return inputs, right.replace("...", dots)
-    once = sorted(letter for letter in set("".join(inputs)) if "".join(inputs).count(letter) == 1 and letter not in dots)
+    once = sorted(
+        letter for letter in set("".join(inputs)) if "".join(inputs).count(letter) == 1 and letter not in dots
+    )
     return inputs, dots + "".join(once)
 
 
@@ -99,7 +103,7 @@ def _diagonals(trace: Trace, x: Operand, letters: str) -> tuple[Operand, str]:
         while letters.count(letter) > 1:
             one = letters.index(letter)
             two = letters.index(letter, one + 1)
-            x = trace.move(lambda array, a=one, b=two: np.diagonal(array, axis1=a, axis2=b), x)  # type: ignore[misc]
+            x = trace.move(lambda array, a=one, b=two: np.diagonal(array, axis1=a, axis2=b), x)
             letters = "".join(c for place, c in enumerate(letters) if place not in (one, two)) + letter
     return x, letters
 

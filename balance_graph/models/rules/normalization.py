@@ -48,7 +48,9 @@ def _with_statistics(trace: Trace, out: Tensor) -> Any:
 
 
 @rule("group_norm")
-def group_norm(trace: Trace, x: Operand, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Tensor:
+def group_norm(
+    trace: Trace, x: Operand, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
+) -> Tensor:
     """Over groups of channels."""
     if eps == 0:
         grouped = trace.labels(x).reshape(x.shape[0], groups, -1)
@@ -66,7 +68,8 @@ def instance_norm(
 ) -> Tensor:  # fmt: skip
     """Over the positions of each channel; with running statistics it is a batch norm."""
     if not use_input:
-        return batch_norm(trace, x, weight, bias, mean, variance)  # type: ignore[no-any-return]
+        out: Tensor = batch_norm(trace, x, weight, bias, mean, variance)
+        return out
     return _per_channel_affine(trace, _normalized(trace, x, range(2, len(x.shape)), eps), weight, bias)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from numbers import Real
 from typing import Any
 
 from balance_graph.models.equations import Number
 from balance_graph.models.labels import ZERO, constant
-from balance_graph.models.registry import rule
+from balance_graph.models.registry import rule, words
 from balance_graph.models.tensors import Operand, Tensor, pinned
 from balance_graph.models.trace import Trace
 
@@ -17,9 +18,9 @@ LARGEST_DENOMINATOR = 64
 
 
 @rule(
-    "relu", "leaky_relu", "rrelu", "abs", "absolute", "clone", "contiguous", "alias", "detach", "lift_fresh_copy", "real", "positive",
-    "dropout", "native_dropout", "feature_dropout", "identity", "_to_copy_float",
-)  # fmt: skip
+    *words("relu leaky_relu rrelu abs absolute clone contiguous alias detach lift_fresh_copy real positive"),
+    *words("dropout native_dropout feature_dropout identity"),
+)
 def homogeneous(trace: Trace, x: Operand, *_: Any, **__: Any) -> Any:
     """Degree 1: f(s x) = s f(x) for s > 0. Dropout multiplies by a mask that depends on no value."""
     result = Tensor(trace.labels(x))
@@ -42,15 +43,19 @@ def prelu(trace: Trace, x: Operand, slope: Operand) -> Tensor:
 @rule("alpha_dropout", "feature_alpha_dropout")
 def alpha_dropout(trace: Trace, x: Operand, probability: float = 0.5, train: bool = False) -> Tensor:
     """The identity in evaluation; in training it adds a constant."""
-    return pinning(trace, x) if train and probability else Tensor(trace.labels(x))
+    return _pinned_one(trace, x) if train and probability else Tensor(trace.labels(x))
 
 
 @rule(
-    "gelu", "silu", "swish", "mish", "tanh", "sigmoid", "hardsigmoid", "hardswish", "hardtanh", "relu6", "elu", "selu", "celu", "softplus",
-    "softsign", "logsigmoid", "log_sigmoid", "log_sigmoid_forward", "hardshrink", "softshrink", "tanhshrink", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p",
-    "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "erfinv", "lgamma", "digamma",
-    "round", "floor", "ceil", "trunc", "frac", "nan_to_num", "logit", "sinc", "bernoulli",
-)  # fmt: skip
+    *words("gelu silu swish mish tanh sigmoid hardsigmoid hardswish hardtanh relu6 elu selu celu softplus"),
+    *words(
+        "softsign logsigmoid log_sigmoid log_sigmoid_forward hardshrink softshrink tanhshrink exp exp2 expm1 log log2"
+    ),
+    *words(
+        "log10 log1p sin cos tan asin acos atan sinh cosh asinh acosh atanh erf erfc erfinv lgamma digamma logit sinc"
+    ),
+    *words("round floor ceil trunc frac nan_to_num bernoulli"),
+)
 def pinning(trace: Trace, x: Operand, *_: Any, **__: Any) -> Any:
     """Not homogeneous: the input must not change, nor does the output."""
     trace.pin(x, f"input of {trace.operation}")
@@ -58,8 +63,15 @@ def pinning(trace: Trace, x: Operand, *_: Any, **__: Any) -> Any:
     return results[0] if len(results) == 1 else results
 
 
-@rule("sign", "sgn", "logical_not", "isnan", "isinf", "isfinite", "heaviside", "signbit", "ones_like", "rand_like", "randn_like", "empty_like",
-      "new_ones", "new_empty", "bitwise_not")  # fmt: skip
+def _pinned_one(trace: Trace, x: Operand) -> Tensor:
+    trace.pin(x, f"input of {trace.operation}")
+    return pinned(trace.shape)
+
+
+@rule(
+    *words("sign sgn logical_not isnan isinf isfinite heaviside signbit bitwise_not"),
+    *words("ones_like rand_like randn_like empty_like new_ones new_empty"),
+)
 def degree_zero(trace: Trace, *_: Any, **__: Any) -> Tensor:
     """The scale of the input does not matter."""
     return pinned(trace.shape)
@@ -76,7 +88,7 @@ def exact(exponent: Any) -> Number | None:
     if isinstance(exponent, bool) or not isinstance(exponent, Real):
         return None
     value = float(exponent)
-    if value != value or value in {float("inf"), float("-inf")}:
+    if not math.isfinite(value):
         return None
     fraction = Fraction(value).limit_denominator(LARGEST_DENOMINATOR)
     if float(fraction) != value:
@@ -88,7 +100,7 @@ def power_of(trace: Trace, x: Operand, exponent: Any) -> Tensor:
     """Degree = exponent."""
     factor = exact(exponent)
     if factor is None:
-        return pinning(trace, x)  # type: ignore[no-any-return]
+        return _pinned_one(trace, x)
     if factor == 0:
         return pinned(trace.shape)
     return Tensor(trace.multiple(trace.labels(x), factor))
@@ -120,7 +132,9 @@ def reciprocal(trace: Trace, x: Operand) -> Tensor:
 
 def _harmless(bound: Any, *, infinite: float) -> bool:
     """A bound that scaling respects: none, zero or infinite."""
-    return bound is None or (isinstance(bound, Real) and not isinstance(bound, bool) and float(bound) in {0.0, infinite})
+    return bound is None or (
+        isinstance(bound, Real) and not isinstance(bound, bool) and float(bound) in {0.0, infinite}
+    )
 
 
 @rule("clamp", "clip")
@@ -132,7 +146,7 @@ def clamp(trace: Trace, x: Operand, lower: Any = None, upper: Any = None, **boun
     for bound in (lower, upper):
         if bound is not None:
             trace.pin(bound, f"bound of {trace.operation}")
-    return pinning(trace, x)  # type: ignore[no-any-return]
+    return _pinned_one(trace, x)
 
 
 @rule("clamp_min")
@@ -150,4 +164,4 @@ def clamp_max(trace: Trace, x: Operand, upper: Any) -> Tensor:
 @rule("threshold")
 def threshold(trace: Trace, x: Operand, bound: float, value: float) -> Tensor:
     """Degree 1 at zero, where it is a ReLU."""
-    return Tensor(trace.labels(x)) if bound == value == 0 else pinning(trace, x)
+    return Tensor(trace.labels(x)) if bound == value == 0 else _pinned_one(trace, x)

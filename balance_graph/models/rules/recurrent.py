@@ -62,7 +62,14 @@ def _state(trace: Trace, operand: Operand, labels: Index) -> None:
 
 
 def _recurrent(
-    trace: Trace, x: Operand, initial: Operand, weights: Sequence[Operand], biased: bool, layers: int, directions: int, cell: Cell
+    trace: Trace,
+    x: Operand,
+    initial: Operand,
+    weights: Sequence[Operand],
+    biased: bool,
+    layers: int,
+    directions: int,
+    cell: Cell,
 ) -> tuple[Tensor, Tensor]:
     """Layer upon layer; both directions of one are read side by side by the next."""
     labels = trace.labels(x)

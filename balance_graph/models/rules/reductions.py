@@ -133,7 +133,15 @@ def _pooling(spatial: int) -> Any:
 POOLS = ("max_pool", "avg_pool", "adaptive_avg_pool", "_adaptive_avg_pool", "adaptive_max_pool", "fractional_max_pool")
 for _spatial in (1, 2, 3):
     rule(*(f"{name}{_spatial}d" for name in POOLS), f"max_pool{_spatial}d_with_indices")(_pooling(_spatial))
-for _name, _spatial in {"linear1d": 1, "bilinear2d": 2, "bicubic2d": 2, "trilinear3d": 3, "nearest1d": 1, "nearest2d": 2, "nearest3d": 3}.items():
+for _name, _spatial in {
+    "linear1d": 1,
+    "bilinear2d": 2,
+    "bicubic2d": 2,
+    "trilinear3d": 3,
+    "nearest1d": 1,
+    "nearest2d": 2,
+    "nearest3d": 3,
+}.items():
     rule(f"upsample_{_name}", f"_upsample_{_name}", f"_upsample_{_name}_aa")(_pooling(_spatial))
 for _spatial in (1, 2, 3):
     rule(f"_upsample_nearest_exact{_spatial}d")(_pooling(_spatial))
