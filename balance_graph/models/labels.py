@@ -21,7 +21,7 @@ PINNED = 1
 
 def compact(array: Index) -> Index:
     """The array with size 1 along each dimension in which it does not vary."""
-    array = array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
+    array = array[..., *(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
     for dim in range(array.ndim):
         first = array[(slice(None),) * dim + (slice(0, 1),)]
         if array.shape[dim] > 1 and bool((array == first).all()):

@@ -42,7 +42,7 @@ FLOATING = frozenset({"im2col", *(f"{kind}_pad{n}d" for kind in ("reflection", "
 
 def as_torch(array: Index, floating: bool) -> torch.Tensor:
     """The labels as a tensor that is expanded where they do not vary."""
-    small = torch.from_numpy(np.ascontiguousarray(compact(array)))
+    small = torch.from_numpy(np.array(compact(array), order="C"))
     return (small.to(torch.float64) if floating else small).expand(array.shape)
 
 
