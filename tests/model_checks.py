@@ -53,8 +53,8 @@ def dimension_by_derivatives(module: nn.Module, inputs: tuple) -> int:
     are drawn until the dimension settles. Elements without influence, as biases of keys, do not count.
     """
     gram, found, rows = 0.0, [], None
-    for trial in range(60):
-        part = _log_derivatives(randomized(module, 100 + trial), _fresh(inputs, trial))
+    for trial in range(1000):
+        part = _log_derivatives(randomized(module, 100 + trial), _fresh(inputs, trial), trial)
         part = part / part.norm(dim=1, keepdim=True).clamp_min(1e-30)
         gram = gram + part.T @ part
         # The triangular factor stands for all rows so far, without squaring their condition.
@@ -63,20 +63,25 @@ def dimension_by_derivatives(module: nn.Module, inputs: tuple) -> int:
         dead = int((gram.diagonal() < 1e-22).sum())
         singular = torch.linalg.svdvals(rows)
         found.append(rows.shape[1] - int((singular > 1e-9 * singular[0]).sum()) - dead)
-        if trial >= 5 and len(set(found[-4:])) == 1:
+        if (trial + 1) * OUTPUTS >= 1.5 * part.shape[1] and len(set(found[-5:])) == 1:
             return found[-1]
     raise AssertionError(found)
 
 
-def _log_derivatives(module: nn.Module, inputs: tuple) -> torch.Tensor:
-    """Derivatives of all outputs by the logarithm of every element."""
+# So many outputs, drawn anew, are differentiated at each choice of the weights.
+OUTPUTS = 16
+
+
+def _log_derivatives(module: nn.Module, inputs: tuple, seed: int) -> torch.Tensor:
+    """Derivatives of some outputs by the logarithm of every element."""
     tensors = _scalable(module)
 
     def function(*values: torch.Tensor) -> torch.Tensor:
         leaves = torch.utils._pytree.tree_leaves(
             torch.func.functional_call(module, dict(zip(tensors, values, strict=True)), inputs)
         )
-        return torch.cat([leaf.reshape(-1) for leaf in leaves if leaf.is_floating_point()])
+        flat = torch.cat([leaf.reshape(-1) for leaf in leaves if leaf.is_floating_point()])
+        return flat[torch.randperm(flat.numel(), generator=torch.Generator().manual_seed(seed))[:OUTPUTS]]
 
     values = tuple(tensor.detach() for tensor in tensors.values())
     with (

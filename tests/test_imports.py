@@ -32,7 +32,7 @@ NAMED = {name for layer in LAYERS for name in layer}
 LAZY = {"cvxpy", "numba", "matplotlib", "torch", "pandas", "sklearn", "tqdm"}
 # They stand upstairs: the gallery and the files know the door, the guests know the public interface.
 GALLERY = {"networks", "readwrite", "data"}
-GUESTS = {"theory", "plots", "cli", "pytorch", "__main__"}
+GUESTS = {"theory", "plots", "cli", "models", "pytorch", "__main__"}
 
 
 def modules() -> dict[str, Path]:

@@ -83,11 +83,12 @@ def test_free_scales_and_function(name):
     assert structure.size == count
     assert not structure.unknown
     # Only distances that occur in so short a text.
-    assert len(structure.partly_used) == (3 if name == "t5" else 0)
+    partly = [reason for reason in structure.pinned_parameters.values() if reason.startswith("only a part")]
+    assert len(partly) == (3 if name == "t5" else 0)
     assert change_of_function(module, inputs, spread=0.5) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["mamba", "experts", "shared", "unet"])
+@pytest.mark.parametrize("name", ["mamba", "experts", "shared"])
 def test_no_freedom_is_missed(name):
     build, inputs, count = MODELS[name]
     assert dimension_by_derivatives(build(), tuple(torch.cat([x, x + 0.5]) for x in inputs)) == count

@@ -5,6 +5,8 @@ The number of free scales is given by hand, and measured independently from deri
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 torch = pytest.importorskip("torch", reason='needs torch: pip install "balance-graph[torch]"')
@@ -14,8 +16,6 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from balance_graph.pytorch import read_module  # noqa: E402
-
-pytestmark = pytest.mark.filterwarnings("default")
 
 
 class Between(nn.Module):
@@ -107,14 +107,28 @@ PINNING = {
 }
 
 
-@pytest.mark.parametrize("name", HOMOGENEOUS)
-def test_homogeneous_functions_leave_every_unit_free(name):
-    assert_counts(Between(HOMOGENEOUS[name]), batch(16, 3), 4)
+class Together(nn.Module):
+    """Many modules side by side, exported at once, since that is what takes the time."""
+
+    def __init__(self, functions):
+        super().__init__()
+        self.modules_ = nn.ModuleList(Between(function) for function in functions)
+
+    def forward(self, x):
+        return [module(x) for module in self.modules_]
 
 
-@pytest.mark.parametrize("name", PINNING)
-def test_other_functions_pin_their_input_and_output(name):
-    assert_counts(Between(PINNING[name]), batch(16, 3), 0)
+@pytest.mark.parametrize(("functions", "free"), [(HOMOGENEOUS, 4), (PINNING, 0)], ids=["homogeneous", "pinning"])
+def test_functions_of_one_tensor(functions, free):
+    # Homogeneous functions leave all four units between two layers free, others none.
+    together = randomized(Together(functions.values()))
+    structure = read_module(together, batch(16, 3)).structure
+    owners = Counter(scale.split(".")[1] for scale in structure.scales)
+    assert [owners[str(k)] for k in range(len(functions))] == [free] * len(functions)
+    assert not structure.unknown
+    assert change_of_function(together, batch(16, 3)) < 1e-12
+    found = {name: dimension_by_derivatives(Between(function), batch(16, 3)) for name, function in functions.items()}
+    assert found == dict.fromkeys(functions, free)
 
 
 def pairwise_affine(call, x):
@@ -239,7 +253,7 @@ CASES = {
         8,
     ),
     "weight norm": (
-        lambda: nn.Sequential(nn.utils.weight_norm(nn.Linear(3, 4)), nn.ReLU(), nn.Linear(4, 3)),
+        lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)), nn.ReLU(), nn.Linear(4, 3)),
         batch(16, 3),
         8,
     ),

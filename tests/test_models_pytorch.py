@@ -106,7 +106,9 @@ def test_parameters_that_share_memory_in_part_are_pinned():
     module[4].weight = nn.Parameter(whole[3:5])
     structure = read_module(module, X).structure
     assert structure.size == 0
-    assert any("shares memory" in unit.reason for unit in structure.units)
+    assert structure.pinned_parameters == dict.fromkeys(
+        ("2.weight", "4.weight"), "shares memory with another parameter"
+    )
 
 
 def test_parameters_change_in_place_and_keep_what_they_are():
@@ -139,7 +141,7 @@ class Dynamic(nn.Module):
 
 @pytest.mark.parametrize("part", [Branch(), Dynamic()])
 def test_what_depends_on_data_is_refused(part):
-    with pytest.raises(bg.UnsupportedError, match="data|values"):
+    with pytest.raises(bg.UnsupportedError, match=r"data|values"):
         read_module(mlp(part), X)
 
 

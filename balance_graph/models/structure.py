@@ -127,15 +127,16 @@ class Structure:
         All parameters and buffers that the model uses.
     unknown : dict of str to tuple of str
         Operations that no rule knows, with the modules that use them: what they read is pinned.
-    partly_used : dict of str to str
-        Parameters of which the example inputs used only a part: they are pinned.
+    pinned_parameters : dict of str to str
+        Parameters that were pinned themselves, and why: read by what is not homogeneous, used only in part by the
+        example inputs, sharing memory with others.
     """
 
     forms: Sparse
     blocks: tuple[Block, ...]
     parameters: tuple[Parameter, ...]
     unknown: Mapping[str, tuple[str, ...]]
-    partly_used: Mapping[str, str]
+    pinned_parameters: Mapping[str, str]
     equations: Equations
     solved: LabelForms
     _columns: Mapping[int, int]
@@ -213,13 +214,13 @@ class Structure:
             f"unknown operation {name}, in {', '.join(sorted(set(owners))) or 'the model'}: pinned"
             for name, owners in self.unknown.items()
         ]
-        lines += [f"{name}: pinned, {reason}" for name, reason in self.partly_used.items()]
+        lines += [f"{name}: pinned, {reason}" for name, reason in self.pinned_parameters.items()]
         return "\n".join(lines)
 
 
 def structure_of(trace: Trace) -> Structure:
     """Solve what a trace has collected."""
-    pieces, partly_used = _all_pieces(trace)
+    pieces = _all_pieces(trace)
     solved = solve_equations(trace.equations)
     table = _FormTable(solved)
     drafts = [(piece, *_sides(piece, table)) for piece in pieces]
@@ -230,26 +231,26 @@ def structure_of(trace: Trace) -> Structure:
         tuple(block for block in blocks if block.rows.any() or block.columns.any()),
         tuple(trace.parameters.values()),
         {name: tuple(owners) for name, owners in trace.unknown.items()},
-        partly_used,
+        trace.pinned_parameters,
         trace.equations,
         solved,
         columns,
     )
 
 
-def _all_pieces(trace: Trace) -> tuple[list[Piece], dict[str, str]]:
+def _all_pieces(trace: Trace) -> list[Piece]:
     pieces: list[Piece] = []
-    partly_used: dict[str, str] = {}
     for key, gains in trace.gains.items():
         parameter = trace.parameters[key]
         with trace.at(parameter.name, "gain", ()):
             own = disjoint(trace, [piece for gain in gains for piece in pieces_of(trace, gain)])
             if sum(piece.size for piece in own) < parameter.size:
-                partly_used[parameter.name] = "only a part of it is used with these example inputs"
+                reason = "only a part of it is used with these example inputs"
+                trace.pinned_parameters[parameter.name] = reason
                 for piece in own:
-                    trace.equations.pin(trace.sum_of(piece.terms), partly_used[parameter.name])
+                    trace.equations.pin(trace.sum_of(piece.terms), reason)
         pieces += own
-    return pieces, partly_used
+    return pieces
 
 
 class _FormTable:

@@ -33,6 +33,7 @@ class Trace:
     equations: Equations = field(default_factory=Equations)
     gains: dict[Hashable, list[Gain]] = field(default_factory=dict)
     parameters: dict[Hashable, Parameter] = field(default_factory=dict)
+    pinned_parameters: dict[str, str] = field(default_factory=dict)
     unknown: dict[str, list[str]] = field(default_factory=dict)
     training: bool = False
     owner: str = ""
@@ -138,6 +139,7 @@ class Trace:
     def pin(self, operand: Any, reason: str) -> None:
         """The operand must not change; a parameter's elements neither."""
         if isinstance(operand, View):
+            self.pinned_parameters.setdefault(operand.parameter.name, reason)
             self.gain(operand, [(1, self.pinned_label(reason))])
         elif isinstance(operand, Tensor):
             self.equations.pin(operand.labels, f"{reason} ({self.owner})" if self.owner else reason)

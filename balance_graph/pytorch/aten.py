@@ -190,6 +190,17 @@ def _filled_with(trace: Trace, target: Operand, value: Any) -> Tensor:
     return Tensor(np.broadcast_to(trace.labels(value), trace.shape))
 
 
+@rule("aten::pad")
+def _pad(trace: Trace, x: Operand, widths: Any, mode: str = "constant", value: Any = None) -> Tensor:
+    """A constant around, which is moved as a label; or copies of what is inside."""
+    if mode == "constant":
+        fill = _filled(0 if value is None else value)
+        padded = torch.ops.aten.pad(as_torch(trace.labels(x), False), widths, mode, fill)
+    else:
+        padded = torch.ops.aten.pad(as_torch(trace.labels(x), True), widths, mode)
+    return Tensor(spread(as_numpy(padded), tuple(padded.shape)))
+
+
 @rule("aten::full_like")
 def _full_like(trace: Trace, x: Operand, value: Any, **_: Any) -> Tensor:
     return Tensor(np.broadcast_to(trace.labels(value), trace.shape))
