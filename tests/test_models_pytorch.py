@@ -222,3 +222,62 @@ def test_terms_are_the_cost_of_the_weights(exponent):
     cost = sum(float((p.detach().abs() ** exponent).sum()) for p in module.parameters())
     assert np.exp(terms.log_coefficient + exponent * (terms.A @ scales)).sum() == pytest.approx(cost, rel=1e-12)
     torch.testing.assert_close(outputs(module, x), before, rtol=1e-12, atol=1e-13)
+
+
+def test_parts_without_gradients_and_complex_rotary_embeddings_are_read():
+    class Rotary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.q, self.k, self.v, self.o = nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(4, 3)
+
+        def turned(self, x):
+            with torch.no_grad():
+                angles = torch.outer(torch.arange(x.shape[1], dtype=torch.float64), torch.tensor([1.0, 0.1]).double())
+                turn = torch.polar(torch.ones_like(angles), angles)
+            return torch.view_as_real(torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2)) * turn).flatten(-2)
+
+        def forward(self, x):
+            q, k = self.turned(self.q(x)), self.turned(self.k(x))
+            return self.o(F.scaled_dot_product_attention(q, k, self.v(x)))
+
+    module = randomized(Rotary())
+    x = (torch.randn(2, 5, 3, dtype=torch.float64),)
+    structure = read_module(module, x).structure
+    assert not structure.unknown
+    # Two pairs of queries and keys, four values.
+    assert structure.size == 2 + 4
+    assert change_of_function(module, x) < 1e-12
+
+
+def test_what_is_written_at_unknown_places_has_one_scale_along_them():
+    class Scatter(nn.Module):
+        def __init__(self, reduce):
+            super().__init__()
+            self.first, self.last, self.reduce = nn.Linear(3, 4), nn.Linear(4, 2), reduce
+
+        def forward(self, x):
+            h = F.relu(self.first(x))
+            where = x.argmax(-1, keepdim=True).expand(-1, 4)
+            return self.last(torch.zeros_like(h).scatter_reduce(1, where, h, self.reduce))
+
+    x = (torch.randn(5, 3, dtype=torch.float64),)
+    for reduce, count in (("sum", 1), ("amax", 1), ("prod", 0)):
+        module = randomized(Scatter(reduce))
+        assert read_module(module, x).structure.size == count
+        assert change_of_function(module, x) < 1e-12
+
+
+def test_sums_at_unknown_rows_keep_the_scales_of_features():
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            h = F.relu(self.first(x))
+            return self.last(torch.zeros_like(h).index_add(0, x.argmax(-1), h))
+
+    module = randomized(Rows())
+    x = (torch.randn(3, 3, dtype=torch.float64),)
+    assert read_module(module, x).structure.size == 4
+    assert change_of_function(module, x) < 1e-12

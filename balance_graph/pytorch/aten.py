@@ -190,6 +190,17 @@ def _filled_with(trace: Trace, target: Operand, value: Any) -> Tensor:
     return Tensor(np.broadcast_to(trace.labels(value), trace.shape))
 
 
+@rule("aten::view_as_complex")
+def _view_as_complex(trace: Trace, x: Operand) -> Tensor:
+    """Real and imaginary parts have one scale: what turns them mixes them."""
+    return Tensor(trace.tie_over(trace.labels(x), [-1])[..., 0])
+
+
+@rule("aten::view_as_real")
+def _view_as_real(trace: Trace, x: Operand) -> Tensor:
+    return Tensor(np.broadcast_to(trace.labels(x)[..., None], trace.shape))
+
+
 @rule("aten::pad")
 def _pad(trace: Trace, x: Operand, widths: Any, mode: str = "constant", value: Any = None) -> Tensor:
     """A constant around, which is moved as a label; or copies of what is inside."""
@@ -248,8 +259,10 @@ def _gather(trace: Trace, x: Operand, dim: int, indices: Operand, *_: Any, **__:
     "aten::index_copy",
     "aten::index_fill",
 )
-def _scatter(trace: Trace, x: Operand, dim: int, indices: Operand, source: Any, *_: Any, **__: Any) -> Tensor:
+def _scatter(trace: Trace, x: Operand, dim: int, indices: Operand, source: Any, *more: Any, **options: Any) -> Tensor:
     """Where things are written is taken as unknown: all along the dimension have one scale."""
+    if {"prod", "multiply"} & {word for word in (*more, *options.values()) if isinstance(word, str)}:
+        return pinned_all(trace, x, source)
     kept = trace.tie_over(trace.labels(x), [dim])
     labels = trace.labels(source)
     written = trace.tie_over(labels, [dim]) if labels.ndim else labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import operator
 import warnings
 from collections.abc import Iterator, Mapping
@@ -198,6 +199,8 @@ class _Reader:
         arguments, options = self._operands(node.args), self._operands(node.kwargs)
         if node.target is operator.getitem:
             return arguments[0][arguments[1]]
+        if str(node.target) in WRAPPERS:
+            return self._nested(arguments)
         if not isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001
             if not _tensors_in((arguments, options)):
                 return node.target(*arguments, **options)
@@ -215,10 +218,26 @@ class _Reader:
             if short in MOVES:
                 return move(self.trace, node.target, short, arguments, options)
             found = find_rule(short)
-        if found is None:
+        operands = tuple(list(x) if isinstance(x, list) else x for x in arguments)
+        chosen = {k: v for k, v in options.items() if k not in IGNORED}
+        if found is None or not _accepts(found, operands, chosen):
             return self._refused(node, name, arguments, options)
-        operands = tuple(_state_free(x) for x in arguments)
-        return found(self.trace, *operands, **{k: v for k, v in options.items() if k not in IGNORED})
+        return found(self.trace, *operands, **chosen)
+
+    def _nested(self, arguments: Any) -> Any:
+        """A part of the model that runs under other settings: its own graph, on the same labels."""
+        place = next(k for k, x in enumerate(arguments) if isinstance(x, torch.fx.GraphModule))
+        inputs = iter(arguments[place + 1 :])
+        for node in arguments[place].graph.nodes:
+            if node.op == "placeholder":
+                self.results[node] = next(inputs)
+            elif node.op == "get_attr":
+                self.results[node] = getattr(arguments[place], node.target)
+            elif node.op == "call_function":
+                self.results[node] = self._call(node)
+            else:
+                return self._operands(node.args[0])
+        return ()
 
     def _refused(self, node: Any, name: str, arguments: Any, options: Any) -> Any:
         shapes = _shapes(node, name)
@@ -239,8 +258,17 @@ class _Reader:
 IGNORED = frozenset({"layout", "device", "pin_memory", "memory_format", "non_blocking", "generator", "copy"})
 
 
-def _state_free(operand: Any) -> Any:
-    return list(operand) if isinstance(operand, torch.fx.immutable_collections.immutable_list) else operand
+# Gradients on or off, another precision: what is computed is the same up to rounding.
+WRAPPERS = frozenset({"wrap_with_set_grad_enabled", "wrap_with_autocast"})
+
+
+def _accepts(found: Any, operands: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether the rule knows these arguments: a rule for other ones must not guess."""
+    try:
+        inspect.signature(found).bind(None, *operands, **options)
+    except TypeError:
+        return False
+    return True
 
 
 def _needed(graph: Any) -> list[Any]:

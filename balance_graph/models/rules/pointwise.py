@@ -19,7 +19,7 @@ LARGEST_DENOMINATOR = 64
 
 @rule(
     *words("relu leaky_relu rrelu abs absolute clone contiguous alias detach lift_fresh_copy real positive"),
-    *words("dropout native_dropout feature_dropout identity"),
+    *words("dropout native_dropout feature_dropout identity conj _conj _conj_physical resolve_conj resolve_neg"),
 )
 def homogeneous(trace: Trace, x: Operand, *_: Any, **__: Any) -> Any:
     """Degree 1: f(s x) = s f(x) for s > 0. Dropout multiplies by a mask that depends on no value."""
@@ -71,6 +71,7 @@ def _pinned_one(trace: Trace, x: Operand) -> Tensor:
 @rule(
     *words("sign sgn logical_not isnan isinf isfinite heaviside signbit bitwise_not"),
     *words("ones_like rand_like randn_like empty_like new_ones new_empty"),
+    *words("rand randn randint randperm empty empty_strided"),
 )
 def degree_zero(trace: Trace, *_: Any, **__: Any) -> Tensor:
     """The scale of the input does not matter."""
