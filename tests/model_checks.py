@@ -63,7 +63,8 @@ def dimension_by_derivatives(module: nn.Module, inputs: tuple) -> int:
         dead = int((gram.diagonal() < 1e-22).sum())
         singular = torch.linalg.svdvals(rows)
         found.append(rows.shape[1] - int((singular > 1e-9 * singular[0]).sum()) - dead)
-        if (trial + 1) * OUTPUTS >= 1.5 * part.shape[1] and len(set(found[-5:])) == 1:
+        # A unit may be dead at several choices: the dimension must stay for longer than that is likely to last.
+        if (trial + 1) * OUTPUTS >= 1.5 * part.shape[1] and trial >= 15 and len(set(found[-8:])) == 1:
             return found[-1]
     raise AssertionError(found)
 
