@@ -1,0 +1,94 @@
+"""The cost of a model as a sum of exponentials of its log-scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from balance_graph._types import Array, Index, Sparse
+from balance_graph.errors import InvalidParameterError
+from balance_graph.models.structure import Block, Structure
+from balance_graph.models.tensors import Parameter
+
+ROLES = ("weight", "bias", "norm")
+
+
+class CostTerms(NamedTuple):
+    """The cost ``sum(exp(log_coefficient + exponent * (A @ log_scales)))``.
+
+    `A` is sparse with small integers, one row for each distinct combination of scales; a row of zeros is what no scale
+    changes. All coefficients are positive: what is zero is left out.
+    """
+
+    A: Sparse
+    log_coefficient: Array
+    exponent: float
+
+
+def cost_terms(
+    structure: Structure,
+    powers: Callable[[Parameter, Block | None], Any],
+    exponent: float,
+    roles: Sequence[str] = ROLES,
+) -> CostTerms:
+    """The terms of ``sum |w|^exponent``, equal combinations of scales merged.
+
+    Parameters
+    ----------
+    structure : Structure
+        The architecture.
+    powers : callable
+        ``powers(parameter, block)`` gives, in double precision, the sums of ``|w|^exponent`` over the block, of shape
+        ``block.shape``, and over the whole parameter if the block is None.
+    exponent : float
+        The power.
+    roles : sequence of str
+        Which parameters have a cost: ``"weight"``, ``"bias"``, ``"norm"``. Buffers have none.
+
+    Returns
+    -------
+    CostTerms
+
+    Raises
+    ------
+    InvalidParameterError
+        If a role is unknown.
+    """
+    if not set(roles) <= set(ROLES):
+        message = f"roles must be among {ROLES}, got {tuple(roles)!r}"
+        raise InvalidParameterError(message)
+    pairs, sums = [], []
+    for parameter in structure.parameters:
+        if not parameter.is_buffer and (parameter.role or "weight") in roles:
+            blocks = [block for block in structure.blocks if block.parameter is parameter]
+            found = [(block, np.asarray(powers(parameter, block), dtype=np.float64)) for block in blocks]
+            for block, costs in found:
+                pairs.append(_pairs(block))
+                sums.append(costs.reshape(-1))
+            if sum(block.size for block in blocks) < parameter.size:
+                rest = float(powers(parameter, None)) - sum(float(costs.sum()) for _, costs in found)
+                pairs.append(np.zeros((1, 2), dtype=np.int64))
+                sums.append(np.array([max(rest, 0.0)]))
+    return _merged(structure.forms, pairs, sums, exponent)
+
+
+def _pairs(block: Block) -> Index:
+    """For each element of the block's sums the numbers of its two forms, the lesser first."""
+    grid = np.broadcast_arrays(block.rows.reshape(-1)[:, None], block.columns.reshape(-1)[None, :])
+    return np.sort(np.stack([part.reshape(-1) for part in grid], axis=1), axis=1)
+
+
+def _merged(forms: Sparse, pairs: list[Index], sums: list[Array], exponent: float) -> CostTerms:
+    table = np.concatenate(pairs) if pairs else np.zeros((0, 2), dtype=np.int64)
+    costs = np.concatenate(sums) if sums else np.zeros(0)
+    key = table[:, 0] * np.int64(forms.shape[0]) + table[:, 1]
+    distinct, place = np.unique(key, return_inverse=True)
+    total = np.bincount(place.reshape(-1), weights=costs, minlength=distinct.size)
+    distinct, total = distinct[total > 0], total[total > 0]
+    rows = forms[distinct // forms.shape[0]] + forms[distinct % forms.shape[0]]
+    matrix = sparse.csr_array(rows)
+    matrix.eliminate_zeros()
+    return CostTerms(matrix, np.log(total), float(exponent))
