@@ -38,6 +38,8 @@ from balance_graph.graph.questions import (
 from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.attainment import Attainment
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.block_problem import BlockProblem
+from balance_graph.problem.blocks import Block, DenseBlock
 from balance_graph.problem.manifold import Manifold
 from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
 from balance_graph.problem.solution import History, Solution, Status
@@ -55,9 +57,12 @@ __all__ = [
     "BalanceGraphError",
     "BalanceProblem",
     "BalanceResult",
+    "Block",
+    "BlockProblem",
     "Certificate",
     "ConvexProblem",
     "CvxpySolver",
+    "DenseBlock",
     "ElasticNet",
     "Finding",
     "FlowSolver",

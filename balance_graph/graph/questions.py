@@ -12,6 +12,7 @@ from balance_graph.certificate.bound import Certificate, certify_problem
 from balance_graph.graph.compilation import Node, compile_graph
 from balance_graph.problem.attainment import Attainment, find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.manifold import Manifold
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.solvers.convex import ConvexProblem, build_convex_problem
@@ -89,7 +90,7 @@ def is_balanced(
 
 
 def certify(
-    network: nx.DiGraph[Any] | BalanceProblem,
+    network: nx.DiGraph[Any] | BalanceProblem | BlockProblem,
     regularizer: float | Regularizer | ArrayLike = 2.0,
     *,
     weight: str = "weight",
@@ -98,7 +99,7 @@ def certify(
 
     Parameters
     ----------
-    network : networkx.DiGraph or BalanceProblem
+    network : networkx.DiGraph, BalanceProblem or BlockProblem
     regularizer : float or Regularizer, or the log-scales of all nodes
         For a graph, the regularizer (default 2). For a problem, the log-scales of the point in question.
 
@@ -114,7 +115,7 @@ def certify(
     >>> certificate.lower_bound <= 48.0 and certificate.relative_gap < 1e-12
     True
     """
-    if isinstance(network, BalanceProblem):
+    if isinstance(network, BalanceProblem | BlockProblem):
         # The second argument is then the point: certify(problem, log_scales).
         log_scales = network.checked_log_scales(regularizer, "log_scales")  # type: ignore[arg-type]
         return certify_problem(network, log_scales)

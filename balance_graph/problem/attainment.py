@@ -22,6 +22,7 @@ from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import NotAttainedError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.elimination import gauge_columns
+from balance_graph.problem.term_manifold import TermManifold
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +255,8 @@ def _reasons(problem: BalanceProblem, nodes: list[int]) -> dict[int, str]:
     if not nodes:
         return {}
     at, active = problem.manifold, problem.active
+    if isinstance(at, TermManifold):
+        return dict.fromkeys(nodes, "terms that depend on it can shrink while no other grows")
     n = problem.n_nodes
     vertex = np.where(at.pinned, n, np.arange(n))
     links = (np.ones(int(active.sum())), (vertex[at.tail[active]], vertex[at.head[active]]))

@@ -152,6 +152,8 @@ class Solution:
         Dead edges whose weights are to be set to zero.
     gauge_nodes : tuple
         One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
+    pruned_nodes : tuple
+        Of dense blocks, whose dead weights are not listed: the unknowns all of whose weights are to be set to zero.
     notes : tuple of str
         What the solver chose on the way.
     """
@@ -167,6 +169,7 @@ class Solution:
     solver: str
     pruned_edges: tuple[tuple[Hashable, Hashable], ...] = ()
     gauge_nodes: tuple[Hashable, ...] = ()
+    pruned_nodes: tuple[Hashable, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -189,6 +192,8 @@ class Solution:
         ]
         if self.pruned_edges:
             lines.append(f"pruned edges        {len(self.pruned_edges)}: {_some(self.pruned_edges)}")
+        if self.pruned_nodes:
+            lines.append(f"pruned nodes        {len(self.pruned_nodes)}: {_some(self.pruned_nodes)}")
         if self.gauge_nodes:
             lines.append(f"gauges fixed at     {_some(self.gauge_nodes)}")
         lines.extend(self.notes)
