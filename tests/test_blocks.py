@@ -434,7 +434,7 @@ class Guest:
         least, largest, rows, columns = self._weights.summary()
         with np.errstate(divide="ignore"):
             logs = (float(exponent * np.log(size)) for size in (least, largest))
-            return blocks_module.Extent(*logs, rows, columns)
+            return *logs, rows, columns
 
     def products(self, exponent, log_unit, rows, columns):
         by_row, by_column = np.empty(rows.size), np.zeros(columns.size)

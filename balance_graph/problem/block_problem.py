@@ -89,7 +89,7 @@ class BlockProblem:
         self.blocks: tuple[Block, ...] = tuple(_as_block(block, k) for k, block in enumerate(blocks))
         for k, block in enumerate(self.blocks):
             _check_range(block, k, self.n_nodes)
-        self._extents: tuple[Extent, ...] = tuple(block.extent(self.exponent) for block in self.blocks)
+        self._extents: tuple[Extent, ...] = tuple(Extent(*block.extent(self.exponent)) for block in self.blocks)
         for k, extent in enumerate(self._extents):
             _check_spread(extent, k)
 

@@ -47,8 +47,8 @@ class Extent(NamedTuple):
 class Block(Protocol):
     """All weights from some unknowns (one a row) to others (one a column): what a guest supplies.
 
-    Its costs are ``C = a |W|**p``, entry by entry. Only sums and products of them are asked for, never C itself, and
-    these as NumPy arrays in double precision.
+    Its costs are ``C = a |W|**p``, entry by entry. Only their range and their products with vectors are asked for, never
+    C itself, and those as NumPy arrays in double precision.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Block(Protocol):
     def head(self) -> Index: ...
 
     def extent(self, exponent: float) -> Extent:
-        """The range of the costs. Refuses weights that are not finite: `InvalidNetworkError`."""
+        """The range of the costs, or its four parts as a plain tuple; NaN or inf among them for weights that are."""
 
     def products(self, exponent: float, log_unit: float, rows: Array, columns: Array) -> tuple[Array, Array]:
         """``C @ columns`` and ``rows @ C``, with the costs C in units of ``exp(log_unit)``."""
