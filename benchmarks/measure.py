@@ -203,7 +203,7 @@ def blocks(spec: Spec) -> Iterator[Part]:
 
     def balance(network: Layers) -> tuple[bg.BlockProblem, bg.Solution]:
         problem = network.problem()
-        return problem, bg.solve(problem, bg.NewtonSolver(tol=spec["tol"]))
+        return problem, bg.solve(problem, bg.NewtonSolver(tol=spec["tol"]), on_unattained="prune")
 
     rescaled = spec.get("rescaled", False)
     problem, solution = balance(layers(spec["family"], 40_000, rescaled=rescaled))

@@ -191,6 +191,22 @@ def test_products_are_those_of_numpy(p, shape, order):
     assert extent.log_least == pytest.approx(np.log(costs.min()))
 
 
+def test_every_number_in_half_precision():
+    """Numbers below the normal range included; what is not finite is refused."""
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    block = bg.DenseBlock(-1, -1, finite[:, None])
+    by_row, _ = block.products(1.0, 0.0, np.ones(finite.size), np.ones(1))
+    np.testing.assert_array_equal(by_row, np.abs(finite.astype(np.float64)))
+    extent = block.extent(1.0)
+    assert extent.log_least == pytest.approx(-24 * math.log(2.0))
+    assert extent.log_largest == pytest.approx(math.log(65504.0))
+    np.testing.assert_array_equal(extent.rows, finite != 0)
+    for bad in every[~np.isfinite(every)][[0, 1, 2, -1]]:
+        with pytest.raises(bg.InvalidNetworkError, match="must be finite"):
+            bg.DenseBlock(-1, -1, [[bad]]).extent(2.0)
+
+
 def test_one_thread_does_as_well(monkeypatch):
     monkeypatch.setattr(blocks_module, "_THREADS", 1)
     test_products_are_those_of_numpy(2.0, (700, 600), "C")
