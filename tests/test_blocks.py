@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from fractions import Fraction
 
 import networkx as nx
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 
 import balance_graph as bg
+from balance_graph.certificate.blocks import _reach
 from balance_graph.points.blocks import BlockFlows, BlockHessian
 from balance_graph.problem import blocks as blocks_module
 
@@ -125,6 +127,30 @@ def test_optimum_in_50_digits(p):
         for point in (solution.log_scales, solution.log_scales + 1e-3 * rng.normal(size=n), np.zeros(n)):
             assert mp.mpf(bg.certify(problem, point).lower_bound) <= exact.cost
     assert bg.certify(problem, solution.log_scales).relative_gap < 1e-12
+
+
+def test_bounds_hold_to_the_last_digit():
+    """One unknown: the least cost is twice the root of the product of both sides, whose squares are summed exactly."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        first, second = (rng.normal(size=shape).astype(np.float32) for shape in ((7, 1), (1, 9)))
+        problem = bg.BlockProblem([(-1, [0], first), ([0], -1, second)], 1)
+        into, out_of = (sum(Fraction(float(w)) ** 2 for w in weights.ravel()) for weights in (first, second))
+        certificate = bg.certify(problem, 0.25 * np.log([float(out_of / into)]))
+        assert Fraction(certificate.lower_bound) ** 2 <= 4 * into * out_of
+        assert certificate.relative_gap < 1e-13
+
+
+def test_a_correction_is_checked():
+    """Where rounding hides what a correction is worth, there is none."""
+    blocks, n = mlp([5, 6, 6, 4], np.random.default_rng(0))
+    flows = BlockFlows(bg.BlockProblem(blocks, n).live, np.zeros(n))
+    solver, diagonal, lacking = BlockHessian(flows), flows.diagonal(), 1e-9 * flows.diagonal()
+    reach = _reach(flows, diagonal, lacking, 1e-13, solver)
+    image = np.empty(n)
+    flows.product(diagonal, reach, image)
+    assert np.all(image > lacking)
+    assert _reach(flows, diagonal, lacking, 0.5, solver) is None
 
 
 def test_a_start_is_used():
