@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from balance_graph.graph.warming import warmup
     from balance_graph.problem.attainment import Attainment
     from balance_graph.problem.balance_problem import BalanceProblem
+    from balance_graph.problem.block_problem import BlockProblem
+    from balance_graph.problem.blocks import Block, DenseBlock
     from balance_graph.problem.manifold import Manifold
     from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
     from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
@@ -61,11 +63,14 @@ __all__ = [
     "BalanceGraphError",
     "BalanceProblem",
     "BalanceResult",
+    "Block",
+    "BlockProblem",
     "Cauchy",
     "Certificate",
     "Constraint",
     "ConvexProblem",
     "CvxpySolver",
+    "DenseBlock",
     "ElasticNet",
     "Finding",
     "FlowSolver",
@@ -180,6 +185,8 @@ _HOME = {
     "graph.warming": ("warmup",),
     "problem.attainment": ("Attainment",),
     "problem.balance_problem": ("BalanceProblem",),
+    "problem.block_problem": ("BlockProblem",),
+    "problem.blocks": ("Block", "DenseBlock"),
     "problem.manifold": ("Manifold",),
     "problem.regularizers": (
         "ElasticNet",

@@ -17,6 +17,15 @@ _ANNOUNCEMENT = "balance_graph: compiling loops, which takes some seconds on fir
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The compiled function, cached on disk where a place for that can be found."""
+    return _compiled(function, fastmath=False)
+
+
+def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `compiled`; sums may be taken in any order, several terms side by side."""
+    return _compiled(function, fastmath={"reassoc", "contract"})
+
+
+def _compiled(function: Callable[..., Any], fastmath: bool | set[str]) -> Callable[..., Any]:
     try:
         with preparing():
             import numba
@@ -24,9 +33,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     _watch_compilation()
     try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, nogil=True, fastmath=fastmath)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # a read-only installation without a writable home has nowhere to cache
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, fastmath=fastmath)(function)  # type: ignore[no-any-return]
 
 
 class Announcement:

@@ -197,7 +197,60 @@ def matrix(spec: Spec) -> Iterator[Part]:
     }
 
 
-TASKS: dict[str, Callable[[Spec], Iterator[Part]]] = {"newton": newton, "local": local, "peer": peer, "matrix": matrix}
+def blocks(spec: Spec) -> Iterator[Part]:
+    """Balance dense blocks with Newton: passes over the weights, time, memory, quality, certificate."""
+    from blocks import Layers, layers
+
+    def balance(network: Layers) -> tuple[bg.BlockProblem, bg.Solution]:
+        problem = network.problem()
+        return problem, bg.solve(problem, bg.NewtonSolver(tol=spec["tol"]), on_unattained="prune")
+
+    rescaled = spec.get("rescaled", False)
+    problem, solution = balance(layers(spec["family"], 40_000, rescaled=rescaled))
+    bg.certify(problem, solution.log_scales)
+    network = layers(spec["family"], spec["edges"], rescaled=rescaled)
+    before = _units(network)
+    with PeakMemory() as peak:
+        seconds, (problem, solution) = timed(lambda: balance(network))
+    passes = network.passes
+    forward, one_pass = (statistics.mean(pair) for pair in zip(before, _units(network), strict=True))
+    imbalance, log_cost = network.judge(solution.log_scales)
+    known = peak.bytes is not None and spec["edges"] >= _SMALLEST_PEAK
+    yield {
+        "edges": network.n_weights,
+        "free_nodes": network.n_unknowns,
+        "seconds": seconds,
+        "passes": passes,
+        "forward_seconds": forward,
+        "pass_seconds": one_pass,
+        "forward_passes": seconds / forward,
+        "status": str(solution.status),
+        "iterations": solution.iterations,
+        "relative_imbalance": imbalance,
+        "log_cost": log_cost,
+        "notes": list(solution.notes),
+        "peak_method": peak.method,
+        "peak_share": peak.bytes / network.n_bytes if known else None,
+    }
+    seconds, certificate = timed(lambda: bg.certify(problem, solution.log_scales))
+    yield {
+        "relative_gap": certificate.relative_gap,
+        "passes_certificate": network.passes - passes,
+        "seconds_certificate": seconds,
+    }
+
+
+def _units(network: Any) -> tuple[float, float]:
+    return network.forward_seconds(), network.pass_seconds()
+
+
+TASKS: dict[str, Callable[[Spec], Iterator[Part]]] = {
+    "newton": newton,
+    "local": local,
+    "peer": peer,
+    "matrix": matrix,
+    "blocks": blocks,
+}
 
 
 def measured(spec: Spec) -> Part:

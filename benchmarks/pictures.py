@@ -239,6 +239,32 @@ def matrices(measures: list[Measure]) -> Figure:
     return figure
 
 
+def blocks(measures: list[Measure]) -> Figure:
+    """Passes over the weights, and time in forward passes, over the number of weights."""
+    figure = new_figure(9.2, 4.0)
+    panels = figure.subplots(1, 2, sharex=True)
+    order = names(measures, "family")
+    for ax, key, title in (
+        (panels[0], "passes", "Passes over the weights"),
+        (panels[1], "forward_passes", "Time in forward passes"),
+    ):
+        for name in order:
+            for rescaled in (False, True):
+                done = [one for one in present(measures, key) if one["family"] == name and one["rescaled"] is rescaled]
+                look = {**style(order.index(name)), "linestyle": "--" if rescaled else "-"}
+                words = name + (", rescaled" if rescaled else "")
+                xs, ys = [one["edges"] for one in done], [one[key] for one in done]
+                if done:
+                    ax.plot(xs, ys, label=words, linewidth=1.3, markersize=5, **look)
+        dress(ax, title, "weights")
+        logarithmic(ax, "x")
+        ax.margins(y=0.1)
+        ax.set_ylim(bottom=0)
+    handles, words = panels[0].get_legend_handles_labels()
+    figure.legend(handles, words, loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=DARK)
+    return figure
+
+
 PICTURES: dict[str, Callable[[list[Measure]], Figure]] = {
     "families": families,
     "growth": growth,
@@ -246,4 +272,5 @@ PICTURES: dict[str, Callable[[list[Measure]], Figure]] = {
     "local": local,
     "peers": peers,
     "matrices": matrices,
+    "blocks": blocks,
 }

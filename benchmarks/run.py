@@ -57,6 +57,8 @@ def brief(measure: dict[str, Any]) -> str:
         for key, form, word in (
             ("seconds", ".3g", "s"),
             ("products", ".0f", "products"),
+            ("passes", ".0f", "passes"),
+            ("forward_passes", ".3g", "forward passes"),
             ("relative_imbalance", ".0e", "imbalance"),
             ("peak_bytes_per_edge", ".0f", "bytes per edge"),
         )

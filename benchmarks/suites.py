@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from blocks import FAMILIES as BLOCKS
 from families import FAMILIES
 from peers import CLARABEL, LAYERED_ONLY, NEWTON, PEERS
 
@@ -25,6 +26,7 @@ LOCAL = ("20 layers", "200 layers", "random", "heavy-tailed", "scale-free", "gri
 LARGE, LARGEST = 10**6, 10**8
 MOST_BYTES = 60.0
 MOST_PRODUCTS, BEST_PRODUCTS = 300, 100
+MOST_PASSES, MOST_SHARE, MOST_FORWARD = 40, 1.2, 15
 
 
 @dataclass(frozen=True)
@@ -288,6 +290,46 @@ def _no_slower(measures: list[Measure]) -> Verdicts:
             yield label(one), one.get("ratio_to_gebal", np.inf) <= 1.0
 
 
+# Dense blocks.
+
+
+def _block_specs(quick: bool) -> list[Measure]:
+    sizes = (40_000,) if quick else (10**6, 10**7, LARGEST)
+    return [
+        {
+            "task": "blocks",
+            "family": name,
+            "edges": size,
+            "size": size,
+            "tol": TOL,
+            "rescaled": rescaled,
+            "certify": True,
+            "limit_seconds": 900,
+        }
+        for name in (list(BLOCKS)[:1] if quick else BLOCKS)
+        for size in sizes
+        for rescaled in (False, True)
+        # Half precision has no room for random scales.
+        if not (rescaled and "float16" in name)
+    ]
+
+
+def _few_passes(measures: list[Measure]) -> Verdicts:
+    return [(label(one), one.get("passes", np.inf) <= MOST_PASSES) for one in measures]
+
+
+def _small_beside_weights(measures: list[Measure]) -> Verdicts:
+    for one in measures:
+        if one["size"] >= LARGE and (one.get("peak_share") is not None or "failed" in one):
+            yield label(one), one.get("peak_share", np.inf) <= MOST_SHARE
+
+
+def _soon(measures: list[Measure]) -> Verdicts:
+    for one in measures:
+        if one["size"] == LARGEST and one["family"] == next(iter(BLOCKS)):
+            yield label(one), one.get("forward_passes", np.inf) <= MOST_FORWARD
+
+
 SUITES = {
     suite.name: suite
     for suite in (
@@ -374,6 +416,25 @@ SUITES = {
             (
                 Hypothesis("`balance_matrix` leaves a relative imbalance of at most 1e-12.", _exact),
                 Hypothesis("On a dense 1500 x 1500 matrix it takes no longer than LAPACK's gebal.", _no_slower),
+            ),
+        ),
+        Suite(
+            "blocks",
+            "Dense blocks",
+            _block_specs,
+            (
+                _ALL_BALANCED,
+                Hypothesis(f"A solve reads every weight at most {MOST_PASSES} times.", _few_passes),
+                Hypothesis(
+                    f"From 10^6 weights on, memory peaks at most {MOST_SHARE} times that of the weights above it.",
+                    _small_beside_weights,
+                ),
+                Hypothesis(
+                    f"10^8 weights in dense layers are balanced in the time of {MOST_FORWARD} forward passes of 32 "
+                    "inputs.",
+                    _soon,
+                ),
+                Hypothesis("The certificate bounds the relative gap of the cost by 1e-10.", _certified),
             ),
         ),
     )

@@ -165,3 +165,12 @@ def test_terms_have_no_graph(form):
     problem = bg.BalanceProblem.from_terms([[1], [-1]], np.zeros(2))
     with pytest.raises(bg.UnsupportedError, match="form='nodes'"):
         bg.solve(problem, bg.CvxpySolver(form=form))
+
+
+def test_dead_terms_that_are_edges():
+    """The two unknowns of the last three terms are joined to nothing else, and shrink: each is named, with a reason."""
+    problem = bg.BalanceProblem.from_terms([[1, 0, 0], [-1, 0, 0], [-1, 1, 0], [0, -1, 1]], np.zeros(4))
+    with pytest.raises(bg.NotAttainedError) as caught:
+        bg.solve(problem)
+    assert caught.value.nodes == (1, 2)
+    assert caught.value.edges == (2, 3)

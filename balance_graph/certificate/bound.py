@@ -12,7 +12,8 @@ but bounded: where H = A^T D A is a Stieltjes matrix (positive definite, off-dia
 that are no edges make other matrices, of which the same is shown by way of the comparison matrix. The bound on u widens
 by ``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
 
-Large networks with one exponent are certified in passes over their edges, see `balance_graph.certificate.large`.
+Large networks with one exponent are certified in passes over their edges, see `balance_graph.certificate.large`;
+dense blocks by products with them, see `balance_graph.certificate.blocks`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from balance_graph.points.point import advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.regularizers import Regularizer
@@ -85,12 +87,12 @@ class Certificate:
         )
 
 
-def certify_problem(problem: BalanceProblem, log_scales: Array) -> Certificate:
+def certify_problem(problem: BalanceProblem | BlockProblem, log_scales: Array) -> Certificate:
     """Bound the optimal cost of a problem from one point.
 
     Parameters
     ----------
-    problem : BalanceProblem
+    problem : BalanceProblem or BlockProblem
     log_scales : (n_nodes,) array
         Log-scales that obey the ties, zero where pinned.
 
@@ -110,8 +112,12 @@ def certify_problem(problem: BalanceProblem, log_scales: Array) -> Certificate:
     return Certificate(cost, lower_bound, gap, relative_gap, problem.regularizer)
 
 
-def _log_costs(problem: BalanceProblem, log_scales: Array) -> tuple[float, float]:
+def _log_costs(problem: BalanceProblem | BlockProblem, log_scales: Array) -> tuple[float, float]:
     """Logarithms of the cost and of a lower bound on the infimum."""
+    if isinstance(problem, BlockProblem):
+        from balance_graph.certificate.blocks import log_costs_of_blocks  # compiled loops: slow to load
+
+        return log_costs_of_blocks(problem, log_scales)
     if problem.n_edges >= _LARGE:
         from balance_graph.certificate.large import log_costs_of_large  # compiled loops: slow to load
 

@@ -18,6 +18,7 @@ from balance_graph.graph.compilation import Node, check_digraph, compile_graph
 from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.attainment import Attainment, find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.manifold import Manifold
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.problem.solution import Solution
@@ -116,7 +117,7 @@ def is_balanced(
 
 @own_rules
 def certify(
-    network: nx.DiGraph[Any] | BalanceResult | BalanceProblem,
+    network: nx.DiGraph[Any] | BalanceResult | BalanceProblem | BlockProblem,
     regularizer: float | Regularizer | ArrayLike | Solution | None = None,
     *,
     weight: str | None = None,
@@ -125,7 +126,7 @@ def certify(
 
     Parameters
     ----------
-    network : networkx.DiGraph, BalanceResult or BalanceProblem
+    network : networkx.DiGraph, BalanceResult, BalanceProblem or BlockProblem
     regularizer : float or Regularizer, or the log-scales of all nodes
         For a graph, the regularizer (default 2). For a problem, the point in question: log-scales, or the solution that
         has them, of which pruned weights count as zero.
@@ -150,10 +151,11 @@ def certify(
     >>> bg.certify(result).relative_gap < 1e-12, bg.certify(result.graph, 2).relative_gap < 1e-12
     (True, False)
     """
-    if isinstance(network, BalanceProblem):
+    if isinstance(network, BalanceProblem | BlockProblem):
         # The second argument is then the point: certify(problem, log_scales).
         if isinstance(regularizer, Solution):
-            return certify_problem(network.pruned(regularizer), regularizer.log_scales)
+            problem = network if isinstance(network, BlockProblem) else network.pruned(regularizer)
+            return certify_problem(problem, regularizer.log_scales)
         log_scales = network.checked_log_scales(regularizer, "log_scales")  # type: ignore[arg-type]
         return certify_problem(network, log_scales)
     check_digraph(network)

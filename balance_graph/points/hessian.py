@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from balance_graph._types import Array
-from balance_graph.linear.conjugate_gradients import conjugate_gradients
+from balance_graph.linear.conjugate_gradients import Precondition, conjugate_gradients
 from balance_graph.points.preconditioner import Preconditioner
 
 if TYPE_CHECKING:
@@ -75,6 +75,12 @@ class HessianSolver:
             solution += self._iterate(right, goal, last_goal, imbalance)[0]
         return solution
 
+    def _approximate_inverse(self, diagonal: Array, imbalance: float) -> Precondition:
+        """What conjugate gradients are preconditioned by at the present flows, whose Hessian has the given diagonal."""
+        if self._preconditioner is None:
+            return lambda residual: (residual / diagonal, None)
+        return self._preconditioner.here(diagonal, imbalance)
+
     def balance_aggregates(self) -> bool:
         """Balance the aggregates of a preconditioner that was just set up far from balance; whether there were any."""
         return self._preconditioner is not None and self._preconditioner.balance_aggregates()
@@ -92,7 +98,7 @@ class HessianSolver:
         solution, self._last_steps, left = conjugate_gradients(
             lambda step, out: self._flows.product(diagonal, step, out),
             right,
-            (lambda residual: (residual / diagonal, None)) if better is None else better.here(diagonal, imbalance),
+            self._approximate_inverse(diagonal, imbalance),
             weight=weight,
             tol=goal,
             max_steps=_MOST_STEPS,

@@ -107,6 +107,19 @@ def node_array(values: ArrayLike, n: int, name: str, what: str = "node") -> Arra
     return array
 
 
+def log_scales_array(values: ArrayLike, n: int, name: str) -> Array:
+    """A finite log-scale for each node."""
+    try:
+        log_scales = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        message = f"{name} must be {n} log-scales, got {values!r}"
+        raise InvalidParameterError(message) from error
+    if log_scales.shape != (n,) or not np.all(np.isfinite(log_scales)):
+        message = f"{name} must be {n} finite log-scales, one a node; got shape {log_scales.shape}"
+        raise InvalidParameterError(message)
+    return log_scales
+
+
 def pinned_array(pinned: ArrayLike, n: int) -> Mask:
     """Which nodes are pinned, as a copy."""
     array = np.array(pinned)

@@ -147,7 +147,7 @@ def _reasons(problem: BalanceProblem, nodes: list[int]) -> dict[int, str]:
         return {}
     at, active = problem.manifold, problem.active
     if isinstance(at, TermManifold):
-        return dict.fromkeys(nodes, _reason(reached=True, reaching=True))
+        return dict.fromkeys(nodes, "terms that depend on it can shrink while no other grows")
     n = problem.n_nodes
     vertex = np.where(at.pinned, n, np.arange(n))
     graph = links(vertex[at.tail[active]], vertex[at.head[active]], n + 1)

@@ -22,6 +22,7 @@ from balance_graph.problem._sparse_arguments import (
     canonical,
     group_array,
     log_coefficients,
+    log_scales_array,
     node_array,
     pinned_array,
     term_log_coefficients,
@@ -212,14 +213,7 @@ class BalanceProblem:
 
     def checked_log_scales(self, values: ArrayLike, name: str) -> Array:
         """Log-scales of all nodes as an array, or `InvalidParameterError` where they break a constraint."""
-        try:
-            log_scales = np.asarray(values, dtype=float)
-        except (TypeError, ValueError) as error:
-            message = f"{name} must be {self.n_nodes} log-scales, got {values!r}"
-            raise InvalidParameterError(message) from error
-        if log_scales.shape != (self.n_nodes,) or not np.all(np.isfinite(log_scales)):
-            message = f"{name} must be {self.n_nodes} finite log-scales, one a node; got shape {log_scales.shape}"
-            raise InvalidParameterError(message)
+        log_scales = log_scales_array(values, self.n_nodes, name)
         if not self.manifold.obeys(log_scales):
             others = "" if self.manifold.names is None else ", and keep fixed edges and shared weights"
             message = f"{name}: these break a constraint; log-scales are 0 where pinned, equal where tied{others}"

@@ -184,6 +184,8 @@ class Solution:
         Their places in the order of ``problem.manifold.edges``.
     gauge_nodes : tuple
         One node of each part of the network whose common scale no weight depends on: that scale is arbitrary.
+    pruned_nodes : tuple
+        Of dense blocks, whose dead weights are not listed: the unknowns all of whose weights are to be set to zero.
     notes : tuple of str
         What the solver chose on the way.
     """
@@ -201,6 +203,7 @@ class Solution:
     pruned_edges: tuple[tuple[Hashable, Hashable], ...] = ()
     pruned_rows: Index = field(default_factory=lambda: np.zeros(0, dtype=np.intp), repr=False)
     gauge_nodes: tuple[Hashable, ...] = ()
+    pruned_nodes: tuple[Hashable, ...] = ()
     notes: tuple[str, ...] = ()
     setup_seconds: float = 0.0
 
@@ -227,6 +230,8 @@ class Solution:
         ]
         if self.pruned_edges:
             lines.append(f"pruned edges        {len(self.pruned_edges)}: {some_of(self.pruned_edges)}")
+        if self.pruned_nodes:
+            lines.append(f"pruned nodes        {len(self.pruned_nodes)}: {some_of(self.pruned_nodes)}")
         if self.gauge_nodes:
             lines.append(f"gauges fixed at     {some_of(self.gauge_nodes)}")
         lines.extend(self.notes)

@@ -14,6 +14,7 @@ from balance_graph._progress import Report, reporter
 from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.regularizers import LogWeightCost
 from balance_graph.problem.solution import Outcome, Solution, Status
@@ -72,7 +73,7 @@ def check_on_unattained(on_unattained: str) -> None:
 
 @own_rules
 def solve(
-    problem: BalanceProblem,
+    problem: BalanceProblem | BlockProblem,
     solver: str | Solver = "newton",
     *,
     on_unattained: str = "raise",
@@ -83,8 +84,8 @@ def solve(
 
     Parameters
     ----------
-    problem : BalanceProblem
-        From `BalanceProblem.from_sparse` or `compile_graph`.
+    problem : BalanceProblem or BlockProblem
+        From `BalanceProblem.from_sparse` or `compile_graph`; or dense blocks, which Newton's method alone solves.
     solver : str or solver object
         ``"newton"``, ``"cvxpy"``, ``"stochastic"``, ``"flow"``; ``"auto"``: cvxpy, polished, up to 2000 edges, Newton
         above and where the backend of cvxpy fails; or an object with settings, e.g. ``NewtonSolver(tol=1e-10)``. The
@@ -104,6 +105,8 @@ def solve(
     ------
     NotAttainedError
         If the minimum is not attained and `on_unattained` is ``"raise"``.
+    UnsupportedError
+        If the solver cannot solve the problem.
 
     Examples
     --------
@@ -113,8 +116,15 @@ def solve(
     True
     """
     time = Stopwatch()
-    check_problem(problem, "solve")
     check_on_unattained(on_unattained)
+    if isinstance(problem, BlockProblem):
+        from balance_graph.solvers.dense_blocks import solve_blocks  # compiled loops: slow to load
+
+        chosen = NewtonSolver() if solver == "auto" else as_solver(solver, problem.n_weights)
+        given = None if start is None else problem.checked_log_scales(start, "start")
+        with reporter(progress) as report:
+            return solve_blocks(problem, chosen, prunes=on_unattained == "prune", start=given, report=report)
+    check_problem(problem, "solve")
     chosen = as_solver(solver, problem.n_edges)
     center = problem.unscaled if start is None else problem.checked_log_scales(start, "start")
     with preparing():
