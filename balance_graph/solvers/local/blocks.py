@@ -13,6 +13,9 @@ from balance_graph.problem.rows import Rows
 
 _EPS = float(np.finfo(float).eps)
 
+# Beyond the logarithms of all floats: along a nearly flat slope Newton's step could be any number.
+_FAR = 2000.0
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -70,9 +73,10 @@ class Block:
             value, slope, rounding = self._difference(log_gains, shift)
             high = np.where(value > 0, shift, high)
             low = np.where(value < 0, shift, low)
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 step = np.where(value == 0, 0.0, -value / slope)
                 middle = 0.5 * (low + high)
+            step = np.where(np.isfinite(step), np.clip(step, -_FAR, _FAR), step)
             small = (np.abs(value) <= rounding) | (np.abs(step) <= 1e-15 * np.maximum(1.0, np.abs(shift)))
             inside = (shift + step > low) & (shift + step < high)
             step = np.where(np.isfinite(step), step, 0.0)  # flat and balanced to rounding: it stays
