@@ -14,7 +14,9 @@ from pathlib import Path
 import machine
 
 RESULTS = Path(__file__).parent / "results" / "import_time.json"
-TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+# The package imports a name when it is first asked for.
+OURS = "from balance_graph import balance"
 BASE = "networkx, numpy, scipy.sparse"
 
 
@@ -23,9 +25,9 @@ def seconds(code: str) -> float:
 
 
 def main() -> None:
-    seconds(f"import {BASE}; " + TIMED.format("balance_graph"))  # fill the file cache
+    seconds(f"import {BASE}; " + TIMED.format(OURS))  # fill the file cache
     pairs = [
-        (seconds(TIMED.format(BASE)), seconds(f"import {BASE}; " + TIMED.format("balance_graph"))) for _ in range(15)
+        (seconds(TIMED.format(f"import {BASE}")), seconds(f"import {BASE}; " + TIMED.format(OURS))) for _ in range(15)
     ]
     results = {
         "hypothesis": "at most 0.25 s on top of networkx, numpy, scipy.sparse",

@@ -258,3 +258,19 @@ def test_what_rounding_may_hide_covers_what_it_does_hide():
         for k in range(n):
             assert abs(mpf(at[k, 0]) - net[k]) + abs(mpf(at[k, 1]) - margin[k]) <= mpf(unsure[k])
         assert abs(mpf(sums[1]) - total) <= mpf(sums[3]) * (1 + mpf(10) ** -6)
+
+
+@pytest.mark.parametrize("unit", [0.0, 600.0, -600.0])
+def test_the_cost_of_all_edges_is_their_sum(unit, monkeypatch):
+    """Some edges at a time, zero weights and a whole slice of them included."""
+    monkeypatch.setattr("balance_graph.problem.network_kernels._SLICE", 7)
+    rng = np.random.default_rng(0)
+    tail, head = rng.integers(0, 5, (2, 40)).astype(np.uint32)
+    log_weight, coefficient = rng.normal(size=40) * 20.0 + unit / 1.5, rng.normal(size=40)
+    log_weight[14:22] = -np.inf
+    up, down = rng.normal(size=(2, 5)) * 10.0
+    for log_coefficient in (coefficient, np.empty(0)):
+        added = log_coefficient if log_coefficient.size else 0.0
+        terms = [mp.exp(mp.mpf(float(v))) for v in 1.5 * log_weight + up[head] + down[tail] + added]
+        found = kernels.log_cost_of_all(tail, head, log_weight, log_coefficient, 1.5, up, down)
+        assert found == pytest.approx(float(mp.log(mp.fsum(terms))), abs=1e-12 + 1e-15 * abs(unit))

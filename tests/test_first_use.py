@@ -53,7 +53,7 @@ def test_small_networks_compile_nothing(solver, tmp_path):
 
 
 def test_compilation_is_told_apart_announced_once_and_kept(tmp_path):
-    twice = f"{STOCHASTIC}; again = result; {STOCHASTIC}; assert result.setup_seconds == 0.0; result = again"
+    twice = f"{STOCHASTIC}; again = result; {STOCHASTIC}; assert result.setup_seconds < 0.05; result = again"
     names, seconds, setup_seconds, summary, said = run(twice, tmp_path, terminal=True)
     assert names
     assert 0.0 < seconds < setup_seconds

@@ -163,5 +163,11 @@ def log_costs(
 
 def log_cost_of_all(*edges: Any) -> float:
     """Logarithm of the cost of all edges, from the arguments of `log_costs`."""
-    largest = max(float(values.max()) for values in log_costs(*edges))
-    return largest + math.log(math.fsum(float(np.exp(values - largest).sum()) for values in log_costs(*edges)))
+    units, sums = [], []
+    for values in log_costs(*edges):
+        largest = float(values.max())
+        if largest > -math.inf:
+            units.append(largest)
+            sums.append(float(np.exp(values - largest).sum()))
+    unit = max(units)
+    return unit + math.log(math.fsum(one * math.exp(own - unit) for own, one in zip(units, sums, strict=True)))

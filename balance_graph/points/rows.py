@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from balance_graph._types import Array, Sparse
@@ -14,6 +16,8 @@ from balance_graph.problem.rows import PowerRows
 # Rows whose slope levels off are given at least this ratio of curvature to slope in the convex model: their true
 # curvature holds only nearby, and steps along it would be far too long.
 _FLAT = 0.25
+# Of the progress that a length promises, what is asked where the least ``max|F|`` need not be where the cost is least.
+_FAIR = 0.1
 # Rounding of the logarithm of a cost, relative to its size or to 1.
 _EPS = 8.0 * float(np.finfo(float).eps)
 
@@ -124,11 +128,13 @@ class RowsPoint:
     def accepts(self, before: Mark, length: float) -> bool:
         """Whether ``max|F|`` has come down by a share of what the length promises.
 
-        Where slopes level off (rows that are no powers), F also vanishes far out, where nothing is optimal; there a
-        step must not raise the cost either.
+        Where slopes level off (rows that are no powers), F also vanishes far out, where nothing is optimal; and where
+        rows are no edges, ``max|F|`` can have minima of its own. There a step must make fair progress, and not raise
+        the cost either.
         """
-        lower = self.largest <= (1.0 - SUFFICIENT * length) * before.largest
-        return lower and (self._is_power or not self._costs_more(before))
+        if not self._is_monotone:
+            return self.largest <= (1.0 - _FAIR * length) * before.largest and not self._costs_more(before)
+        return self.largest <= (1.0 - SUFFICIENT * length) * before.largest
 
     def own_step(self, before: Mark) -> bool:
         """A step that lowers the convex cost; False where it can no longer be told from noise."""
@@ -168,6 +174,14 @@ class RowsPoint:
     def _costs_more(self, before: Mark) -> bool:
         """Whether the cost is higher than before, by more than the rounding of its logarithm."""
         return self.log_cost > before.log_cost + _EPS * max(1.0, abs(before.log_cost))
+
+    @cached_property
+    def _is_monotone(self) -> bool:
+        """Whether F is that of powers on edges: each row at most one + and one - entry."""
+        matrix = self.quotient.matrix
+        positive = np.bincount(np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.data > 0)
+        negative = np.diff(matrix.indptr)[: positive.size] - positive
+        return self._is_power and bool(max(positive.max(initial=0), negative.max(initial=0)) <= 1)
 
     @property
     def _is_power(self) -> bool:

@@ -11,6 +11,7 @@ from balance_graph._types import Array
 from balance_graph.points.flows import FlowsPoint
 from balance_graph.points.hessian import HessianSolver
 from balance_graph.points.rows import rounding_of
+from balance_graph.problem.cost_range import TWO_FACTORS
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import State
 
@@ -44,20 +45,18 @@ class TermFlows:
         self.log_scales = displacement
         self.log_slopes, ratio = self._quotient.log_slopes(displacement)
         flows = np.exp(self.log_slopes - self.log_slopes.max(initial=-np.inf))
-        self._curvatures = flows * ratio
+        self._rates, self._curvatures = ratio, flows * ratio
         self.into[:-1], self.out_of[:-1] = self._in @ flows, self._out @ flows
-        if not (self.into[:-1].all() and self.out_of[:-1].all()):
-            message = "flows drown in others"
-            raise FloatingPointError(message)
 
     @property
     def log_cost(self) -> float:
         """Logarithm of the cost of all that is live."""
         return self._quotient.log_cost(self.log_scales)
 
-    def longest(self, step: Array) -> float:  # noqa: ARG002 - flows are computed afresh
-        """All of it."""
-        return 1.0
+    def longest(self, step: Array) -> float:
+        """As long as no term changes by more than floats can tell apart."""
+        change = float(np.abs(self._rates * (self._quotient.matrix @ step)).max(initial=0.0))
+        return 1.0 if change <= TWO_FACTORS else TWO_FACTORS / change
 
     def move(self, step: Array) -> None:
         """Add a step to the log-scales."""
@@ -78,14 +77,15 @@ class TermFlows:
         """
         for _ in range(most):
             imbalance = self.imbalance()
-            if np.exp(np.abs(imbalance).max(initial=0.0)) <= enough:
+            if not np.abs(imbalance).max(initial=0.0) > np.log(enough):  # balanced, or no numbers
                 break
             slope = self.diagonal() / np.sqrt(self.into * self.out_of)[:-1]
             self._place(self.log_scales - imbalance / (np.maximum(slope, 1e-3) * self._most_in_a_row))
 
     def imbalance(self) -> Array:
-        """``log in - log out`` of each unknown."""
-        difference: Array = np.log(self.into[:-1] / self.out_of[:-1])
+        """``log in - log out`` of each unknown; not finite where its flows drown in others."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            difference: Array = np.log(self.into[:-1] / self.out_of[:-1])
         return difference
 
     def diagonal(self) -> Array:
