@@ -30,7 +30,7 @@ _MOST_SLOPES = 1500
 # for so many steps.
 _DRIVEN = 0.02
 _ENDED = 1e-5
-_MOST_STEPS = 3000
+_MOST_STEPS = 1500
 _SUM = "rounding of sums over edges and samples, 1e-16 per term, relative to the sizes of the terms"
 
 
