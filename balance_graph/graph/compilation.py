@@ -13,9 +13,10 @@ from balance_graph._arguments import VANISHES, is_real, nearest_float, vanishes
 from balance_graph._types import Array, Mask
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.graph.activations import Activation, activation
-from balance_graph.problem.balance_problem import BalanceProblem, check_groups
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.constraints import check_groups
 from balance_graph.problem.log_domain import times_exp
-from balance_graph.problem.manifold import Manifold, first_of_label
+from balance_graph.problem.manifold import Declared, Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
 
 Node = Hashable
@@ -72,14 +73,15 @@ def compile_graph(
     edges = _Edges(names, tail, head, attributes)
     weights = edges.weights(weight)
     pinned, degree = _pinned_and_degree(G, np.bincount(head, minlength=len(names)), np.array(out_degrees))
-    fixed = shared = exponent = None
+    fixed = shared = exponent = declared = None
     log_coefficient = np.zeros(tail.size)
     if any(len(data) > 1 for data in attributes):
         log_coefficient = np.log(edges.positive("coefficient", 1.0))
         exponent = edges.exponents(cost)
         # Zero weights are inert: nothing about them constrains a scale.
-        fixed = edges.flags("fixed") & (weights != 0)
-        shared = np.where(weights != 0, edges.labels("shared"), -1)
+        every = Declared(edges.flags("fixed"), edges.labels("shared"))
+        declared = every if every.fixed.any() or np.any(every.shared >= 0) else None
+        fixed, shared = every.fixed & (weights != 0), np.where(weights != 0, every.shared, -1)
         edges.check_shared(shared, weights=weights, coefficient=log_coefficient, exponent=exponent, fixed=fixed)
     manifold = Manifold(
         tail=tail,
@@ -90,6 +92,7 @@ def compile_graph(
         fixed=fixed if fixed is not None and fixed.any() else None,
         shared=shared if shared is not None and np.any(shared >= 0) else None,
         names=names,
+        declared=declared,
     )
     check_groups(manifold)
     return BalanceProblem(manifold, weights, log_coefficient, cost, exponent)

@@ -79,7 +79,20 @@ class Attainment:
 
 
 def find_attainment(problem: BalanceProblem) -> Attainment:
-    """Decide attainment of a problem by graph search, with a linear program only where the search does not decide."""
+    """Decide attainment of a problem by graph search, with a linear program only where the search does not decide.
+
+    It depends on the architecture and on which weights are zero, and is kept with the former.
+    """
+    kept = problem.manifold.kept.get(Attainment)
+    if kept is not None and np.array_equal(kept[0], problem.active):
+        return Attainment(**kept[1], problem=problem)
+    found = _search_attainment(problem)
+    of_architecture = {name: value for name, value in vars(found).items() if name != "problem"}
+    problem.manifold.kept[Attainment] = problem.active, of_architecture
+    return found
+
+
+def _search_attainment(problem: BalanceProblem) -> Attainment:
     active = np.flatnonzero(problem.active)
     matrix = problem.manifold.reduced_incidence[active]
     if np.any(np.diff(matrix.indptr) > 2):

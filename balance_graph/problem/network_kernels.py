@@ -16,14 +16,16 @@ from balance_graph._compiled import compiled
 
 @compiled
 def range_of_sizes(values):  # type: ignore[no-untyped-def]
-    """The least absolute value that is not zero, and the largest."""
-    least, largest = math.inf, 0.0
+    """The least absolute value that is not zero, the largest, and how many are zero."""
+    least, largest, n_zeros = math.inf, 0.0, 0
     for k in range(values.size):
         size = abs(np.float64(values[k]))
         largest = max(largest, size)
         if size > 0.0:
             least = min(least, size)
-    return least, largest
+        else:
+            n_zeros += 1
+    return least, largest, n_zeros
 
 
 @compiled
@@ -86,6 +88,26 @@ def edge_list(  # type: ignore[no-untyped-def]
             else:
                 value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
     return column, value
+
+
+@compiled
+def edge_values(  # type: ignore[no-untyped-def]
+    start, row_node, column_node, unknown, part, weight, log_coefficient, exponent, log_unit, as_logarithms
+):
+    """The values of `edge_list`, for an edge list whose other arrays are known."""
+    whole = part.size == 1
+    place = start[:-1].copy()
+    value = np.empty(start[start.size - 1], np.float64)
+    for e in range(row_node.size):
+        r, c = row_node[e], column_node[e]
+        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
+            at = place[unknown[r]]
+            place[unknown[r]] = at + 1
+            if as_logarithms:
+                value[at] = log_cost(weight, log_coefficient, exponent, e)
+            else:
+                value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
+    return value
 
 
 @compiled

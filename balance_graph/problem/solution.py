@@ -119,6 +119,8 @@ class Outcome:
     notes : tuple of str
     state : State or None
         The network there, where the solver has measured it from the weights as given.
+    log_cost_at_start : float or None
+        Logarithm of the cost at the center of the quotient, dead edges included, where the solver has summed it.
     """
 
     log_scales: Array
@@ -127,6 +129,7 @@ class Outcome:
     history: History
     notes: tuple[str, ...] = ()
     state: State | None = None
+    log_cost_at_start: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from balance_graph._progress import Report, reporter
 from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Outcome, Solution, Status
 from balance_graph.solvers.convex import CvxpySolver
@@ -110,7 +111,7 @@ def solve(
     return Solution(
         log_scales=outcome.log_scales,
         log_cost=state.log_cost,
-        initial_cost=problem.cost(center),
+        initial_cost=_initial_cost(problem, center, outcome),
         relative_imbalance=state.relative_imbalance,
         status=outcome.status,
         iterations=outcome.iterations,
@@ -121,6 +122,13 @@ def solve(
         gauge_nodes=tuple(problem.nodes[k] for k in state.gauges.tolist()),
         notes=outcome.notes,
     )
+
+
+def _initial_cost(problem: BalanceProblem, center: Array, outcome: Outcome) -> float:
+    """The cost at the center; from the weights themselves, which is exact, where those are not scaled."""
+    if outcome.log_cost_at_start is None or not center.any():
+        return problem.cost(center)
+    return exp_or_inf(outcome.log_cost_at_start)
 
 
 def _with_strong_gauges(solver: Solver, quotient: Quotient, outcome: Outcome, report: Report) -> Outcome:
