@@ -381,11 +381,11 @@ def test_accumulated_costs_are_sums_over_all_paths(far, pool):
         before = log_cost[:k, k] + forward[:k]
         forward[k] = np.logaddexp.reduce(before)
     free = ~pinned
-    np.testing.assert_allclose(network.forward[:-1], forward[free], rtol=1e-12)
+    np.testing.assert_allclose(network.accumulated(pool)[0][:-1], forward[free], rtol=1e-12)
     order, _ = network_kernels.visits(network.outward.start, network.outward.column, network.inward.start)
     logs = network.inward._replace(value=np.log(network.inward.value))
     np.testing.assert_allclose(
-        network_kernels.accumulated_log_costs(order, *logs), network.forward, rtol=1e-12, atol=1e-12
+        network_kernels.accumulated_log_costs(order, *logs), network.accumulated(pool)[0], rtol=1e-12, atol=1e-12
     )
 
 
@@ -479,7 +479,7 @@ def product_with(matrix, shift=0.0):
 
 def levels_of(problem, pool):
     network = LiveNetwork.of(problem, pool)
-    level = network.from_ground[:-1]
+    level = network.pattern.from_ground[:-1]
     return EdgeFlows.of(network, None, pool), Band.of_levels(network.outward, level), level
 
 

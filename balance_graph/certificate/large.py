@@ -84,7 +84,7 @@ def log_costs_of_large(problem: BalanceProblem, log_scales: Array) -> tuple[floa
             return None
         if not _holds_gauges_only(network):
             return None
-        flows = EdgeFlows.of(network, _restricted(network, log_scales), pool)
+        flows = EdgeFlows.of(network, network.numbering.restrict(log_scales), pool)
         try:
             log_moving = _log_bound(network, flows, pool)
         except ArithmeticError:  # a cost has left the range of floats, or flows drown in others
@@ -99,22 +99,11 @@ def _holds_gauges_only(network: LiveNetwork) -> bool:
     return network.numbering.held.size == 0 or bool(np.all(network.degree == 1.0))
 
 
-def _restricted(network: LiveNetwork, log_scales: Array) -> Array:
-    """Log-scales of the unknowns, in each part relative to the one that is held."""
-    held, part = network.numbering.held, network.numbering.part
-    if held.size == 0:
-        return network.numbering.restrict(log_scales)
-    label = np.zeros(log_scales.size, dtype=np.int32) if part is None else part
-    shift = np.zeros(int(label.max()) + 1)
-    shift[label[held]] = log_scales[held]
-    return network.numbering.restrict(log_scales - shift[label])
-
-
 def _log_bound(network: LiveNetwork, flows: EdgeFlows, pool: Executor) -> float | None:
     """Logarithm of a lower bound on the cost of the edges that scales move, or None."""
     if np.abs(flows.imbalance()).max() > _FAR:
         flows.sweep(_SWEEPS, np.e)
-    solver = HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1]))
+    solver = HessianSolver(flows, Preconditioner(flows, network.pattern))
     for _ in range(_MAX_STEPS):
         if not np.all(np.isfinite(flows.imbalance())):
             return None
@@ -127,7 +116,7 @@ def _log_bound(network: LiveNetwork, flows: EdgeFlows, pool: Executor) -> float 
             return None if proof.is_loose else proof.log_bound
         longest = max(1.0, 2.0 * float(np.abs(direction).max()))
         flows.move(direction / (longest * flows.exponent))
-        solver = HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1]))
+        solver = HessianSolver(flows, Preconditioner(flows, network.pattern))
     return None
 
 
@@ -264,7 +253,7 @@ def _log_cost(numbering: Numbering, log_scales: Array) -> float:
 
 def _log_sum_of_bounds(log_moving: float, network: LiveNetwork) -> float:
     """Logarithm of a lower bound on the cost of all live edges, those included that no scale moves."""
-    log_constant = network.numbering.left_out(network.n_edges).log_constant
+    log_constant = network.log_constant
     if log_constant == -math.inf:
         return log_moving
     # Terms far below the sum carry larger errors, but together no more than log n times what the largest do.

@@ -18,8 +18,9 @@ from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 from balance_graph.graph._attributes import ROLES, refuse_misspelt_edges, refuse_misspelt_nodes
 from balance_graph.graph.activations import Activation, activation
 from balance_graph.graph.constraints import hint_to_ignore, without_attributes
-from balance_graph.problem.balance_problem import BalanceProblem, check_groups
-from balance_graph.problem.manifold import Manifold, first_of_label
+from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.constraints import check_groups
+from balance_graph.problem.manifold import Declared, Manifold, first_of_label
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
 from balance_graph.problem.scaling import scaled_weights
 
@@ -102,15 +103,16 @@ def _compiled(G: nx.DiGraph[Any], cost: Regularizer, weight: str) -> BalanceProb
     weights = edges.weights(weight)
     refuse_misspelt_nodes(names, [G.nodes[node] for node in names])
     pinned, degree = _pinned_and_degree(G, np.bincount(head, minlength=len(names)), np.array(out_degrees))
-    fixed = shared = exponent = None
+    fixed = shared = exponent = declared = None
     log_coefficient = np.zeros(tail.size)
     if any(len(data) > 1 for data in attributes):
         refuse_misspelt_edges(edges.ends, attributes)
         log_coefficient = np.log(edges.positive("coefficient", 1.0))
         exponent = edges.exponents(cost)
         # Zero weights are inert: nothing about them constrains a scale.
-        fixed = edges.flags("fixed") & (weights != 0)
-        shared = np.where(weights != 0, edges.labels("shared"), -1)
+        every = Declared(edges.flags("fixed"), edges.labels("shared"))
+        declared = every if every.fixed.any() or np.any(every.shared >= 0) else None
+        fixed, shared = every.fixed & (weights != 0), np.where(weights != 0, every.shared, -1)
         edges.check_shared(shared, weights=weights, coefficient=log_coefficient, exponent=exponent, fixed=fixed)
     manifold = Manifold(
         tail=tail,
@@ -121,6 +123,7 @@ def _compiled(G: nx.DiGraph[Any], cost: Regularizer, weight: str) -> BalanceProb
         fixed=fixed if fixed is not None and fixed.any() else None,
         shared=shared if shared is not None and np.any(shared >= 0) else None,
         names=names,
+        declared=declared,
     )
     check_groups(manifold)
     return BalanceProblem(manifold, weights, log_coefficient, cost, exponent)

@@ -84,7 +84,7 @@ class EdgeFlows:
             Runs one of two passes.
         """
         flows = cls(network.outward, network.inward, network.degree, network.exponent, pool)
-        flows.log_scales = scale_free_start(network) if start is None else start
+        flows.log_scales = scale_free_start(network, pool) if start is None else start
         flows.log_unit = flows._enter(network.log_unit)
         return flows
 

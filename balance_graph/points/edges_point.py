@@ -44,13 +44,18 @@ class EdgesPoint(FlowsPoint):
     def __init__(self, quotient: Quotient, pool: Executor, start: Array | None = None) -> None:
         network = LiveNetwork.of(quotient.given, pool)
         self._numbering, self._pool = network.numbering, pool
-        self._left_out = self._numbering.left_out(network.n_edges)
+        self._left_out, log_constant = network.pattern.left_out, network.log_constant
         if self._left_out.dead.size and not quotient.prunes:
             quotient.attainment.raise_if_not_attained()
         flows = EdgeFlows.of(network, None if start is None else self._numbering.restrict(start), pool)
-        hessian = HessianSolver(flows, Preconditioner(flows, network.from_ground[:-1]))
+        hessian = HessianSolver(flows, Preconditioner(flows, network.pattern))
         self._edge_flows = flows
-        super().__init__(flows, hessian, self._left_out.log_constant, holds=bool(self._numbering.held.size))
+        super().__init__(flows, hessian, log_constant, holds=bool(self._numbering.held.size))
+
+    def log_cost_with_dead(self, log_scales: Array) -> float:
+        """Logarithm of the cost, that of dead edges included, at the present log-scales of all nodes."""
+        dead = self._left_out.dead
+        return float(np.logaddexp(self.log_cost, self._numbering.log_cost_of(dead, log_scales)))
 
     @property
     def log_scales(self) -> Array:
@@ -72,8 +77,8 @@ class EdgesPoint(FlowsPoint):
         log_scales, log_unit, rounding = self.log_scales, self.flows.log_cost, self._rounding_of_answer()
         del self.flows, self.hessian, self._edge_flows
         log_cost, imbalance = _measured(self._numbering, log_scales, log_unit, self._pool)
-        held, (dead, gauges, log_constant) = self._holds, self._left_out
-        state = State(float(np.logaddexp(log_cost, log_constant)), imbalance, dead, gauges)
+        held, (_, dead, gauges) = self._holds, self._left_out
+        state = State(float(np.logaddexp(log_cost, self._log_constant)), imbalance, dead, gauges)
         return log_scales, state, imbalance <= max(2.0 * reached, rounding, tol if held else 0.0)
 
     def _rounding_of_answer(self) -> float:

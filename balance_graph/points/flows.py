@@ -14,7 +14,7 @@ from balance_graph.points.hessian import HessianSolver
 from balance_graph.points.point import SUFFICIENT, Mark
 
 # Local sweeps at the start remove what is rough: until in- and out-costs are within a factor e, as far as that goes.
-_SWEEPS, _NEAR = 10, np.e
+_SWEEPS, _NEAR, _NEAR_LOG = 10, np.e, 1.0
 # Far from balance, this share of the imbalance may be left: more digits would not bring Newton closer.
 _SHARE = 0.2
 # Near balance, exact directions leave about this times the square of the imbalance.
@@ -117,9 +117,10 @@ class FlowsPoint:
         return (f"inexact Newton: {self.hessian.steps} Krylov steps, {self.hessian.name}",)
 
     def prepare(self) -> None:
-        """Local sweeps."""
-        self.flows.sweep(_SWEEPS, _NEAR)
-        self._imbalance = None
+        """Local sweeps, unless the start is as near to balance as they would bring it."""
+        if not self.largest <= _NEAR_LOG:
+            self.flows.sweep(_SWEEPS, _NEAR)
+            self._imbalance = None
 
     def goal(self, tol: float) -> float:
         """A tenth of the tolerance where the errors of all others gather at an unknown that is held."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from balance_graph._types import Array, Index
@@ -10,6 +13,9 @@ from balance_graph.linear.conjugate_gradients import Precondition
 from balance_graph.linear.factorization import Solve
 from balance_graph.linear.multigrid import Laplacian, Multigrid
 from balance_graph.points.edges import EdgeFlows
+from balance_graph.problem.live_pattern import LivePattern
+
+One = TypeVar("One")
 
 # Plain steps after which their number is predicted, where a factorization in a band or multigrid could take over; and
 # the number from which those cost less.
@@ -40,8 +46,8 @@ class Preconditioner:
     Parameters
     ----------
     flows : EdgeFlows
-    level : (size,) integer array
-        Distance of each unknown from the ground.
+    pattern : LivePattern
+        Of the same network; orders of its unknowns are kept with it.
 
     Attributes
     ----------
@@ -51,10 +57,11 @@ class Preconditioner:
         Whether multigrid was set up far from balance, and its aggregates are still to be balanced.
     """
 
-    def __init__(self, flows: EdgeFlows, level: Index) -> None:
-        self._flows = flows
-        self._band = Band.as_given(flows.outward, _NARROW * flows.n_edges)
-        self._levels = Band.of_levels(flows.outward, level)
+    def __init__(self, flows: EdgeFlows, pattern: LivePattern) -> None:
+        self._flows, self._kept = flows, pattern.kept
+        level = pattern.from_ground[:-1]
+        self._band = self._found("band as given", lambda: Band.as_given(flows.outward, _NARROW * flows.n_edges))
+        self._levels = self._found("levels", lambda: Band.of_levels(flows.outward, level))
         # No order is much narrower than its levels are.
         per_level = flows.size / float(level.max())
         self._may_be_narrow = flows.size * per_level**2 <= _NARROW * flows.n_edges
@@ -67,6 +74,13 @@ class Preconditioner:
         self.name = "diagonal preconditioner"
         if self._levels.size > 1:
             self.name += f" and {self._levels.size} levels"
+
+    def _found(self, name: str, find: Callable[[], One]) -> One:
+        """What is kept with the pattern, found now if it is not known yet."""
+        if name not in self._kept:
+            self._kept[name] = find()
+        found: One = self._kept[name]
+        return found
 
     def here(self, diagonal: Array, imbalance: float) -> Precondition:
         """The approximate inverse at the present flows, whose Hessian has the given diagonal, and their imbalance."""
@@ -126,7 +140,7 @@ class Preconditioner:
         """Set up what suits the network, at the present imbalance."""
         self._set_up_at, flows = imbalance, self._flows
         if self.is_plain and self._band is None and self._may_be_narrow:
-            self._band = Band.reordered(flows.outward, _NARROW * flows.n_edges)
+            self._band = self._found("band", lambda: Band.reordered(flows.outward, _NARROW * flows.n_edges))
         self._better = None  # two at a time would be the peak of memory
         if self._band is not None:
             self._better = self._band.factorized(flows.outward, flows.degree)

@@ -6,6 +6,8 @@ one pass over the edges, and lets all that remains pile up at the far end.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 import numpy as np
 
 from balance_graph._types import Array
@@ -17,7 +19,7 @@ from balance_graph.problem.live_network import LiveNetwork
 _FAR = 100.0
 
 
-def scale_free_start(network: LiveNetwork) -> Array:
+def scale_free_start(network: LiveNetwork, pool: Executor) -> Array:
     """Log-scales of the unknowns, without drift along the depth.
 
     With degrees 1, each unknown takes the mean of the two, weighted by its distances to the ends: exact on a chain of
@@ -25,8 +27,10 @@ def scale_free_start(network: LiveNetwork) -> Array:
     as they are will not do, since costs are too far apart, there is one pass in the way that divides.
     """
     if np.all(network.degree == 1.0):
-        share = network.from_ground / np.maximum(network.from_ground + network.to_ground, 1)
-        mean: Array = (share * network.backward - (1.0 - share) * network.forward)[:-1]
+        from_ground, to_ground = network.pattern.from_ground, network.pattern.to_ground
+        forward, backward = network.accumulated(pool)
+        share = from_ground / np.maximum(from_ground + to_ground, 1)
+        mean: Array = (share * backward - (1.0 - share) * forward)[:-1]
         return mean / network.exponent
     if network.spread < _FAR:
         return np.zeros(network.size)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from balance_graph._arguments import VANISHES
 from balance_graph._foreign import advice_for
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.problem.manifold import Manifold
 
 
 def _is_sparse(value: Any) -> bool:
@@ -62,7 +63,71 @@ def term_matrix(A: Any) -> Sparse:  # noqa: N803
     return result
 
 
-def term_log_coefficients(values: ArrayLike, n: int) -> Array:
+def edge_weights(values: Any, manifold: Manifold) -> Array:
+    """A finite real weight for each edge of an architecture, from an array or a sparse matrix."""
+    if _is_sparse(values):
+        return _entries_of_edges(values, manifold)
+    try:
+        array = np.asarray(values)
+        array = array if array.dtype in (np.float32, np.float64) and array.dtype.isnative else _to_floats(array)
+    except (TypeError, ValueError) as error:
+        message = f"weights must be {manifold.n_edges} real numbers, one an edge, or a scipy sparse array; {error}"
+        raise InvalidParameterError(message) from error
+    if array.shape != (manifold.n_edges,):
+        message = f"weights must have shape ({manifold.n_edges},), one for each edge; got shape {array.shape}"
+        raise InvalidParameterError(message)
+    if not np.all(np.isfinite(array)):
+        k = int(np.argmin(np.isfinite(array)))
+        message = f"weight of edge {_named(manifold, k)} is {array[k]}; weights must be finite"
+        raise InvalidNetworkError(message)
+    return array
+
+
+def _to_floats(array: NDArray[Any]) -> Array:
+    if array.dtype.kind == "c":
+        message = "they are complex"
+        raise TypeError(message)
+    return array.astype(np.float64)
+
+
+def _entries_of_edges(matrix: Sparse, manifold: Manifold) -> Array:
+    """The entries of a matrix in the order of the edges, which must be those that it stores."""
+    result, n = canonical(matrix), manifold.n_nodes
+    if result.shape[0] != n:
+        message = f"weights must have one row and column a node, {n}; got shape {result.shape}"
+        raise InvalidParameterError(message)
+    tail = np.repeat(np.arange(n, dtype=result.indices.dtype), np.diff(result.indptr))
+    same_number = tail.size == manifold.n_edges
+    if same_number and np.array_equal(result.indices, manifold.head) and np.array_equal(tail, manifold.tail):
+        data: Array = result.data
+        return data
+    order = np.lexsort((manifold.head, manifold.tail))
+    ours, theirs = (
+        np.stack(ends, axis=1) for ends in ((manifold.tail[order], manifold.head[order]), (tail, result.indices))
+    )
+    if not np.array_equal(ours, theirs):
+        message = (
+            f"weights: the matrix stores {tail.size} entries and the problem has {manifold.n_edges} edges, which are "
+            "not the same; store an entry, zero if need be, for every edge and no other, or make a new problem"
+        )
+        raise InvalidNetworkError(message)
+    weights = np.empty(tail.size, dtype=result.dtype)
+    weights[order] = result.data
+    return weights
+
+
+def _named(manifold: Manifold, edge: int) -> Any:
+    return manifold.names_of(np.array([edge]))[0]
+
+
+def term_costs(log_coefficient: ArrayLike, n: int) -> tuple[Array, Array]:
+    """Weight, 0 or 1, and logarithm of the coefficient of each term."""
+    logs = _term_log_coefficients(log_coefficient, n)
+    free = np.isneginf(logs)
+    return np.where(free, 0.0, 1.0), np.where(free, 0.0, logs)
+
+
+def _term_log_coefficients(values: ArrayLike, n: int) -> Array:
     """A number below inf for each term; ``-inf`` is one."""
     array = np.asarray(values, dtype=float)
     if array.shape != (n,):

@@ -99,7 +99,20 @@ class Attainment:
 
 
 def find_attainment(problem: BalanceProblem) -> Attainment:
-    """Decide attainment of a problem, and find its dead edges."""
+    """Decide attainment of a problem, and find its dead edges.
+
+    It depends on the architecture and on which weights are zero, and is kept with the former.
+    """
+    kept = problem.manifold.kept.get(Attainment)
+    if kept is not None and np.array_equal(kept[0], problem.active):
+        return Attainment(**kept[1], problem=problem)
+    found = _search_attainment(problem)
+    of_architecture = {name: value for name, value in vars(found).items() if name != "problem"}
+    problem.manifold.kept[Attainment] = problem.active, of_architecture
+    return found
+
+
+def _search_attainment(problem: BalanceProblem) -> Attainment:
     active = np.flatnonzero(problem.active)
     dead, direction, moving = find_recession(problem.manifold.reduced_incidence[active])
     live = problem.active.copy()

@@ -17,17 +17,19 @@ from scipy import sparse
 
 from balance_graph._floating_point import own_rules
 from balance_graph._types import Array, Index, Mask, Sparse
-from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+from balance_graph.errors import InvalidParameterError
 from balance_graph.problem._sparse_arguments import (
     canonical,
+    edge_weights,
     group_array,
     log_coefficients,
     log_scales_array,
     node_array,
     pinned_array,
-    term_log_coefficients,
+    term_costs,
     term_matrix,
 )
+from balance_graph.problem.constraints import check_groups, constrained
 from balance_graph.problem.cost_range import LEAST, MOST, are_in_range
 from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by, times_exp
 from balance_graph.problem.manifold import Manifold, first_of_label
@@ -179,17 +181,57 @@ class BalanceProblem:
         matrix = term_matrix(A)
         n_terms = matrix.shape[0]
         exponents = node_array(exponent, n_terms, "exponent", what="term")
-        logs = term_log_coefficients(log_coefficient, n_terms)
-        free = np.isneginf(logs)
+        weight, logs = term_costs(log_coefficient, n_terms)
         uniform = bool(n_terms == 0 or np.all(exponents == exponents[0]))
         manifold: Any = TermManifold(matrix)
         return cls(
             manifold=manifold,
-            weight=np.where(free, 0.0, 1.0),
-            log_coefficient=np.where(free, 0.0, logs),
+            weight=weight,
+            log_coefficient=logs,
             regularizer=Lp(float(exponents[0]) if uniform and n_terms else 2.0),
             exponent=None if uniform else exponents,
         )
+
+    def with_weights(self, weights: Any) -> BalanceProblem:
+        """The same architecture with other weights, as after each step of training.
+
+        All that depends on the architecture alone is shared with this problem, and found once. So is what also depends
+        on which weights are zero, as long as the same ones are: otherwise it is found anew. Start the solve from the
+        log-scales of the last one.
+
+        Parameters
+        ----------
+        weights : (n_edges,) array, or scipy sparse array or matrix
+            In the order of the edges, or ``W[u, v]`` with an entry stored for each edge and no other. For a problem
+            from terms, the logarithms of its coefficients. Not copied where it is an array of floats: do not change it
+            while the problem is in use.
+
+        Returns
+        -------
+        BalanceProblem
+
+        Raises
+        ------
+        InvalidNetworkError, InvalidParameterError
+            For a wrong shape or other edges, and for weights that are not finite.
+
+        Examples
+        --------
+        >>> import balance_graph as bg, numpy as np
+        >>> from scipy import sparse
+        >>> W = sparse.csr_array(np.array([[0, 8.0, 0], [0, 0, 2.0], [0, 0, 0]]))
+        >>> problem = bg.BalanceProblem.from_sparse(W, pinned=np.array([True, False, True]))
+        >>> last = bg.solve(problem)
+        >>> later = problem.with_weights([8.0, 4.0])
+        >>> bg.solve(later, start=last.log_scales).log_scales.round(6)
+        array([ 0.      , -0.346574,  0.      ])
+        """
+        if isinstance(self.manifold, TermManifold):
+            weight, logs = term_costs(weights, self.n_edges)
+            return replace(self, weight=weight, log_coefficient=logs)
+        weight = edge_weights(weights, self.manifold)
+        columns = [self.log_coefficient] if self.exponent is None else [self.log_coefficient, self.exponent]
+        return replace(self, weight=weight, manifold=constrained(self.manifold, weight, *columns))
 
     @property
     def n_nodes(self) -> int:
@@ -473,31 +515,3 @@ class BalanceProblem:
     def relative_imbalance(self, log_scales: Array) -> float:
         """The largest relative imbalance; 0 for a network without free nodes."""
         return float(self.relative_imbalances(log_scales).max(initial=0.0))
-
-
-def check_groups(manifold: Manifold) -> None:
-    """Refuse a group that mixes pinned and free nodes, nodes of different degree, or that fixed edges contradict."""
-    if manifold.group is None:
-        return
-    first = first_of_label(manifold.group)
-    mixed = (manifold.pinned != manifold.pinned[first]) | (
-        ~manifold.pinned & (manifold.degree != manifold.degree[first])
-    )
-    if mixed.any():
-        node = int(np.flatnonzero(mixed)[0])
-        one, two = manifold.nodes[first[node]], manifold.nodes[node]
-        remedy = (
-            "give nodes of equal `groups` the same `pinned` and `degree`, or a negative label to those that stay alone"
-            if manifold.names is None
-            else "give tied nodes the same role and activations of the same degree"
-        )
-        message = (
-            f"nodes {one!r} and {two!r} are in one group but cannot share a scale: "
-            f"{_describe(manifold, int(first[node]))} against {_describe(manifold, node)}; {remedy}"
-        )
-        raise InvalidNetworkError(message)
-    _ = manifold.n_coordinates  # solving the ties finds the contradictions
-
-
-def _describe(manifold: Manifold, node: int) -> str:
-    return "pinned" if manifold.pinned[node] else f"degree {manifold.degree[node]:g}"

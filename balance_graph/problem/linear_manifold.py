@@ -72,6 +72,11 @@ class LinearManifold(ABC):
         """Nodes whose log-scales some of the terms depend on."""
 
     @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What has been found about this architecture: problems that share it find it here."""
+        return {}
+
+    @cached_property
     def gauges(self) -> Index:
         """Unknowns to set to zero so that the log-gains determine the rest: one for each gauge freedom."""
         return gauge_columns(self.reduced_incidence)

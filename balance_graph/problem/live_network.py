@@ -6,8 +6,10 @@ and one unknown of every part that holds no pinned node. What is dead has no edg
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +17,9 @@ from balance_graph._types import Array, Index, Mask
 from balance_graph.linear.edge_lists import EdgeList
 from balance_graph.problem import network_kernels as kernels
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.live_pattern import LivePattern, Places
 from balance_graph.problem.manifold import numbered
-from balance_graph.problem.numbering import Numbering
+from balance_graph.problem.numbering import NOTHING_LEFT_OUT, Numbering
 from balance_graph.problem.regularizers import Lp
 from balance_graph.problem.term_manifold import TermManifold
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
@@ -28,34 +31,23 @@ class LiveNetwork:
 
     Attributes
     ----------
-    problem : BalanceProblem
+    pattern : LivePattern
+        All but the costs.
     numbering : Numbering
-    degree : (size + 1,) array
-        Degree of each unknown, 1 for the ground.
-    exponent : float
     spread : float
         Logarithm of the ratio of the largest cost to the least.
     log_unit : float or None
         Costs in the lists are in units of its exponential; None where they are too far apart, and kept as logarithms.
     outward, inward : EdgeList
         Edges by tail and by head, with their costs at log-scales zero.
-    from_ground, to_ground : (size + 1,) integer arrays
-        Distances along and against the edges, -1 where there is no way.
-    forward, backward : (size + 1,) arrays
-        Accumulated log costs along and against the edges, see `accumulated_costs`; with degrees 1 only.
     """
 
+    pattern: LivePattern
     numbering: Numbering
-    degree: Array
-    exponent: float
     spread: float
     log_unit: float | None
     outward: EdgeList
     inward: EdgeList
-    from_ground: Index
-    to_ground: Index
-    forward: Array
-    backward: Array
 
     @property
     def size(self) -> int:
@@ -66,6 +58,21 @@ class LiveNetwork:
     def n_edges(self) -> int:
         """Number of live edges that scales move."""
         return self.outward.column.size
+
+    @property
+    def degree(self) -> Array:
+        """Degree of each unknown, 1 for the ground."""
+        return self.pattern.degree
+
+    @property
+    def exponent(self) -> float:
+        """Exponent of the cost of every edge."""
+        return self.numbering.exponent
+
+    @property
+    def log_constant(self) -> float:
+        """Logarithm of the cost of the live edges that no scale moves."""
+        return self.numbering.log_cost_of(self.pattern.left_out.still)
 
     @classmethod
     def of(cls, problem: BalanceProblem, pool: Executor) -> LiveNetwork:
@@ -78,6 +85,20 @@ class LiveNetwork:
             cycle is cut off from the pinned nodes: whether it can be balanced is then more than a search.
         """
         _check_costs(problem)
+        pattern = LivePattern.kept_with(problem)
+        if pattern is not None:
+            return cls._filled(pattern, pattern.numbering_of(problem), pool)
+        network = cls._found(problem, pool)
+        if network.n_edges == 0:
+            raise UnsuitedError(Unsuited.NOTHING)
+        active = problem.active
+        left_out = network.numbering.left_out(network.n_edges)
+        pattern = replace(network.pattern, active=None if active.all() else active, left_out=left_out)
+        pattern.keep_with(problem)
+        return replace(network, pattern=pattern)
+
+    @classmethod
+    def _found(cls, problem: BalanceProblem, pool: Executor) -> LiveNetwork:
         numbering = Numbering.of(problem)
         is_linear = bool(np.all(numbering.degree == 1.0))
         if not np.any(numbering.unknown == numbering.size):
@@ -85,61 +106,75 @@ class LiveNetwork:
                 raise UnsuitedError(Unsuited.CUT_OFF)
             numbering = numbering.holding(_busiest(problem), np.zeros(numbering.size, dtype=bool), None)
         network = cls._compiled(numbering, pool)
-        cut_off = (network.from_ground < 0) | (network.to_ground < 0)
-        if cut_off.any():
-            numbering = _in_parts(network, cut_off[:-1])
-            if numbering.held.size and not is_linear:
-                raise UnsuitedError(Unsuited.CUT_OFF)
-            same_held = numbering.held.size == network.numbering.held.size
-            network = network.without(cut_off, numbering) if same_held else cls._compiled(numbering, pool)
-        if network.n_edges == 0:
-            raise UnsuitedError(Unsuited.NOTHING)
-        return network
+        cut_off = (network.pattern.from_ground < 0) | (network.pattern.to_ground < 0)
+        if not cut_off.any():
+            return network
+        numbering = _in_parts(network, cut_off[:-1])
+        if numbering.held.size and not is_linear:
+            raise UnsuitedError(Unsuited.CUT_OFF)
+        same_held = numbering.held.size == network.numbering.held.size
+        return network.without(cut_off, numbering) if same_held else cls._compiled(numbering, pool)
 
     def without(self, drop: Mask, numbering: Numbering) -> LiveNetwork:
         """The network without some unknowns that no path to or from the ground goes through, its lists taken over."""
-        keep = ~drop
-        number = numbered(keep)
-        return replace(
-            self,
-            numbering=numbering,
-            degree=self.degree[keep],
-            outward=EdgeList(*kernels.without(*self.outward, number, numbering.size)),
-            inward=EdgeList(*kernels.without(*self.inward, number, numbering.size)),
-            from_ground=self.from_ground[keep],
-            to_ground=self.to_ground[keep],
-            forward=self.forward[keep],
-            backward=self.backward[keep],
-        )
+        number = numbered(~drop)
+        outward = EdgeList(*kernels.without(*self.outward, number, numbering.size))
+        inward = EdgeList(*kernels.without(*self.inward, number, numbering.size))
+        pattern = self.pattern.without(drop, numbering, Places(*outward[:2]), Places(*inward[:2]))
+        return replace(self, pattern=pattern, numbering=numbering, outward=outward, inward=inward)
 
     @classmethod
     def _compiled(cls, numbering: Numbering, pool: Executor) -> LiveNetwork:
-        costs_range = numbering.cost_range
-        log_unit = costs_range.log_unit
-        ends, sides = numbering.ends, (numbering.unknown, numbering.parts)
-        costs = *numbering.costs, log_unit or 0.0, log_unit is None
+        """The network of a numbering, found edge by edge; the distances tell what is cut off."""
+        ends, sides, costs = numbering.ends, (numbering.unknown, numbering.parts), _costs(numbering)
         # A matrix has two entries for each edge: those must be counted as well.
         starts = np.zeros((2, numbering.size + 2), dtype=np.uint32 if ends[0].size < 2**31 else np.uint64)
         back = pool.submit(kernels.edge_list, starts[1], *ends[::-1], *sides, *costs)
         one = EdgeList(starts[0], *kernels.edge_list(starts[0], *ends, *sides, *costs))
         other = EdgeList(starts[1], *back.result())
-        degree = numbering.degree
-        backwards = pool.submit(_accumulate, other, one, log_unit, bool(np.all(degree == 1.0)))
-        forward, from_ground = _accumulate(one, other, log_unit, bool(np.all(degree == 1.0)))
-        backward, to_ground = backwards.result()
-        return cls(
-            numbering,
-            degree,
-            numbering.exponent,
-            costs_range.spread,
-            log_unit,
-            one,
-            other,
-            from_ground,
-            to_ground,
-            forward,
-            backward,
+        backwards = pool.submit(kernels.visits, other.start, other.column, one.start)
+        order_along, from_ground = kernels.visits(one.start, one.column, other.start)
+        order_against, to_ground = backwards.result()
+        pattern = LivePattern(
+            active=None,
+            unknown=numbering.unknown,
+            size=numbering.size,
+            part=numbering.part,
+            held=numbering.held,
+            degree=numbering.degree,
+            outward=Places(*one[:2]),
+            inward=Places(*other[:2]),
+            from_ground=from_ground,
+            to_ground=to_ground,
+            order_along=order_along,
+            order_against=order_against,
+            left_out=NOTHING_LEFT_OUT,
         )
+        range_of_costs = numbering.cost_range
+        return cls(pattern, numbering, range_of_costs.spread, range_of_costs.log_unit, one, other)
+
+    @classmethod
+    def _filled(cls, pattern: LivePattern, numbering: Numbering, pool: Executor) -> LiveNetwork:
+        """The network of a pattern that is known: only its costs are computed."""
+        ends, sides, costs = numbering.ends, (numbering.unknown, numbering.parts), _costs(numbering)
+        back = pool.submit(kernels.edge_values, pattern.inward.start, *ends[::-1], *sides, *costs)
+        one = EdgeList(*pattern.outward, kernels.edge_values(pattern.outward.start, *ends, *sides, *costs))
+        other = EdgeList(*pattern.inward, back.result())
+        range_of_costs = numbering.cost_range
+        return cls(pattern, numbering, range_of_costs.spread, range_of_costs.log_unit, one, other)
+
+    def accumulated(self, pool: Executor) -> tuple[Array, Array]:
+        """Accumulated log costs from the ground along and against the edges, see `accumulated_costs`."""
+        accumulate: Callable[..., Array]
+        accumulate = kernels.accumulated_log_costs if self.log_unit is None else kernels.accumulated_costs
+        backward = pool.submit(accumulate, self.pattern.order_against, *self.outward)
+        return accumulate(self.pattern.order_along, *self.inward), backward.result()
+
+
+def _costs(numbering: Numbering) -> tuple[Any, ...]:
+    """What the compiled loops compute the costs of edges from, in a unit or as logarithms."""
+    log_unit = numbering.cost_range.log_unit
+    return *numbering.costs, log_unit or 0.0, log_unit is None
 
 
 def _check_costs(problem: BalanceProblem) -> None:
@@ -182,13 +217,3 @@ def _busiest(problem: BalanceProblem) -> Index:
     at = problem.manifold
     ends = np.bincount(at.tail, minlength=at.n_nodes) + np.bincount(at.head, minlength=at.n_nodes)
     return np.array([np.argmax(ends)])
-
-
-def _accumulate(along: EdgeList, against: EdgeList, log_unit: float | None, costs: bool) -> tuple[Array, Index]:
-    """Accumulated log costs from the ground along a list (with `costs`), and distances."""
-    order, distance = kernels.visits(along.start, along.column, against.start)
-    if not costs:
-        return np.zeros(along.start.size - 1), distance
-    accumulate = kernels.accumulated_log_costs if log_unit is None else kernels.accumulated_costs
-    total = accumulate(order, *against)
-    return total, distance

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -27,6 +27,13 @@ from balance_graph.problem.linear_manifold import LinearManifold
 from balance_graph.problem.log_domain import log_sum_by
 
 FORMS = ("nodes", "cycles", "paths")
+
+
+class Declared(NamedTuple):
+    """Constraints on edges, whatever their weights: which are fixed, and the label of the parameter that each is."""
+
+    fixed: Mask
+    shared: Index
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +52,8 @@ class Manifold(LinearManifold):
     fixed : (n_edges,) boolean array or None
     shared : (n_edges,) integer array or None
         Edges with equal label are one parameter; negative means its own.
+    declared : Declared or None
+        Fixed edges and shared weights, those of weight zero included, which are inert.
     nodes, edges : sequence
         The user's names, in array order; plain indices where there are none.
     """
@@ -57,6 +66,7 @@ class Manifold(LinearManifold):
     fixed: Mask | None = None
     shared: Index | None = None
     names: Sequence[Hashable] | None = field(default=None, repr=False)
+    declared: Declared | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"Manifold({self.n_nodes} nodes, {self.n_nodes - int(self.pinned.sum())} free, {self.n_edges} edges)"
@@ -196,6 +206,7 @@ class Manifold(LinearManifold):
             head=self.head[kept],
             fixed=None if self.fixed is None else self.fixed[kept],
             shared=None if self.shared is None else self.shared[kept],
+            declared=None,
         )
         return manifold, kept
 

@@ -28,15 +28,17 @@ def slices(size: int) -> Iterator[slice]:
     return (slice(first, min(first + _SLICE, size)) for first in range(0, size, _SLICE))
 
 
-def range_of_sizes(values: Array) -> tuple[float, float]:
-    """The least absolute value that is not zero, and the largest."""
-    least, largest = math.inf, 0.0
+def range_of_sizes(values: Array) -> tuple[float, float, int]:
+    """The least absolute value that is not zero, the largest, and how many are zero."""
+    least, largest, n_zeros = math.inf, 0.0, 0
     for some in slices(values.size):
         sizes = np.abs(values[some])
         largest = max(largest, float(sizes.max()))
         smallest = float(sizes.min())
+        if smallest == 0.0:
+            n_zeros += sizes.size - int(np.count_nonzero(sizes))
         least = min(least, smallest or float(sizes[sizes > 0.0].min(initial=math.inf)))
-    return least, largest
+    return least, largest, n_zeros
 
 
 @compiled
@@ -114,6 +116,26 @@ def enter_edges(  # type: ignore[no-untyped-def]
                 value[at] = log_cost(weight, log_coefficient, exponent, e)
             else:
                 value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
+
+
+@compiled
+def edge_values(  # type: ignore[no-untyped-def]
+    start, row_node, column_node, unknown, part, weight, log_coefficient, exponent, log_unit, as_logarithms
+):
+    """The values of `edge_list`, for an edge list whose other arrays are known."""
+    whole = part.size == 1
+    place = start[:-1].copy()
+    value = np.empty(start[start.size - 1], np.float64)
+    for e in range(row_node.size):
+        r, c = row_node[e], column_node[e]
+        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
+            at = place[unknown[r]]
+            place[unknown[r]] = at + 1
+            if as_logarithms:
+                value[at] = log_cost(weight, log_coefficient, exponent, e)
+            else:
+                value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
+    return value
 
 
 def edges_left_out(tail: Index, head: Index, unknown: Index, part: Index, weight: Array) -> tuple[Index, Index, Mask]:

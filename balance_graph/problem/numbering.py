@@ -25,18 +25,21 @@ class LeftOut(NamedTuple):
 
     Attributes
     ----------
+    still : integer array
+        Live edges that no scale moves.
     dead : integer array
         Edges of nonzero weight whose cost tends to zero.
     gauges : integer array
         One node of every group that is held, or left out, though not pinned, and has live edges (a self-loop, say).
         Their common scales are arbitrary: no weight depends on them.
-    log_constant : float
-        Logarithm of the cost of the live edges that no scale moves.
     """
 
+    still: Index
     dead: Index
     gauges: Index
-    log_constant: float
+
+
+NOTHING_LEFT_OUT = LeftOut(_NONE, _NONE, _NONE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,31 +146,45 @@ class Numbering:
         weight, log_coefficient, exponent = self.costs
         if log_coefficient.size:
             return CostRange(*kernels.range_of_log_costs(weight, log_coefficient, exponent))
-        least, largest = kernels.range_of_sizes(weight)
+        least, largest, _ = kernels.range_of_sizes(weight)
         if largest == 0.0:
             return CostRange(math.inf, -math.inf)
         return CostRange(exponent * math.log(least), exponent * math.log(largest))
 
     def left_out(self, n_moved: int) -> LeftOut:
         """What is not among the edges that scales move, which are so many."""
-        problem, coordinate = self.problem, self.problem.manifold.coordinate
+        coordinate = self.problem.manifold.coordinate
         loose = (self.unknown == self.size) & (coordinate >= 0)
-        if n_moved == problem.n_edges and not loose.any():
-            return LeftOut(_NONE, _NONE, -np.inf)
+        if n_moved == self.problem.n_edges and not loose.any():
+            return NOTHING_LEFT_OUT
         still, dead, touched = kernels.edges_left_out(*self.ends, self.unknown, self.parts, self.costs[0])
         nodes = np.flatnonzero(loose & touched)
-        return LeftOut(
-            dead,
-            nodes[np.unique(coordinate[nodes], return_index=True)[1]],
-            log_sum(self.exponent * log_abs(problem.weight[still]) + problem.log_coefficient[still]),
-        )
+        return LeftOut(still, dead, nodes[np.unique(coordinate[nodes], return_index=True)[1]])
+
+    def log_cost_of(self, edges: Index, log_scales: Array | None = None) -> float:
+        """Logarithm of the cost of some edges, as given or at log-scales of all nodes."""
+        problem, at = self.problem, self.problem.manifold
+        log_weights = log_abs(problem.weight[edges])
+        if log_scales is not None:
+            tail = at.tail[edges]
+            log_weights = log_weights + log_scales[at.head[edges]] - at.degree[tail] * log_scales[tail]
+        return log_sum(self.exponent * log_weights + problem.log_coefficient[edges])
 
     def expand(self, values: Array) -> Array:
         """Log-scales of all nodes from those of the unknowns."""
         return np.append(values, 0.0)[self.unknown]
 
     def restrict(self, log_scales: Array) -> Array:
-        """Log-scales of the unknowns from those of all nodes."""
+        """Log-scales of the unknowns from those of all nodes; in each part relative to the one that is held."""
         values = np.zeros(self.size + 1)
-        values[self.unknown] = log_scales
+        values[self.unknown] = log_scales - self._held_scales(log_scales)
         return values[:-1]
+
+    def _held_scales(self, log_scales: Array) -> Array | float:
+        """Log-scale of the unknown that is held in the part of each node; 0 where that is pinned."""
+        if self.held.size == 0:
+            return 0.0
+        part = np.zeros(log_scales.size, dtype=np.int32) if self.part is None else self.part
+        shift = np.zeros(int(part.max()) + 1)
+        shift[part[self.held]] = log_scales[self.held]
+        return shift[part]

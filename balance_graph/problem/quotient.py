@@ -98,7 +98,10 @@ class Quotient:
         constant, rows = rows.take(alive & ~moves), rows.take(moves)
         moved = np.zeros(problem.n_edges, dtype=bool)
         moved[rows.edge] = True
-        gauges = gauge_columns(matrix if moved.all() else matrix[np.flatnonzero(moved)], self.preference)
+        if self.preference is None and moved.all():
+            gauges = problem.manifold.gauges
+        else:
+            gauges = gauge_columns(matrix if moved.all() else matrix[np.flatnonzero(moved)], self.preference)
         unknowns = np.setdiff1d(np.arange(matrix.shape[1]), gauges)
         return _Moving(
             rows=rows,

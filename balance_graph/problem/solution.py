@@ -142,6 +142,8 @@ class Outcome:
     notes : tuple of str
     state : State or None
         The network there, where the solver has measured it from the weights as given.
+    log_cost_at_start : float or None
+        Logarithm of the cost at the center of the quotient, dead edges included, where the solver has summed it.
     """
 
     log_scales: Array
@@ -150,6 +152,7 @@ class Outcome:
     history: History
     notes: tuple[str, ...] = ()
     state: State | None = None
+    log_cost_at_start: float | None = None
 
     def __repr__(self) -> str:
         return f"Outcome({self.log_scales.size} nodes, {self.status}, {self.iterations} iterations)"

@@ -15,6 +15,7 @@ from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.block_problem import BlockProblem
+from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.regularizers import LogWeightCost
 from balance_graph.problem.solution import Outcome, Solution, Status
@@ -148,7 +149,7 @@ def solve(
     return Solution(
         log_scales=outcome.log_scales,
         log_cost=state.log_cost,
-        initial_cost=problem.cost(center),
+        initial_cost=_initial_cost(problem, center, outcome),
         relative_imbalance=state.relative_imbalance,
         status=status,
         iterations=outcome.iterations,
@@ -172,6 +173,13 @@ def _check_rows(problem: BalanceProblem, log_scales: Array, status: Status) -> N
     if status is not Status.CONVERGED:
         for step in (-1.0, 1.0):
             rows.check(log_gains + step, "next to where balancing comes to an end")
+
+
+def _initial_cost(problem: BalanceProblem, center: Array, outcome: Outcome) -> float:
+    """The cost at the center; from the weights themselves, which is exact, where those are not scaled."""
+    if outcome.log_cost_at_start is None or not center.any():
+        return problem.cost(center)
+    return exp_or_inf(outcome.log_cost_at_start)
 
 
 def _with_strong_gauges(solver: Solver, quotient: Quotient, outcome: Outcome, report: Report) -> Outcome:

@@ -87,7 +87,7 @@ class NewtonSolver:
         """Solve a quotient from a displacement (default: its center)."""
         run = _Run(self, quotient, report)
         if self.engine == "edges":
-            run.passes_only(None if start is None else quotient.expand(start))
+            run.passes_only(run.given_start if start is None else quotient.expand(start))
         elif self.engine == "rows" or start is not None or quotient.preference is not None:
             run.on_rows(quotient, self.max_iterations, start)
         elif quotient.given.n_edges >= _LARGE:
@@ -163,12 +163,20 @@ class _Run:
         self._solver, self._quotient = solver, quotient
         self._loop, self._notes = NewtonLoop(solver.tol, report), dict[str, None]()
         self._leg: _Leg
+        self._log_cost_at_start: float | None = None
 
     @property
     def outcome(self) -> Outcome:
         """What the last leg reached, with all that the run has done."""
         leg, loop, notes = self._leg, self._loop, tuple(self._notes)
-        return Outcome(leg.log_scales, leg.status, loop.iterations, loop.history, notes, leg.state)
+        return Outcome(
+            leg.log_scales, leg.status, loop.iterations, loop.history, notes, leg.state, self._log_cost_at_start
+        )
+
+    @property
+    def given_start(self) -> Array | None:
+        """Log-scales that were asked for as the start, if any."""
+        return self._quotient.center if self._quotient.is_given_start else None
 
     @property
     def _left(self) -> int:
@@ -191,7 +199,7 @@ class _Run:
         """By passes over edges; where they stall, by factorizations, first from where the cost is lower."""
         quotient = self._quotient
         try:
-            self.on_edges(self._patience("edges"), quotient.center if quotient.is_given_start else None)
+            self.on_edges(self._patience("edges"), self.given_start)
         except UnsuitedError as error:
             if error.reason is Unsuited.NOTHING or quotient.given.n_edges < _MANY_TERMS:
                 self.on_rows(quotient, self._left)
@@ -250,6 +258,8 @@ class _Run:
     def on_edges(self, most: int, start: Array | None = None) -> None:
         """A leg of at most so many iterations by passes over edges."""
         with _edges_point(self._quotient, start) as point:
+            if start is not None:
+                self._log_cost_at_start = point.log_cost_with_dead(start)
             self._by_passes(point, most)
 
     def on_terms(self, most: int, start: Array | None = None) -> None:

@@ -58,7 +58,7 @@ def _is_moderate(costs: Array) -> bool:
     """Whether products of costs with factors of rows and columns stay in the range of floats."""
     from balance_graph.problem import network_kernels as kernels  # compiled loops: slow to load
 
-    least, largest = kernels.range_of_sizes(costs.reshape(-1))
+    least, largest, _ = kernels.range_of_sizes(costs.reshape(-1))
     return bool(least > 1e-100 and largest < 1e100)
 
 
