@@ -89,7 +89,10 @@ class Attainment:
         more = f" and {len(self.dead_nodes) - 5} more" if len(self.dead_nodes) > 5 else ""
         edges = ", ".join(map(repr, self.dead_edges[:3])) + (", ..." if len(self.dead_edges) > 3 else "")
         prune = "on_unattained='prune' sets those weights to 0 and balances the rest"
-        remedies = _remedies(set(self.reasons.values()), are_named=self.problem.manifold.names is not None)
+        manifold = self.problem.manifold
+        remedies = _remedies(set(self.reasons.values()), are_named=manifold.names is not None)
+        if isinstance(manifold, TermManifold):
+            remedies = ["leave these terms out, or add terms that grow where they fall"]
         message = (
             f"the minimum is not attained: {len(self.dead_edges)} of the weights ({edges}) can shrink to zero "
             f"for ever without changing the function; dead nodes: {', '.join(listed)}{more}. Remedies: "

@@ -6,7 +6,6 @@ and one unknown of every part that holds no pinned node. What is dead has no edg
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -165,7 +164,7 @@ class LiveNetwork:
 
     def accumulated(self, pool: Executor) -> tuple[Array, Array]:
         """Accumulated log costs from the ground along and against the edges, see `accumulated_costs`."""
-        accumulate: Callable[..., Array]
+        accumulate: Any
         accumulate = kernels.accumulated_log_costs if self.log_unit is None else kernels.accumulated_costs
         backward = pool.submit(accumulate, self.pattern.order_against, *self.outward)
         return accumulate(self.pattern.order_along, *self.inward), backward.result()

@@ -28,7 +28,7 @@ class TermManifold(LinearManifold):
     matrix: Sparse
 
     # What a network can have and terms do not: a row says all.
-    group = fixed = shared = subspace = None
+    group = fixed = shared = subspace = names = None
     is_tied = True
 
     @property
