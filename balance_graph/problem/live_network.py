@@ -165,9 +165,10 @@ class LiveNetwork:
     def accumulated(self, pool: Executor) -> tuple[Array, Array]:
         """Accumulated log costs from the ground along and against the edges, see `accumulated_costs`."""
         accumulate: Any
+        lists: tuple[Any, Any] = self.inward, self.outward
         accumulate = kernels.accumulated_log_costs if self.log_unit is None else kernels.accumulated_costs
-        backward = pool.submit(accumulate, self.pattern.order_against, *self.outward)
-        return accumulate(self.pattern.order_along, *self.inward), backward.result()
+        backward = pool.submit(accumulate, self.pattern.order_against, *lists[1])
+        return accumulate(self.pattern.order_along, *lists[0]), backward.result()
 
 
 def _costs(numbering: Numbering) -> tuple[Any, ...]:
