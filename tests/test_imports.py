@@ -81,6 +81,12 @@ def test_private_modules_stay_in_their_room(name):
         assert not (room and module.startswith("_")) or name.split(".")[0] == room[0], f"{name} imports {other}"
 
 
+def test_the_rooms_are_these():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    engine = {"linear", "problem", "points", "solvers", "certificate"}
+    assert rooms == engine | {"graph", "networks", "theory", "plots", "cli", "models", "pytorch"}
+
+
 def test_no_module_is_hidden_by_a_function_of_its_name():
     top = {path.stem for path in PACKAGE.iterdir()}
     hidden = {name for name in balance_graph.__all__ if name in top and callable(getattr(balance_graph, name))}
