@@ -235,7 +235,7 @@ def test_the_bounded_optimum_is_that_of_a_general_method(bound):
     assert report.converged
     assert report.cost == pytest.approx(general.fun, rel=1e-9)
     np.testing.assert_allclose(report.log_scales, general.x, atol=1e-5)
-    held = {unit.name for unit in report.units if "at the bound" in unit.reason}
+    held = {unit.name for unit in report.units if unit.reason == "held at the bound"}
     assert held == {name for name, there in zip(model.structure.scales, at_bound, strict=True) if there}
 
 
@@ -436,3 +436,44 @@ def test_what_has_no_graph_is_refused_by_name():
         to_graph(nn.Sequential(layer, nn.ReLU(), layer).double(), X)
     with pytest.raises(bg.UnsupportedError, match="no linear layer"):
         to_graph(nn.Identity(), X)
+
+
+class Busy(nn.Module):
+    """Counts its calls, draws random numbers, writes into its inputs, holds a buffer that cannot be written."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = mlp()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mask", torch.ones(1, dtype=torch.float64).expand(2))
+
+    def forward(self, x, *, shift=None):
+        self.calls.add_(1)
+        x = x.mul_(2.0) if shift is None else x + shift
+        return {"out": self.body(x) * self.mask, "noise": torch.randn(2), "size": x.shape[0]}
+
+
+def test_measuring_leaves_no_trace():
+    module, x, random = Busy(), X[0].clone(), torch.get_rng_state()
+    report = balance_module(module, (x,))
+    assert torch.equal(x, X[0])
+    assert torch.equal(torch.get_rng_state(), random)
+    assert module.calls == 0
+    assert report.output_change < 1e-12
+    assert balance_module(module, (x,), kwargs={"shift": numbers(3)}).output_change < 1e-12
+
+
+def test_weights_that_are_not_loaded_are_refused():
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        x = (torch.ones(1, 3),)
+    with pytest.raises(bg.UnsupportedError, match=r"0\.weight.*meta"):
+        balance_module(module, x)
+
+
+def test_large_modules_are_balanced_by_passes():
+    module = nn.Sequential(nn.Linear(40, 90), nn.ReLU(), nn.Linear(90, 60), nn.ReLU(), nn.Linear(60, 10)).double()
+    report = balance_module(module, (numbers(4, 40),))
+    assert report.relative_imbalance < 1e-10
+    assert report.certificate.relative_gap < 1e-9
+    assert report.output_change < 1e-12

@@ -25,7 +25,8 @@ NO_COST = "free of cost: nothing that has a cost depends on it"
 SHRINKS = "free of cost: weights could shrink for ever, since what would grow has no cost"
 DEAD = "dead: weights are zero, so others could shrink for ever"
 FOLLOWS = "free of cost together with others, of which only ratios matter: this one is held"
-AT_BOUND = "nearly dead: held at the bound"
+AT_BOUND = "held at the bound"
+NEARLY_DEAD = "nearly dead: held at the bound"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,8 @@ def least_cost(parts: Sequence[tuple[float, CostTerms]], reasons: dict[int, str]
         held[inward] = np.nan
         at_bound = (at_bound | beyond) & ~inward
     optimal = not (at_bound & _pushes_inward(whole, log_scales)).any()
-    found = {**reasons, **_gauges(held, solution), **dict.fromkeys(np.flatnonzero(at_bound).tolist(), AT_BOUND)}
+    why = AT_BOUND if bound < LOG_BOUND else NEARLY_DEAD
+    found = {**reasons, **_gauges(held, solution), **dict.fromkeys(np.flatnonzero(at_bound).tolist(), why)}
     return Optimum(log_scales, ~np.isnan(held), found, solution, optimal)
 
 

@@ -143,7 +143,7 @@ def _scale_checked(
     """Scale the module; how far its outputs moved, and might have. Restored, if that is too far or anything fails."""
     before = outputs_of(module, *call)
     allowed = tolerance_of(module, before) if tolerance is None else float(tolerance)
-    snapshot = Snapshot(module, model)
+    snapshot = Snapshot(model)
     try:
         apply(model, log_scales)
         change = relative_change(before, outputs_of(module, *call))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from balance_graph.errors import InvalidParameterError
+from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
 from balance_graph.models.terms import ROLES, CostTerms
@@ -36,7 +36,9 @@ def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[
     Raises
     ------
     InvalidParameterError
-        If a role is unknown.
+        If a role is unknown, or a parameter holds what is not finite.
+    UnsupportedError
+        If a parameter has no values, on the meta device.
 
     Examples
     --------
@@ -54,6 +56,9 @@ def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[
 
     def powers(parameter: Parameter, block: Block | None) -> object:
         values = model.tensor(parameter).detach()
+        if values.is_meta:
+            message = f"parameter {parameter.name!r} is on the meta device and has no values: load the weights first"
+            raise UnsupportedError(message)
         if block is None:
             return float(_power(values, exponent).sum())
         return block.sums(_power(values, exponent)).cpu().numpy()

@@ -29,14 +29,15 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 def outputs_of(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
     """The floating-point outputs; inputs, buffers and random states are left as they are."""
     inputs, kwargs = torch.utils._pytree.tree_map(_copied, (inputs, kwargs))  # noqa: SLF001
-    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers() if buffer.layout == torch.strided]
     try:
         with evaluating(module), torch.no_grad(), _same_random_numbers():
             leaves = torch.utils._pytree.tree_leaves(module(*inputs, **kwargs))  # noqa: SLF001
     finally:
         with torch.no_grad():
             for buffer, value in buffers:
-                buffer.copy_(value)
+                if not torch.equal(buffer, value):  # a buffer that is expanded cannot be written, changed or not
+                    buffer.copy_(value)
     tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
     return [tensor.detach().clone() for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
 

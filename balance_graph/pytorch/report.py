@@ -14,7 +14,7 @@ from balance_graph._optional import import_optional
 from balance_graph._showing import html_table, some_of
 from balance_graph._types import Array
 from balance_graph.certificate.bound import Certificate
-from balance_graph.models.optimum import AT_BOUND, Optimum
+from balance_graph.models.optimum import AT_BOUND, NEARLY_DEAD, Optimum
 from balance_graph.models.structure import Structure, Unit
 from balance_graph.problem.regularizers import Regularizer
 
@@ -71,7 +71,7 @@ def _unit_report(structure: Structure, optimum: Optimum, unit: Unit, scale: floa
     reasons = [optimum.reasons[k] for k in columns if k in optimum.reasons]
     if columns and len(reasons) == len(columns):
         reason = reasons[0]
-        status = status if AT_BOUND in reasons else "pinned"
+        status = status if {AT_BOUND, NEARLY_DEAD} & set(reasons) else "pinned"
     parameters = dict.fromkeys(name for k in columns for name in structure.scaled_parameters[k])
     return UnitReport(unit.name, status, reason, scale, tuple(parameters))
 
@@ -149,7 +149,7 @@ class ModuleReport:
                 "relative imbalance": f"{self.initial_relative_imbalance:.3g} → {self.relative_imbalance:.3g}",
                 "certified gap": f"{self.certificate.relative_gap:.3g}",
                 "output change": f"{self.output_change:.3g}",
-                "at the bound": some_of([unit.name for unit in self.units if unit.reason == AT_BOUND]),
+                "at the bound": some_of([unit.name for unit in self.units if unit.reason in {AT_BOUND, NEARLY_DEAD}]),
             },
         )
 

@@ -1,19 +1,18 @@
-"""Parameters and buffers as they were, to be restored bit for bit."""
+"""Parameters and buffers as they were before scaling, to be restored bit for bit."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from balance_graph.pytorch.reading import ModelStructure
 
 
 class Snapshot:
-    """Copies of all that scaling a module changes, and of its buffers."""
+    """Copies of all that scaling a module changes."""
 
-    def __init__(self, module: nn.Module, model: ModelStructure) -> None:
-        scaled = [model.tensor(block.parameter) for block in model.structure.blocks]
-        tensors = {id(tensor): tensor for tensor in (*scaled, *module.buffers())}
+    def __init__(self, model: ModelStructure) -> None:
+        scaled = (model.tensor(block.parameter) for block in model.structure.blocks)
+        tensors = {id(tensor): tensor for tensor in scaled}
         self._copies = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
 
     def restore(self) -> None:
