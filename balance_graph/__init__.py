@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from balance_graph.certificate.bound import Certificate
     from balance_graph.errors import (
         BalanceGraphError,
+        FunctionChangedError,
         InvalidNetworkError,
         InvalidParameterError,
         InvalidRegularizerError,
@@ -74,6 +75,7 @@ __all__ = [
     "ElasticNet",
     "Finding",
     "FlowSolver",
+    "FunctionChangedError",
     "History",
     "Huber",
     "InvalidNetworkError",
@@ -133,6 +135,7 @@ _HOME = {
     "certificate.bound": ("Certificate",),
     "errors": (
         "BalanceGraphError",
+        "FunctionChangedError",
         "InvalidNetworkError",
         "InvalidParameterError",
         "InvalidRegularizerError",

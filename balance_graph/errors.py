@@ -41,6 +41,26 @@ class SolverError(BalanceGraphError, RuntimeError):
     """A solver failed and has no partial result to return."""
 
 
+class FunctionChangedError(BalanceGraphError, RuntimeError):
+    """Scaling changed what a model computes by more than rounding explains; the model is as it was before.
+
+    Attributes
+    ----------
+    change : float
+        Largest change of an output, relative to the largest output.
+    tolerance : float
+        What was allowed.
+    units : tuple of str
+        Units that are suspected: scaled alone, they change the outputs.
+    """
+
+    def __init__(self, message: str, *, change: float, tolerance: float, units: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.change = change
+        self.tolerance = tolerance
+        self.units = tuple(units)
+
+
 class MissingDependencyError(BalanceGraphError, ImportError):
     """An optional dependency is not installed; the message gives the command that installs it."""
 

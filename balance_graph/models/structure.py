@@ -140,6 +140,7 @@ class Structure:
     equations: Equations
     solved: LabelForms
     _columns: Mapping[int, int]
+    _denominators: Mapping[int, int]
 
     @property
     def size(self) -> int:
@@ -174,13 +175,34 @@ class Structure:
     def units(self) -> tuple[Unit, ...]:
         """One row for each scale of the model, free or not."""
         counts = np.bincount(self.solved.component, minlength=self.solved.representative.size)
-        named = [
-            (span, label)
-            for span in self.equations.spans
-            if span.kind != "constant"
-            for label in range(span.start, span.stop)
+        return tuple(self._unit(span, label, counts) for span, label in self._named_labels())
+
+    def _named_labels(self) -> list[tuple[Span, int]]:
+        spans = (span for span in self.equations.spans if span.kind != "constant")
+        return [(span, label) for span in spans for label in range(span.start, span.stop)]
+
+    @cached_property
+    def unit_forms(self) -> Sparse:
+        """Log-scales of the units, in the order of `units`, as combinations of the free ones: shape (units, size)."""
+        entries = [
+            (row, self._columns[place], int(value * self._denominators[place]))
+            for row, (_, label) in enumerate(self._named_labels())
+            for place, value in self.solved.form(label).items()
+            if place in self._columns
         ]
-        return tuple(self._unit(span, label, counts) for span, label in named)
+        rows, columns, data = np.array(entries, dtype=np.int64).reshape(-1, 3).T
+        matrix: Sparse = sparse.csr_array((data, (rows, columns)), shape=(len(self._named_labels()), self.size))
+        return matrix
+
+    @cached_property
+    def scaled_parameters(self) -> tuple[tuple[str, ...], ...]:
+        """For each free scale the names of the parameters and buffers that it changes."""
+        names: list[dict[str, None]] = [{} for _ in range(self.size)]
+        for block in self.blocks:
+            used = np.unique(np.concatenate([block.rows.reshape(-1), block.columns.reshape(-1)]))
+            for column in np.unique(self.forms[used].indices).tolist():
+                names[column][block.parameter.name] = None
+        return tuple(tuple(found) for found in names)
 
     def _unit(self, span: Span, label: int, counts: Index) -> Unit:
         name = span.name(label)
@@ -224,7 +246,7 @@ def structure_of(trace: Trace) -> Structure:
     solved = solve_equations(trace.equations)
     table = _FormTable(solved)
     drafts = [(piece, *_sides(piece, table)) for piece in pieces]
-    columns, matrix = table.finished()
+    columns, denominators, matrix = table.finished()
     blocks = [_block(piece, rows, cols) for piece, rows, cols in drafts]
     return Structure(
         matrix,
@@ -235,6 +257,7 @@ def structure_of(trace: Trace) -> Structure:
         trace.equations,
         solved,
         columns,
+        denominators,
     )
 
 
@@ -269,8 +292,8 @@ class _FormTable:
         key = tuple(sorted((column, value) for column, value in total.items() if value))
         return self.numbers.setdefault(key, len(self.numbers))
 
-    def finished(self) -> tuple[dict[int, int], Sparse]:
-        """Columns of the free components that occur, and the matrix of forms."""
+    def finished(self) -> tuple[dict[int, int], dict[int, int], Sparse]:
+        """Columns of the free components that occur, what each is counted in, and the matrix of forms."""
         forms = [dict(key) for key in self.numbers]
         denominators = common_denominator(forms)
         free = sorted(denominators, key=lambda place: int(self.solved.representative[place]))
@@ -282,7 +305,7 @@ class _FormTable:
         ]
         rows, cols, data = np.array(entries, dtype=np.int64).reshape(-1, 3).T
         matrix = sparse.csr_array((data, (rows, cols)), shape=(len(forms), len(free)))
-        return columns, matrix
+        return columns, denominators, matrix
 
 
 def _names(equations: Equations, solved: LabelForms, free: list[int]) -> tuple[str, ...]:

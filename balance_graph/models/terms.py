@@ -12,6 +12,7 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.models.structure import Block, Structure
 from balance_graph.models.tensors import Parameter
+from balance_graph.problem.balance_problem import BalanceProblem
 
 ROLES = ("weight", "bias", "norm")
 
@@ -55,7 +56,7 @@ def cost_terms(
     Raises
     ------
     InvalidParameterError
-        If a role is unknown.
+        If a role is unknown, or a parameter holds what is not finite, or too large for the power.
     """
     if not set(roles) <= set(ROLES):
         message = f"roles must be among {ROLES}, got {tuple(roles)!r}"
@@ -66,13 +67,54 @@ def cost_terms(
             blocks = [block for block in structure.blocks if block.parameter is parameter]
             found = [(block, np.asarray(powers(parameter, block), dtype=np.float64)) for block in blocks]
             for block, costs in found:
+                _check_finite(parameter, costs, exponent)
                 pairs.append(_pairs(block))
                 sums.append(costs.reshape(-1))
             if sum(block.size for block in blocks) < parameter.size:
-                rest = float(powers(parameter, None)) - sum(float(costs.sum()) for _, costs in found)
+                whole = float(powers(parameter, None))
+                _check_finite(parameter, np.array(whole), exponent)
+                rest = whole - sum(float(costs.sum()) for _, costs in found)
                 pairs.append(np.zeros((1, 2), dtype=np.int64))
                 sums.append(np.array([max(rest, 0.0)]))
     return _merged(structure.forms, pairs, sums, exponent)
+
+
+def _check_finite(parameter: Parameter, costs: Array, exponent: float) -> None:
+    if not np.isfinite(costs).all():
+        message = (
+            f"parameter {parameter.name!r} holds nan or infinity, or weights whose power {exponent:g} exceeds the "
+            "range of floats; mend it before balancing"
+        )
+        raise InvalidParameterError(message)
+
+
+def balance_problem(parts: Sequence[tuple[float, CostTerms]], held: Array) -> BalanceProblem:
+    """The problem of a sum of powers: minimize ``sum(a * cost)`` over the scales that are not held.
+
+    Parameters
+    ----------
+    parts : sequence of (a, CostTerms)
+        The power's positive coefficient, and its terms.
+    held : (n_scales,) array
+        Log-scales that are held; nan where they are free.
+
+    Returns
+    -------
+    BalanceProblem
+        Its unknowns are the free scales, in order.
+    """
+    free = np.isnan(held)
+    fixed = np.where(free, 0.0, held)
+    matrices = [sparse.csr_array(terms.A) for _, terms in parts]
+    logs = [
+        np.log(a) + terms.log_coefficient + terms.exponent * (terms.A @ fixed)
+        if fixed.any()
+        else np.log(a) + terms.log_coefficient
+        for a, terms in parts
+    ]
+    exponents = np.concatenate([np.full(terms.log_coefficient.size, terms.exponent) for _, terms in parts])
+    stacked = sparse.csr_array(sparse.vstack(matrices, format="csr")[:, np.flatnonzero(free)])
+    return BalanceProblem.from_terms(stacked, np.concatenate(logs), exponents)
 
 
 def _pairs(block: Block) -> Index:

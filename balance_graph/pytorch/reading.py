@@ -22,6 +22,7 @@ from balance_graph.models.labels import PINNED, ZERO, constant_like, spread
 from balance_graph.models.registry import words
 from balance_graph.models.tensors import Parameter, pinned
 from balance_graph.pytorch.aten import MOVES, move
+from balance_graph.pytorch.evaluation import evaluating
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +126,8 @@ def _read(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], tr
 
 
 def _exported(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    modes = {part: part.training for part in module.modules()}
-    fastpath = torch.backends.mha.get_fastpath_enabled()
     try:
-        torch.backends.mha.set_fastpath_enabled(False)
-        module.eval()
-        with warnings.catch_warnings():
+        with evaluating(module), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.export.export(module, inputs, kwargs, strict=False).run_decompositions({})
     except Exception as error:
@@ -141,10 +138,6 @@ def _exported(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]
             "branches and shapes that depend on values must be rewritten first"
         )
         raise UnsupportedError(message) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fastpath)
-        for part, mode in modes.items():
-            part.training = mode
 
 
 class _Reader:
