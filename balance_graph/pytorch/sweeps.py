@@ -159,9 +159,9 @@ def _power(values: torch.Tensor, exponent: float) -> torch.Tensor:
 
 def _weighted(matrix: torch.Tensor, factors: torch.Tensor | None) -> torch.Tensor:
     """Sums of rows, the columns multiplied by factors."""
-    if factors is not None:
-        return matrix @ factors
-    return matrix[:, 0] if matrix.shape[1] == 1 else matrix.sum(1)
+    if matrix.shape[1] == 1 and factors is None:
+        return matrix[:, 0]
+    return matrix @ (torch.ones_like(matrix[0]) if factors is None else factors)
 
 
 def _held(structure: Structure, roles: Sequence[str]) -> Mask:

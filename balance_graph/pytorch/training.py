@@ -17,7 +17,7 @@ from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.models.terms import ROLES
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.pytorch._optimum import optimal_log_scales
-from balance_graph.pytorch.moves import Companion, move
+from balance_graph.pytorch.moves import Companion, Mover
 from balance_graph.pytorch.optimizers import check_optimizer, has_coupled_decay, state_companions
 from balance_graph.pytorch.reading import ModelStructure, read_module
 from balance_graph.pytorch.sweeps import Sweep
@@ -143,6 +143,7 @@ class ModelBalancer:
     def _read(self) -> None:
         self._structure = read_module(self.module, self.example_inputs, kwargs=self.kwargs, training=True)
         self._sweep = Sweep(self._structure, self._powers, self.roles, BOUND)
+        self._mover = Mover(self._structure)
         self._identities = _identities(self.module)
         self._is_checked = False
 
@@ -173,17 +174,17 @@ class ModelBalancer:
         if self.check and not self._is_checked:
             self._move_and_check(scales, companions)
         else:
-            move(model, scales, companions)
+            self._mover.move(scales, companions)
         return scales
 
     def _move_and_check(self, scales: Array, companions: list[Companion]) -> None:
         saved = [companion.tensor.detach().clone() for companion in companions]
         before = self._outputs()
-        move(self._structure, scales, companions)
+        self._mover.move(scales, companions)
         after = self._outputs()
         limit = max((torch.finfo(one.dtype).eps ** 0.5 for one in self.module.parameters()), default=0.0)
         change = max((_relative_change(one, two) for one, two in zip(before, after, strict=True)), default=0.0)
-        if change > limit:
+        if not change <= limit:  # also if it is not a number
             with torch.no_grad():
                 for companion, value in zip(companions, saved, strict=True):
                     companion.tensor.detach().copy_(value)
