@@ -56,7 +56,7 @@ def register_optimizer(
     >>> import torch
     >>> from balance_graph.pytorch import register_optimizer
     >>> class Lion(torch.optim.Optimizer):
-    ...     "Steps by the sign of an average of gradients, ``state["exp_avg"]``."
+    ...     "Steps by the sign of an average of gradients, ``exp_avg`` in its state."
     >>> register_optimizer(Lion, {"exp_avg": -1}, decoupled_weight_decay=True)
     """
     if not isinstance(optimizer_class, type):

@@ -44,8 +44,8 @@ class ModelBalancer:
     every : int
         Act at each so many calls of `step`.
     mode : {"full", "sweep"}
-        Find the optimum, or do one sweep of local balancing over all units: a small part of a training step, and
-        repeated sweeps arrive at the same optimum.
+        Find the optimum, or do one sweep of local balancing over all units, without solving anything; repeated
+        sweeps arrive at the same optimum.
     regularizer : float or Regularizer
         A number p means the sum of ``|w|^p``; or `Lp`, `ElasticNet`, `Posynomial`.
     roles : sequence of str
