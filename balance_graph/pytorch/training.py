@@ -182,7 +182,8 @@ class ModelBalancer:
         before = self._outputs()
         self._mover.move(scales, companions)
         after = self._outputs()
-        limit = max((torch.finfo(one.dtype).eps ** 0.5 for one in self.module.parameters()), default=0.0)
+        types = {one.dtype for one in self.module.parameters() if one.is_floating_point()}
+        limit = max((torch.finfo(dtype).eps ** 0.5 for dtype in types), default=0.0)
         change = max((_relative_change(one, two) for one, two in zip(before, after, strict=True)), default=0.0)
         if not change <= limit:  # also if it is not a number
             with torch.no_grad():
