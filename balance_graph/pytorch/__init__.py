@@ -9,12 +9,15 @@ from balance_graph.pytorch.costs import cost_terms  # noqa: E402
 from balance_graph.pytorch.equivalence import canonical_form, equivalent  # noqa: E402
 from balance_graph.pytorch.graphs import to_graph  # noqa: E402
 from balance_graph.pytorch.imbalance import ModuleImbalance, imbalance  # noqa: E402
+from balance_graph.pytorch.optimizers import register_optimizer  # noqa: E402
 from balance_graph.pytorch.reading import ModelStructure, read_module  # noqa: E402
 from balance_graph.pytorch.report import ModuleReport, UnitReport  # noqa: E402
 from balance_graph.pytorch.scaling import apply  # noqa: E402
+from balance_graph.pytorch.training import ModuleBalancer  # noqa: E402
 
 __all__ = [
     "ModelStructure",
+    "ModuleBalancer",
     "ModuleImbalance",
     "ModuleReport",
     "UnitReport",
@@ -25,5 +28,6 @@ __all__ = [
     "equivalent",
     "imbalance",
     "read_module",
+    "register_optimizer",
     "to_graph",
 ]
