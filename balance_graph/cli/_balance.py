@@ -28,9 +28,6 @@ from balance_graph.cli._report import (
     plain_node,
 )
 from balance_graph.errors import NotAttainedError
-from balance_graph.graph.compilation import compile_graph
-from balance_graph.graph.constraints import find_constraints, without_attributes
-from balance_graph.problem.attainment import find_attainment
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -56,6 +53,10 @@ def add_balance(commands: Any) -> None:
 
 
 def _balance(arguments: argparse.Namespace) -> Answer:
+    from balance_graph.graph.compilation import compile_graph
+    from balance_graph.graph.constraints import find_constraints, without_attributes
+    from balance_graph.problem.attainment import find_attainment
+
     p, weight = arguments.p, weight_name(arguments)
     network = read_file(arguments, arguments.file)
     problem = compile_graph(network, p, weight=weight, ignore=arguments.ignore)  # refuses what is not a network

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer
 from balance_graph.cli._options import FORMATS, add_command, add_ignore, add_reading, read_file, weight_name
-from balance_graph.graph.compilation import roles_of
-from balance_graph.graph.constraints import without_attributes
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -28,6 +26,8 @@ def add_compare(commands: Any) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> Answer:
+    from balance_graph.graph.constraints import without_attributes
+
     weight = weight_name(arguments)
     files = (read_file(arguments, file) for file in arguments.files)
     one, two = (without_attributes(network, arguments.ignore) for network in files)
@@ -126,6 +126,8 @@ def _weight_difference(one: nx.DiGraph[Any], two: nx.DiGraph[Any], weight: str) 
 def _active_part(network: nx.DiGraph[Any], weight: str) -> nx.DiGraph[Any]:
     """The network without edges of weight zero, which constrain nothing; roles as they were with them."""
     import networkx as nx
+
+    from balance_graph.graph.compilation import roles_of
 
     part = network.copy()
     nx.set_node_attributes(part, roles_of(network), "role")

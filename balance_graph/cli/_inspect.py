@@ -21,8 +21,6 @@ from balance_graph.cli._report import (
     reasons_document,
     some,
 )
-from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
-from balance_graph.graph.constraints import constraint_lines, find_constraints, without_attributes
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -45,6 +43,9 @@ def add_inspect(commands: Any) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> Answer:
+    from balance_graph.graph.compilation import compile_graph
+    from balance_graph.graph.constraints import constraint_lines, find_constraints, without_attributes
+
     p, weight = arguments.p, weight_name(arguments)
     network = without_attributes(read_file(arguments, arguments.file), arguments.ignore)
     problem = compile_graph(network, p, weight=weight)
@@ -80,6 +81,8 @@ def _inspect(arguments: argparse.Namespace) -> Answer:
 
 def _counts(network: nx.DiGraph[Any], problem: bg.BalanceProblem) -> Document:
     import numpy as np
+
+    from balance_graph.graph.compilation import node_activation, roles_of
 
     at, roles = problem.manifold, roles_of(network)
     units = [node for node, role in roles.items() if role in ("hidden", "output")]
@@ -125,6 +128,8 @@ def _count_lines(document: Document) -> list[str]:
 def _unscalable(network: nx.DiGraph[Any], problem: bg.BalanceProblem) -> list[tuple[Hashable, str]]:
     """Every node whose scale is held at 1, with the reason."""
     import numpy as np
+
+    from balance_graph.graph.compilation import node_activation, roles_of
 
     at, roles = problem.manifold, roles_of(network)
     moved = np.zeros(problem.n_nodes, dtype=bool)

@@ -7,14 +7,14 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from balance_graph.cli._answer import BAD_INPUT, DONE, Answer, complain
 from balance_graph.errors import BalanceGraphError, InvalidParameterError
-from balance_graph.graph.constraints import ATTRIBUTES, checked_names
-from balance_graph.graph.files import read_with_notes
+from balance_graph.graph.attribute_names import ATTRIBUTES, checked_names
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 FORMATS = ".json, .graphml, .csv or .tsv"
 
@@ -67,6 +67,8 @@ def weight_name(arguments: argparse.Namespace) -> str:
 
 def read_file(arguments: argparse.Namespace, file: str) -> nx.DiGraph[Any]:
     """The network of a file; what was taken for what is one line on the standard error."""
+    from balance_graph.graph.files import read_with_notes
+
     options = {name: getattr(arguments, name) for name in _READING}
     try:
         network, notes = read_with_notes(file, **options)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import balance_graph as bg
 from balance_graph.errors import InvalidParameterError, NetworkFileError
-from balance_graph.graph.files import network_text
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def check_network_file(path: Path, network: nx.DiGraph[Any], weight: str) -> None:
     """Refuse a file that cannot hold the network: balancing changes weights only, so the input is tried."""
+    from balance_graph.graph.files import network_text
+
     check_folder(path)
     network_text(network, path, weight=weight)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import balance_graph as bg
 from balance_graph.cli._answer import Document
-from balance_graph.graph.constraints import Constraint
 
 _LISTED = 8
 
@@ -41,7 +40,7 @@ def certificate_document(certificate: bg.Certificate) -> Document:
     return {name: finite(getattr(certificate, name)) for name in ("lower_bound", "gap", "relative_gap")}
 
 
-def constraints_document(constraints: Iterable[Constraint], ignored: Sequence[str]) -> Document:
+def constraints_document(constraints: Iterable[bg.Constraint], ignored: Sequence[str]) -> Document:
     """What attributes do to the network, and which were read as if they were not there."""
     rows = [{"attribute": one.attribute, "count": one.count, "effect": one.effect} for one in constraints]
     return {"constraints": rows, "ignored": list(ignored)}

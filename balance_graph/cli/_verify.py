@@ -18,7 +18,6 @@ from balance_graph.cli._options import (
     weight_name,
 )
 from balance_graph.cli._output import check_folder
-from balance_graph.graph.constraints import without_attributes
 
 
 def add_verify(commands: Any) -> None:
@@ -34,6 +33,8 @@ def add_verify(commands: Any) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> Answer:
+    from balance_graph.graph.constraints import without_attributes
+
     weight, page = weight_name(arguments), Path(arguments.html) if arguments.html else None
     if page:
         check_folder(page)

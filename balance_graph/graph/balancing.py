@@ -10,8 +10,9 @@ import networkx as nx
 from balance_graph._floating_point import own_rules
 from balance_graph._progress import Report
 from balance_graph.certificate.bound import certify_problem
+from balance_graph.graph.attribute_names import checked_names
 from balance_graph.graph.compilation import compile_graph, scaled_graph
-from balance_graph.graph.constraints import checked_names, find_constraints, without_attributes
+from balance_graph.graph.constraints import find_constraints, without_attributes
 from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.solvers.conductor import Solver, solve

@@ -13,12 +13,8 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
-from balance_graph.errors import InvalidParameterError
+from balance_graph.graph.attribute_names import EDGE_ATTRIBUTES, NODE_ATTRIBUTES, checked_names
 from balance_graph.problem.balance_problem import BalanceProblem
-
-NODE_ATTRIBUTES = ("role", "activation", "group")
-EDGE_ATTRIBUTES = ("coefficient", "exponent", "fixed", "shared")
-ATTRIBUTES = (*NODE_ATTRIBUTES, *EDGE_ATTRIBUTES)
 
 
 @dataclass(frozen=True)
@@ -46,19 +42,6 @@ class Constraint:
     attribute: str
     count: int
     effect: str
-
-
-def checked_names(ignore: Collection[str] | str) -> tuple[str, ...]:
-    """Names of attributes to ignore, each once, in a fixed order."""
-    if not isinstance(ignore, Collection):
-        message = f"ignore must be names of attributes, of {', '.join(ATTRIBUTES)}; got {ignore!r}"
-        raise InvalidParameterError(message)
-    names = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    for name in names:
-        if name not in ATTRIBUTES:
-            message = f"ignore: {name!r} is no attribute that means something; those are {', '.join(ATTRIBUTES)}"
-            raise InvalidParameterError(message)
-    return tuple(name for name in ATTRIBUTES if name in names)
 
 
 def without_attributes(G: nx.DiGraph[Any], ignore: Collection[str] | str) -> nx.DiGraph[Any]:  # noqa: N803

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from balance_graph._arguments import check_positive
 from balance_graph._floating_point import own_rules
 from balance_graph.certificate.bound import Certificate, certify_problem
-from balance_graph.graph.compilation import Node, check_digraph, compile_graph
+from balance_graph.graph.compilation import Node, compile_graph
 from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.attainment import Attainment, find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
@@ -158,7 +158,6 @@ def certify(
             return certify_problem(problem, regularizer.log_scales)
         log_scales = network.checked_log_scales(regularizer, "log_scales")  # type: ignore[arg-type]
         return certify_problem(network, log_scales)
-    check_digraph(network)
     problem = _problem(network, regularizer, weight)  # type: ignore[arg-type]
     return certify_problem(problem, problem.unscaled)
 
