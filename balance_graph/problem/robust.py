@@ -133,7 +133,7 @@ class Huber(_Robust):
     Raises
     ------
     InvalidRegularizerError
-        If `delta` is not a positive finite number.
+        If ``delta`` is not a positive finite number.
 
     Examples
     --------
@@ -175,7 +175,7 @@ class PseudoHuber(_Robust):
     Raises
     ------
     InvalidRegularizerError
-        If `delta` is not a positive finite number.
+        If ``delta`` is not a positive finite number.
 
     Examples
     --------

@@ -174,7 +174,7 @@ class Solution:
     iterations : int
         Newton iterations, sweeps, steps of an integrator, or iterations of the cvxpy backend; those of all attempts.
     seconds : float
-        Wall time of the solve, without `setup_seconds`.
+        Wall time of the solve, without ``setup_seconds``.
     setup_seconds : float
         Wall time of what comes once: importing packages, and compiling loops where they are not on disk yet.
     history : History

@@ -210,7 +210,7 @@ class CvxpySolver:
         Description of the linear manifold; all three give the same answer.
     polish : bool
         Follow up with Newton iterations to full precision. Without it interior points leave a relative imbalance of
-        1e-7 to 1e-4, and the status is ``inaccurate`` where that is above `tol`.
+        1e-7 to 1e-4, and the status is ``inaccurate`` where that is above ``tol``.
     tol : float
         Relative imbalance asked of the answer, polished or not.
     options : mapping
