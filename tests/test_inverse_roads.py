@@ -371,6 +371,13 @@ def shown():
         "StochasticSolver": bg.StochasticSolver(),
         "FlowSolver": bg.FlowSolver(),
         "MatrixBalance": bg.balance_matrix(matrix),
+        "Constraint": bg.Constraint("fixed", 1, "holds 1 weight"),
+        "BlockProblem": bg.BlockProblem([(-1, [0, 1], matrix[:3, :2]), ([0, 1], -1, matrix[:2, :3])], 2),
+        "DenseBlock": bg.DenseBlock(-1, [0, 1], matrix[:3, :2]),
+        "Cauchy": bg.Cauchy(),
+        "Huber": bg.Huber(),
+        "LogSum": bg.LogSum(),
+        "PseudoHuber": bg.PseudoHuber(),
         "OsborneComparison": compare_bounds(matrix, accuracies=[0.3]),
     }
 
@@ -379,6 +386,7 @@ SHOWN = (
     *("BalanceResult", "Solution", "History", "BalanceProblem", "Manifold", "Attainment", "Certificate"),
     *("ConvexProblem", "Activation", "LogConvex", "Lp", "ElasticNet", "Posynomial", "CvxpySolver", "NewtonSolver"),
     *("StochasticSolver", "FlowSolver", "MatrixBalance", "OsborneComparison"),
+    *("Constraint", "BlockProblem", "DenseBlock", "Cauchy", "Huber", "LogSum", "PseudoHuber"),
 )
 
 
@@ -395,7 +403,7 @@ def test_every_object_is_shown_on_one_short_line(name):
 def test_every_public_class_is_among_them():
     classes = {name for name in bg.__all__ if isinstance(getattr(bg, name), type)}
     errors = {name for name in classes if issubclass(getattr(bg, name), BaseException)}
-    assert classes - errors - {"Regularizer", "Status", "Finding", "Report"} <= set(SHOWN)
+    assert classes - errors - {"Regularizer", "Status", "Finding", "Report", "Block"} <= set(SHOWN)
 
 
 def test_reports_are_short_too():

@@ -123,7 +123,7 @@ def test_a_matrix_too_large_for_its_type_is_refused_by_name():
         (sparse.coo_array(([1e308, 1e308], ([0, 0], [1, 1])), shape=(2, 2)), r"A\[0, 1\] is inf"),
         (sparse.csr_array(np.array([[0, complex(1, np.nan)], [0, 0]])), r"A\[0, 1\] is .*nan"),
         (np.float64(3.0), "square matrix, got shape"),
-        ("eye", "square matrix, got shape"),
+        ("eye", "square matrix, got str"),
     ],
 )
 def test_bad_matrices_are_refused_in_words_of_matrices(A, words):

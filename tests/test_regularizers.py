@@ -69,13 +69,20 @@ def test_a_number_means_lp():
 
 @pytest.mark.parametrize(
     "regularizer",
-    [True, np.bool_(True), "2", None, 0, -1, math.nan, math.inf, 10**400, 1j, Decimal(2), bg.Lp, [2], np.array(2.0)],
+    [True, np.bool_(True), "2", 0, -1, math.nan, math.inf, 10**400, 1j, Decimal(2), bg.Lp, [2], np.array(2.0)],
 )
 def test_what_is_no_regularizer_is_refused_by_every_question(regularizer):
     G = chain(3.0, -0.5)
     for ask in (bg.balance, bg.cost, bg.imbalance, bg.certify, bg.is_balanced, bg.attainment, bg.convex_problem):
         with pytest.raises(bg.InvalidRegularizerError):
             ask(G, regularizer)
+
+
+def test_no_regularizer_is_none_for_balance():
+    """Questions take None for what a result was balanced for, or 2."""
+    with pytest.raises(bg.InvalidRegularizerError):
+        bg.balance(chain(3.0, -0.5), None)
+    assert bg.cost(chain(3.0, -0.5), None) == bg.cost(chain(3.0, -0.5), 2)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 import balance_graph as bg
+from balance_graph.problem.recession import Recession
 from balance_graph.theory import STATEMENTS
 from balance_graph.theory.gallery import default_gallery
 
@@ -114,10 +115,11 @@ def test_a_network_that_is_called_attained_and_is_not(monkeypatch):
     assert not failures(names, numbers)
     attainment = MODULES["balance_graph.problem.attainment"]
 
-    def nothing_dead(matrix, search):
-        return np.zeros(matrix.shape[0], dtype=bool), np.zeros(matrix.shape[1])
+    def nothing_dead(matrix):
+        m, k = matrix.shape
+        return Recession(np.zeros(m, dtype=bool), np.zeros(k), np.zeros(k, dtype=bool))
 
-    monkeypatch.setattr(attainment, "_dead_rows", nothing_dead)
+    monkeypatch.setattr(attainment, "find_recession", nothing_dead)
     assert failures(names, numbers) == {15}
 
 
@@ -166,7 +168,7 @@ def test_a_conic_answer_that_ends_early(monkeypatch):
 
     def early(self, reduction, **options):
         found = right(self, reduction, **options)
-        return found if self.polish else replace(found, displacement=0.99 * found.displacement)
+        return found if self.polish else replace(found, log_scales=0.99 * found.log_scales)
 
     monkeypatch.setattr(solver, "run", early)
     assert failures(names, numbers) == {14}

@@ -59,6 +59,7 @@ def plot_result(
     >>> len(figure.axes)  # four, and the color bar
     5
     """
+    check_digraph(before)
     after, weight = result.compiled(regularizer, weight), result.weight
     if after.manifold.edges != list(before.edges):
         message = "before must be the network that was balanced to this result: the edges are not the same"

@@ -50,7 +50,7 @@ def _as_array(A: Any) -> Any:  # noqa: N803
     try:
         array = np.asarray(A)
     except (TypeError, ValueError) as error:
-        message = f"balance_matrix: A must be a square matrix of numbers, got {described(A)}: {error}"
+        message = f"balance_matrix: A must be a square matrix of numbers, got {type(A).__name__}: {error}"
         raise InvalidParameterError(message) from error
     if np.ma.is_masked(A):
         message = "balance_matrix: A has masked entries; fill them, A.filled(0.0)"

@@ -80,6 +80,10 @@ class MatrixBalance(_Pair):
         np.maximum.at(least, self.block, -self.log_scales)
         return self.gain < _LITTLE_GAIN and bool((largest + least).max(initial=0.0) > _FAR_APART)
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.matrix.shape))
+        return f"MatrixBalance({shape}, gain={self.gain:.3g}, spread={self.spread:.3g}, may_harm={self.may_harm})"
+
     def summary(self) -> str:
         """The result in one line, and what to beware of."""
         n, count = self.log_scales.size, int(self.block.max(initial=-1)) + 1
