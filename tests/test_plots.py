@@ -325,11 +325,14 @@ class TestLoopsHaveRoom:
     """Rings of self-loops, and nodes, lie within the axes, wherever the nodes are."""
 
     @staticmethod
-    def rings_and_nodes(G, **options):
-        ax = plots.plot_network(G, **options)
+    def disks(ax):
+        """Center and radius, in pixels, of every node and ring."""
         ax.figure.draw_without_rendering()
-        frame = ax.get_window_extent()
-        return [(one.get_window_extent(), frame) for one in ax.collections]
+        point = ax.figure.dpi / 72.0
+        for one in ax.collections:
+            radius = 0.5 * point * (np.sqrt(one.get_sizes()[0]) + one.get_linewidths()[0])
+            for center in one.get_offset_transform().transform(one.get_offsets()):
+                yield center, radius
 
     @pytest.mark.parametrize("place", ["springs", "row", "column", "corner", "one point"])
     def test_within_the_axes(self, place):
@@ -342,13 +345,15 @@ class TestLoopsHaveRoom:
             "corner": {node: (float(node == "h1"), float(node == "h1")) for node in G},
             "one point": dict.fromkeys(G, (3.0, -2.0)),
         }[place]
-        found = self.rings_and_nodes(G, positions=positions)
-        assert len(found) >= 6
-        for one, frame in found:
-            assert frame.x0 - 0.5 <= one.x0
-            assert one.x1 <= frame.x1 + 0.5
-            assert frame.y0 - 0.5 <= one.y0
-            assert one.y1 <= frame.y1 + 0.5
+        ax = plots.plot_network(G, positions=positions)
+        found = list(self.disks(ax))
+        assert len(found) == len(G) + len(hidden(G))
+        frame = ax.get_window_extent()
+        for center, radius in found:
+            assert frame.x0 <= center[0] - radius
+            assert center[0] + radius <= frame.x1
+            assert frame.y0 <= center[1] - radius
+            assert center[1] + radius <= frame.y1
 
     def test_two_networks_on_one_pair_of_axes_are_both_in_sight(self):
         G = bg.networks.chain(2, rng=0)
