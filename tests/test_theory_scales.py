@@ -193,6 +193,17 @@ def test_powers_between_one_and_two_are_trained_though_newton_finds_no_critical_
     assert STATEMENTS[8](G, 1.5).holds
 
 
+def test_local_runs_and_bounds_may_hold_other_nodes_of_a_gauge():
+    # A hidden part that nothing reaches, two of its units far more strongly joined than the others.
+    G = network(
+        ("a", "b", 0.01), ("b", "c", 0.01), ("c", "a", 0.02), ("c", "d", 0.01), ("d", "e", 1e6), ("e", "d", 2e6)
+    )
+    G.add_edge("e", "c", weight=0.03)
+    for seed in range(3):
+        finding = STATEMENTS[9](G, 1.5, rng=seed)
+        assert finding.holds, finding.summary()
+
+
 def test_slopes_over_too_many_decades_for_rates():
     _, G, p = wide_network(124)
     assert "more than 12 decades" in STATEMENTS[17](G, p).reason

@@ -34,7 +34,8 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
     Returns
     -------
     lower, upper : (n_nodes,) arrays
-        Where only differences of log-scales matter (a gauge), one of them is held at its start, as the solvers do.
+        Where only differences of log-scales matter (a gauge), one of them is held at its start; a run
+        may hold another, which changes no weight.
 
     Raises
     ------

@@ -67,10 +67,22 @@ def _without_local_steps(subject: Subject) -> str:
 
 
 def _beyond(subject: Subject, log_scales: Array) -> float:
-    """How far log-scales (states, nodes) leave the interval that the cost at the start allows."""
+    """How far log-scales (states, nodes) leave the interval that the cost at the start allows, up to gauges."""
     lower, upper = scale_bounds(subject.problem)
+    gauges = _gauges(subject)
+    held = np.flatnonzero(lower == upper)
+    log_scales = log_scales - (gauges @ np.linalg.lstsq(gauges[held], log_scales[:, held].T, rcond=None)[0]).T
     beyond = np.maximum(log_scales - upper, lower - log_scales)
     return max(0.0, float(beyond[:, subject.problem.manifold.free_nodes].max(initial=0.0)))
+
+
+def _gauges(subject: Subject) -> Array:
+    """Log-scales that change no weight, as columns: runs may hold other nodes still than the bounds do."""
+    from scipy.linalg import null_space
+
+    at = subject.problem.manifold
+    moves = at.reduced_incidence[np.flatnonzero(subject.problem.active)].toarray()
+    return np.asarray(at.basis @ null_space(moves)) if moves.size else np.zeros((at.n_nodes, 0))
 
 
 def _after_simultaneous_rounds(rounds: int) -> float:
