@@ -30,27 +30,6 @@ LEAST, MOST = math.exp(-LOG_MOST), math.exp(LOG_MOST)
 
 
 @compiled
-def ends(start, column, coefficient, size):  # type: ignore[no-untyped-def]
-    """Tail and head of each row of a matrix, `size` for the ground, and the degree of each column.
-
-    The row of edge j -> i has 1 at i and -c_j at j. The last result is whether all rows are such, with one c_j for each
-    j, and each column has entries of both signs.
-    """
-    tail, head = np.full(start.size - 1, size, np.int32), np.full(start.size - 1, size, np.int32)
-    degree, is_head = np.zeros(size), np.zeros(size, np.bool_)
-    for row in range(start.size - 1):
-        for e in range(start[row], start[row + 1]):
-            k, c = column[e], -coefficient[e]
-            if c == -1.0 and head[row] == size:
-                head[row], is_head[k] = k, True
-            elif c > 0.0 and tail[row] == size and (degree[k] == 0.0 or degree[k] == c):
-                tail[row], degree[k] = k, c
-            else:
-                return tail, head, degree, False
-    return tail, head, degree, is_head.all() and (degree > 0.0).all()
-
-
-@compiled
 def entries(tail, head, log_cost, size):  # type: ignore[no-untyped-def]
     """Start, neighbor and logarithm of the cost of all entries, by a counting sort; `size` is the ground."""
     start = np.zeros(4 * size + 1, np.int64)
