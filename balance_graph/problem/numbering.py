@@ -126,30 +126,30 @@ class Numbering:
         """Exponent of the cost of every edge."""
         return float(self.problem.regularizer.p)  # type: ignore[attr-defined]
 
-    @property
-    def parts(self) -> Index:
-        """Part of each node for the compiled loops, of size 1 where there is one part."""
-        return np.zeros(1, dtype=np.int32) if self.part is None else self.part
-
     @cached_property
-    def costs(self) -> tuple[Array, Array, float]:
-        """What the compiled loops compute the cost of an edge from: weights, log coefficients, exponent."""
+    def edges(self) -> kernels.GivenEdges:
+        """The edges as compiled loops read them."""
         weight, log_coefficient = self.problem.weight, self.problem.log_coefficient
         if weight.dtype not in (np.float32, np.float64):
             weight = weight.astype(np.float64)
-        coefficient = log_coefficient if log_coefficient.any() else np.empty(0)
-        return np.ascontiguousarray(weight), coefficient, self.exponent
+        return kernels.GivenEdges(
+            *self.ends,
+            unknown=self.unknown,
+            part=np.zeros(1, dtype=np.int32) if self.part is None else self.part,
+            weight=np.ascontiguousarray(weight),
+            log_coefficient=log_coefficient if log_coefficient.any() else np.empty(0),
+            exponent=self.exponent,
+        )
 
     @cached_property
     def cost_range(self) -> CostRange:
         """The range of the costs of the edges."""
-        weight, log_coefficient, exponent = self.costs
-        if log_coefficient.size:
-            return CostRange(*kernels.range_of_log_costs(weight, log_coefficient, exponent))
-        least, largest, _ = kernels.range_of_sizes(weight)
+        if self.edges.log_coefficient.size:
+            return CostRange(*kernels.range_of_log_costs(self.edges))
+        least, largest, _ = kernels.range_of_sizes(self.edges.weight)
         if largest == 0.0:
             return CostRange(math.inf, -math.inf)
-        return CostRange(exponent * math.log(least), exponent * math.log(largest))
+        return CostRange(self.exponent * math.log(least), self.exponent * math.log(largest))
 
     def left_out(self, n_moved: int) -> LeftOut:
         """What is not among the edges that scales move, which are so many."""
@@ -157,7 +157,7 @@ class Numbering:
         loose = (self.unknown == self.size) & (coordinate >= 0)
         if n_moved == self.problem.n_edges and not loose.any():
             return NOTHING_LEFT_OUT
-        still, dead, touched = kernels.edges_left_out(*self.ends, self.unknown, self.parts, self.costs[0])
+        still, dead, touched = kernels.edges_left_out(self.edges)
         nodes = np.flatnonzero(loose & touched)
         return LeftOut(still, dead, nodes[np.unique(coordinate[nodes], return_index=True)[1]])
 
