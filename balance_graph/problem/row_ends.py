@@ -46,8 +46,11 @@ class RowEnds(NamedTuple):
 
 def _entries(matrix: Sparse, start: Index, lengths: Index, which: int) -> tuple[Index, Array]:
     """Column and value of the first (0) or second (1) entry of each row."""
-    column, value = np.full(lengths.size, matrix.shape[1]), np.zeros(lengths.size)
+    if np.all(lengths > which):
+        return matrix.indices[start + which], matrix.data[start + which]
     there = np.flatnonzero(lengths > which)
     place = start[there] + which
+    column: Index = np.full(lengths.size, matrix.shape[1], matrix.indices.dtype)
+    value = np.zeros(lengths.size)
     column[there], value[there] = matrix.indices[place], matrix.data[place]
     return column, value

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from balance_graph._types import Array, Index, Mask
+from balance_graph._types import Array, Index
 from balance_graph.problem.quotient import Quotient
-from balance_graph.problem.row_ends import RowEnds
 from balance_graph.problem.rows import PowerRows
 from balance_graph.solvers.local import _edge_kernels as kernels
 
@@ -69,7 +68,7 @@ class Edges:
         edges = cls._between(np.arange(quotient.size), *ends, quotient)
         if not by_color:
             return edges
-        color = kernels.first_fit_colors(edges.entries.start, edges.entries.neighbor)
+        color = kernels.first_fit_colors(edges.entries.start[::4].copy(), edges.entries.neighbor)
         return cls._between(np.argsort(color, kind="stable"), *ends, quotient)
 
     @classmethod
@@ -96,22 +95,8 @@ def _ends(quotient: Quotient) -> tuple[Index, Index, Array] | None:
     Ratios between nodes and most self-loops show as other coefficients than those of edges; a self-loop that shows as
     the only degree of its node costs what an edge to the ground would.
     """
-    rows, n = quotient.rows, quotient.size
-    ends = RowEnds.of(quotient.matrix)
-    if ends is None or not isinstance(rows, PowerRows) or rows.exponent.size == 0 or np.ptp(rows.exponent) > 0:
+    rows, matrix = quotient.rows, quotient.matrix
+    if not isinstance(rows, PowerRows) or rows.exponent.size == 0 or np.ptp(rows.exponent) > 0:
         return None
-    head, is_head = _place_of(ends.first == 1.0, ends.second == 1.0, ends, n)
-    tail, is_tail = _place_of(ends.first < 0.0, ends.second < 0.0, ends, n)
-    c = -np.where(ends.first < 0.0, ends.first, ends.second)
-    degree = np.zeros(n + 1)
-    degree[tail] = c
-    n_entries = (ends.first != 0.0).astype(int) + (ends.second != 0.0)
-    is_edge = (is_head + is_tail == n_entries) & (is_head <= 1) & (is_tail <= 1) & (degree[tail] == c)
-    has_both = np.bincount(head, minlength=n + 1)[:n] * np.bincount(tail, minlength=n + 1)[:n] > 0
-    return (tail, head, degree[:n]) if is_edge.all() and has_both.all() else None
-
-
-def _place_of(at_one: Mask, at_two: Mask, ends: RowEnds, ground: int) -> tuple[Index, Index]:
-    """The column in which each row has the entry that is meant, the ground if none; and how many such it has."""
-    place: Index = np.where(at_one, ends.one, np.where(at_two, ends.two, ground))
-    return place, at_one.astype(int) + at_two
+    tail, head, degree, are_edges = kernels.ends(matrix.indptr, matrix.indices, matrix.data, quotient.size)
+    return (tail, head, degree) if are_edges else None
