@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from balance_graph.graph.balancing import balance, canonical_form
     from balance_graph.graph.compilation import compile_graph
     from balance_graph.graph.constraints import Constraint
-    from balance_graph.graph.equivalence import equivalent
+    from balance_graph.graph.equivalence import difference, equivalent
     from balance_graph.graph.evaluation import evaluate
     from balance_graph.graph.files import read_network, write_network
     from balance_graph.graph.matrix import MatrixBalance, balance_matrix
@@ -113,6 +113,7 @@ __all__ = [
     "compile_graph",
     "convex_problem",
     "cost",
+    "difference",
     "equivalent",
     "evaluate",
     "imbalance",
@@ -160,7 +161,7 @@ _HOME = {
     ),
     "graph.compilation": ("compile_graph",),
     "graph.constraints": ("Constraint",),
-    "graph.equivalence": ("equivalent",),
+    "graph.equivalence": ("difference", "equivalent"),
     "graph.evaluation": ("evaluate",),
     "graph.files": (
         "read_network",
