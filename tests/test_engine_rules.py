@@ -1,6 +1,8 @@
-"""Room: points. Each rule of the engine for large networks pays: without it, a case takes more steps, or is not solved.
+"""Each rule of the engine for large networks pays: without it, a case takes more steps, or is not solved.
 
 Steps are those of conjugate gradients and of Newton's method together; they are counted, not timed.
+
+Room: points.
 """
 
 from __future__ import annotations

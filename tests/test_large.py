@@ -1,4 +1,7 @@
-"""The parts of the engine for large networks: flows, Krylov method, multigrid, inexact Newton."""
+"""The parts of the engine for large networks: flows, Krylov method, multigrid, inexact Newton.
+
+Rooms: points, linear, solvers.
+"""
 
 from __future__ import annotations
 

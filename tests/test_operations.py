@@ -1,4 +1,7 @@
-"""Scaling, local balancing, the canonical form, and equivalence."""
+"""Scaling, local balancing, the canonical form, and equivalence.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 
