@@ -196,13 +196,13 @@ def _companions(labels: Any, size: int) -> Index | Mask:
 def _weight_difference(one: BalanceProblem, two: BalanceProblem, tol: float, mine: Array, theirs: Array) -> str | None:
     """The edge whose ratio of weights is furthest from what a scaling can do, if that is further than `tol`."""
     active = np.flatnonzero(one.active)
-    at = one.manifold
+    manifold = one.manifold
     part = replace(
-        at,
-        tail=at.tail[active],
-        head=at.head[active],
-        fixed=None if at.fixed is None else at.fixed[active],
-        shared=None if at.shared is None else at.shared[active],
+        manifold,
+        tail=manifold.tail[active],
+        head=manifold.head[active],
+        fixed=None if manifold.fixed is None else manifold.fixed[active],
+        shared=None if manifold.shared is None else manifold.shared[active],
     )
     log_gains = two.log_weight[active] - one.log_weight[active]
     left = np.abs(log_gains - part.project(log_gains))

@@ -62,8 +62,8 @@ class Propagation:
         """From a network as users give it."""
         from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
-        at = compile_graph(G, weight=weight).manifold
-        tail, head, size = at.tail, at.head, at.n_nodes
+        manifold = compile_graph(G, weight=weight).manifold
+        tail, head, size = manifold.tail, manifold.head, manifold.n_nodes
         present = np.array([data[weight] != 0 for _, _, data in G.edges(data=True)], dtype=bool)
         network = links(tail[present], head[present], size)
         _, component = csgraph.connected_components(network, directed=True, connection="strong")

@@ -92,12 +92,12 @@ def _measured(numbering: Numbering, log_scales: Array, log_unit: float, pool: Ex
 
     Held unknowns count like all others.
     """
-    problem, at = numbering.problem, numbering.problem.manifold
+    problem, manifold = numbering.problem, numbering.problem.manifold
     every = Numbering.of(problem)
     degree = np.ones(every.size + 1)
-    degree[every.unknown] = at.degree
+    degree[every.unknown] = manifold.degree
     up = numbering.exponent * log_scales
-    down = -at.degree * up
+    down = -manifold.degree * up
     edges = numbering.edges._replace(unknown=every.unknown)
     if edges.log_coefficient.size == 0 and _is_moderate(numbering, up, down):
         log_unit, ends = 0.0, kernels.Ends(np.exp(up, out=up), np.exp(down, out=down), 0.0, are_logarithms=False)

@@ -208,6 +208,8 @@ def _in_parts(network: LiveNetwork, cut_off: Mask) -> Numbering:
 
 def _busiest(problem: BalanceProblem) -> Index:
     """The node with most edges."""
-    at = problem.manifold
-    ends = np.bincount(at.tail, minlength=at.n_nodes) + np.bincount(at.head, minlength=at.n_nodes)
+    manifold = problem.manifold
+    ends = np.bincount(manifold.tail, minlength=manifold.n_nodes) + np.bincount(
+        manifold.head, minlength=manifold.n_nodes
+    )
     return np.array([np.argmax(ends)])

@@ -74,13 +74,13 @@ class Numbering:
         UnsuitedError
             Where log-scales of nodes that move together are not equal.
         """
-        at = problem.manifold
-        if at.subspace is not None:
+        manifold = problem.manifold
+        if manifold.subspace is not None:
             raise UnsuitedError(Unsuited.SHARED)
-        if np.any(at.ratio != 1.0):
+        if np.any(manifold.ratio != 1.0):
             raise UnsuitedError(Unsuited.RATIOS)
-        unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.uint32)
-        return cls(problem, unknown, at.n_coordinates, None, _NONE)
+        unknown = np.where(manifold.coordinate < 0, manifold.n_coordinates, manifold.coordinate).astype(np.uint32)
+        return cls(problem, unknown, manifold.n_coordinates, None, _NONE)
 
     def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
         """The unknowns of some nodes held, others dropped: all of these become ground."""
@@ -100,16 +100,16 @@ class Numbering:
         UnsuitedError
             Where nodes of one unknown differ, or have edges among themselves that a scale moves.
         """
-        at, unknown = self.problem.manifold, self.unknown
+        manifold, unknown = self.problem.manifold, self.unknown
         degree = np.ones(self.size + 1)
-        if np.all(at.degree[unknown < self.size] == 1.0):
+        if np.all(manifold.degree[unknown < self.size] == 1.0):
             return degree
-        degree[unknown] = at.degree
+        degree[unknown] = manifold.degree
         degree[-1] = 1.0
-        if np.any((degree[unknown] != at.degree) & (unknown < self.size)):
+        if np.any((degree[unknown] != manifold.degree) & (unknown < self.size)):
             raise UnsuitedError(Unsuited.DEGREES)
-        within = (unknown[at.tail] == unknown[at.head]) & (unknown[at.tail] < self.size)
-        if np.any(at.degree[at.tail[within]] != 1.0):
+        within = (unknown[manifold.tail] == unknown[manifold.head]) & (unknown[manifold.tail] < self.size)
+        if np.any(manifold.degree[manifold.tail[within]] != 1.0):
             raise UnsuitedError(Unsuited.SELF_LOOP)
         return degree
 
@@ -163,11 +163,11 @@ class Numbering:
 
     def log_cost_of(self, edges: Index, log_scales: Array | None = None) -> float:
         """Logarithm of the cost of some edges, as given or at log-scales of all nodes."""
-        problem, at = self.problem, self.problem.manifold
+        problem, manifold = self.problem, self.problem.manifold
         log_weights = log_abs(problem.weight[edges])
         if log_scales is not None:
-            tail = at.tail[edges]
-            log_weights = log_weights + log_scales[at.head[edges]] - at.degree[tail] * log_scales[tail]
+            tail = manifold.tail[edges]
+            log_weights = log_weights + log_scales[manifold.head[edges]] - manifold.degree[tail] * log_scales[tail]
         return log_sum(self.exponent * log_weights + problem.log_coefficient[edges])
 
     def expand(self, values: Array) -> Array:
