@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from balance_graph.problem.balance_problem import BalanceProblem
     from balance_graph.problem.block_problem import BlockProblem
     from balance_graph.problem.blocks import Block, DenseBlock
+    from balance_graph.problem.log_weight_cost import LogConvex
     from balance_graph.problem.manifold import Manifold
-    from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+    from balance_graph.problem.regularizers import ElasticNet, Lp, Posynomial, Regularizer
     from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
     from balance_graph.problem.solution import History, Solution, Status
     from balance_graph.solvers.conductor import solve
@@ -192,9 +193,9 @@ _HOME = {
     "problem.block_problem": ("BlockProblem",),
     "problem.blocks": ("Block", "DenseBlock"),
     "problem.manifold": ("Manifold",),
+    "problem.log_weight_cost": ("LogConvex",),
     "problem.regularizers": (
         "ElasticNet",
-        "LogConvex",
         "Lp",
         "Posynomial",
         "Regularizer",

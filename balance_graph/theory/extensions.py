@@ -11,7 +11,7 @@ import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.graph.compilation import node_activation
 from balance_graph.problem.log_domain import times_exp
-from balance_graph.problem.regularizers import LogWeightCost
+from balance_graph.problem.log_weight_cost import LogWeightCost
 from balance_graph.theory.statement import Tally, Trial, statement
 from balance_graph.theory.subject import Subject, difference, output_change, weights_of, why_no_optimum
 
