@@ -170,6 +170,22 @@ class TestRoundTrip:
         nx.write_graphml(G, tmp_path / "theirs.graphml")
         assert content(read_network(tmp_path / "theirs.graphml")) == content(G)
 
+    @pytest.mark.parametrize(
+        ("body", "line"),
+        [
+            ('<node id="a"/>\n<node id="a"/>', 3),
+            ('<node id="a"/>\n<edge source="a" target="misspelt"><data key="w">1</data></edge>', 3),
+        ],
+    )
+    def test_graphml_is_read_by_hand_since_networkx_says_nothing_of_what_is_wrong(self, tmp_path, body, line):
+        path = tmp_path / "wrong.graphml"
+        key = '<key id="w" for="edge" attr.name="weight" attr.type="double"/>'
+        head = f'<graphml xmlns="http://graphml.graphdrawing.org/xmlns">{key}<graph edgedefault="directed">'
+        path.write_text(f"{head}\n{body}\n</graph></graphml>")
+        assert len(nx.read_graphml(path)) > 0
+        with pytest.raises(NetworkFileError, match=f"line {line}"):
+            read_network(path)
+
     def test_defaults_and_graphics_of_editors_in_graphml(self, tmp_path):
         path = tmp_path / "editor.graphml"
         path.write_text(
