@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from balance_graph._types import Array
-from balance_graph.models.terms import balance_problem
-from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph._types import Array, Mask
+from balance_graph.models.flows import CostState, state_of
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
-from balance_graph.pytorch.costs import power_terms
+from balance_graph.pytorch.costs import model_cost, powers_of, roles_of
 from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.reading import read_module
 from balance_graph.pytorch.report import layer_of
@@ -102,20 +101,19 @@ def imbalance(
     """
     chosen = as_regularizer(regularizer)
     model = read_module(module, example_inputs, kwargs=kwargs)
-    parts = power_terms(model, chosen, costed)
-    held = np.full(model.structure.size, np.nan)
-    held[list(held_scales(model, chosen, costed, parts))] = 0.0
-    problem = balance_problem(parts, held)
-    names = [name for name, value in zip(model.structure.scales, held, strict=True) if np.isnan(value)]
-    return _measured(problem, names)
+    roles = roles_of(costed)
+    cost = model_cost(model, powers_of(chosen), roles)
+    free = np.ones(model.structure.size, dtype=bool)
+    free[list(held_scales(model, cost, roles))] = False
+    names = [name for name, is_free in zip(model.structure.scales, free.tolist(), strict=True) if is_free]
+    return _measured(state_of(cost, np.zeros(model.structure.size)), free, names)
 
 
-def _measured(problem: BalanceProblem, names: Sequence[str]) -> ModuleImbalance:
-    at = problem.unscaled
-    into, out_of = problem.log_in_out(at) if names else (np.zeros(0), np.zeros(0))
-    units = np.tanh(0.5 * np.abs(into - out_of))
+def _measured(state: CostState, free: Mask, names: Sequence[str]) -> ModuleImbalance:
+    units = state.relative_imbalances[free]
     # Relative to the largest, so that no cost is out of the range of floats.
-    sizes = np.exp(np.logaddexp(into, out_of) - max(np.logaddexp(into, out_of), default=0.0))
+    logs = np.logaddexp(*(side[free] for side in state.sides))
+    sizes = np.exp(logs - max(logs, default=0.0))
     layers = np.array([layer_of(name) for name in names], dtype=object)
     return ModuleImbalance(
         units=dict(zip(names, units.tolist(), strict=True)),
@@ -124,7 +122,7 @@ def _measured(problem: BalanceProblem, names: Sequence[str]) -> ModuleImbalance:
         },
         total=_share(units, sizes),
         largest=float(units.max(initial=0.0)),
-        cost=problem.cost(at),
+        cost=state.cost,
     )
 
 

@@ -14,9 +14,11 @@ from balance_graph._arguments import check_count
 from balance_graph._choices import check_choice
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph.models.optimum import least_cost
 from balance_graph.models.terms import ROLES
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
-from balance_graph.pytorch._optimum import optimal_log_scales
+from balance_graph.pytorch.costs import model_cost, powers_of
+from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.moves import Companion, Mover
 from balance_graph.pytorch.optimizers import check_optimizer, has_coupled_decay, state_companions
 from balance_graph.pytorch.reading import ModelStructure, read_module
@@ -166,16 +168,17 @@ class ModuleBalancer:
         if self.calls % self.every:
             return None
         model, companions = self.structure, [*self._companions()]
-        scales = (
-            self._sweep.log_scales()
-            if self.mode == "sweep"
-            else optimal_log_scales(model, self._powers, roles=self.roles, bound=BOUND)
-        )
+        scales = self._sweep.log_scales() if self.mode == "sweep" else self._optimal_log_scales(model)
         if self.check and not self._is_checked:
             self._move_and_check(scales, companions)
         else:
             self._mover.move(scales, companions)
         return scales
+
+    def _optimal_log_scales(self, model: ModelStructure) -> Array:
+        cost = model_cost(model, self._powers, self.roles)
+        held = held_scales(model, cost, self.roles)
+        return least_cost(cost, held, BOUND, at_bound_stays=True).log_scales
 
     def _move_and_check(self, scales: Array, companions: list[Companion]) -> None:
         saved = [companion.tensor.detach().clone() for companion in companions]
