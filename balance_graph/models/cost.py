@@ -1,4 +1,4 @@
-"""The cost of a model as a function of its log-scales: blocks of weights read where they lie, and terms for the rest."""
+"""The cost of a model as a function of its log-scales: blocks of weights read where they lie, terms for the rest."""
 
 from __future__ import annotations
 
@@ -107,6 +107,11 @@ class ModelCost:
     def size(self) -> int:
         """Number of log-scales."""
         return int(self.terms.A.shape[1])
+
+    @property
+    def n_terms(self) -> int:
+        """Number of terms, if every weight that is not zero is one."""
+        return int(self.terms.A.shape[0]) + sum(one.count for one in self.blocks)
 
     def restricted(self, held: Array) -> ModelCost:
         """The cost of the scales that are not held, in order; `held` has log-scales, nan where they are free."""
@@ -256,12 +261,13 @@ class _Components:
         from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
         size, matrix = self._cost.size, self._terms.A
-        starts = matrix.indices[np.minimum(matrix.indptr[:-1], max(matrix.nnz - 1, 0))] if matrix.nnz else matrix.indices
-        pairs = [(np.repeat(starts, np.diff(matrix.indptr)), matrix.indices)] if matrix.nnz else []
-        pairs += [(np.full(members.size, members[0]), members) for members in self._members if members.size]
         if not size:
             return np.zeros(0, dtype=np.int64)
-        one, two = (np.concatenate(side) for side in zip(*pairs, strict=True)) if pairs else (starts, starts)
+        lengths = np.diff(matrix.indptr)
+        first = matrix.indices[matrix.indptr[:-1][lengths > 0]]
+        pairs = [(np.repeat(first, lengths[lengths > 0]), matrix.indices)]
+        pairs += [(np.full(members.size, members[0]), members) for members in self._members if members.size]
+        one, two = (np.concatenate(side) for side in zip(*pairs, strict=True))
         links = sparse.coo_array((np.ones(one.size, dtype=np.int8), (one, two)), shape=(size, size))
         _, label = csgraph.connected_components(links, directed=False)
         return self._gathered(np.asarray(label, dtype=np.int64))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._floating_point import own_rules
-from balance_graph._types import Array, Sparse
+from balance_graph._types import Array
 from balance_graph.models.cost import CostBlock, ModelCost
 from balance_graph.problem.log_domain import exp_or_inf, log_ratio, log_sum
 
@@ -35,6 +35,7 @@ class Ends:
     at : list of (slice, slice)
         Of each block: its rows and its columns.
     terms : slice
+    exponents : (n_ends,) array
     """
 
     def __init__(self, cost: ModelCost) -> None:
@@ -47,6 +48,9 @@ class Ends:
             first = middle + head.size
         self.terms = slice(first, first + cost.terms.A.shape[0])
         self.matrix = sparse.csr_array(sparse.vstack([*found, cost.terms.A], format="csr"), dtype=np.float64)
+        sizes = [one.block.tail.size + one.block.head.size for one in cost.blocks]
+        powers = np.array([one.exponent for one in cost.blocks])
+        self.exponents = np.concatenate([np.repeat(powers, sizes), cost.terms.exponent])
         positive = self.matrix.maximum(0.0)
         self.transposed = sparse.csr_array(self.matrix.T)
         self.into, self.out_of = sparse.csr_array(positive.T), sparse.csr_array((positive - self.matrix).T)
@@ -111,11 +115,7 @@ class ModelFlows:
             for side in sides:
                 slopes[side] *= one.of.exponent * factor
         slopes[ends.terms] = terms.exponent * np.exp(of_terms - self.log_unit)
-        self._exponents = np.concatenate(
-            [np.full(side.stop - side.start, one.exponent) for one, sides in zip(self.cost.blocks, ends.at, strict=True) for side in sides]
-            + [terms.exponent]
-        )
-        self.curvatures = self._exponents * slopes
+        self.curvatures = self.ends.exponents * slopes
         self.into = np.append(ends.into @ slopes, 0.0)
         self.out_of = np.append(ends.out_of @ slopes, 0.0)
 
@@ -150,9 +150,10 @@ class ModelFlows:
 
     @cached_property
     def _steepest(self) -> Array:
-        """By how much the imbalance of a scale can change with it, at most: exponents times coefficients, both ways."""
-        sides = [(sparse.diags_array(self._exponents) @ ends.T).max(axis=0) for ends in (self.ends.into, self.ends.out_of)]
-        return np.asarray(sum(side.toarray() for side in sides)).reshape(-1)
+        """By how much the imbalance of a scale can change with it: exponents times coefficients, both ways."""
+        exponents = sparse.diags_array(self.ends.exponents)
+        largest = [(exponents @ ends.T).max(axis=0).toarray() for ends in (self.ends.into, self.ends.out_of)]
+        return np.asarray(sum(largest)).reshape(-1)
 
     def imbalance(self) -> Array:
         """``log in - log out`` of each scale; inf where flows drown in others."""

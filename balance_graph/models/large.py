@@ -41,9 +41,7 @@ def _n_terms(block: Block) -> int:
 
 def shares_scales(structure: Structure, block: Block) -> bool:
     """Whether a scale occurs in rows and in columns."""
-    rows, columns = (
-        np.unique(structure.forms[np.unique(numbers)].indices) for numbers in (block.rows, block.columns)
-    )
+    rows, columns = (np.unique(structure.forms[np.unique(numbers)].indices) for numbers in (block.rows, block.columns))
     return bool(np.intersect1d(rows, columns, assume_unique=True).size)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
-from balance_graph.models.blocks import ArrayBlock
+from balance_graph.models.blocks import ArrayBlock, WeightBlock
 from balance_graph.models.cost import CostBlock, ModelCost
 from balance_graph.models.large import large_blocks
 from balance_graph.models.structure import Block
@@ -58,7 +58,6 @@ def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[
     >>> bool(np.isclose(np.exp(terms.log_coefficient).sum(), squares))
     True
     """
-
     return _terms(model, exponent, roles, ())
 
 
@@ -106,12 +105,24 @@ def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], rol
         values = _values(model, block.parameter)
         plain = None if has_positions(block) else weight_block(block, values)
         for a, exponent in powers:
-            found = CostBlock.of(_summed(block, values, exponent) if plain is None else plain, exponent, a)
-            if not found.extent.log_largest < math.inf:
-                check_finite(block.parameter, np.array(math.inf), exponent)
+            found = _cost_block(block, _summed(block, values, exponent) if plain is None else plain, exponent, a)
             if found.extent.log_largest > -math.inf:
                 blocks.append(found)
     return ModelCost.of(model.structure.forms, blocks, parts)
+
+
+def _cost_block(block: Block, weights: WeightBlock, exponent: float, coefficient: float) -> CostBlock:
+    try:
+        found = CostBlock.of(weights, exponent, coefficient)
+        largest = math.exp(min(found.extent.log_largest, _RANGE))
+    except (InvalidNetworkError, ValueError):  # a weight that is not finite, or a size that is not a number
+        largest = math.inf
+    check_finite(block.parameter, np.array(largest if largest < math.exp(_RANGE) else math.inf), exponent)
+    return found
+
+
+# Logarithm of about the largest float.
+_RANGE = 709.0
 
 
 def _summed(block: Block, values: torch.Tensor, exponent: float) -> ArrayBlock:

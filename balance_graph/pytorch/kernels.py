@@ -13,13 +13,18 @@ from balance_graph._compiled import compiled, compiled_in_any_order
 
 @compiled_in_any_order
 def squares_by_row(weights, columns, by_row):  # type: ignore[no-untyped-def]
-    """``W^2 @ columns``."""
+    """``W^2 @ columns``; returns how many weights are zero."""
     n, m = weights.shape
+    zeros = 0
     for i in range(n):
-        row, total = weights[i], weights.dtype.type(0)
+        row, total, none = weights[i], weights.dtype.type(0), weights.dtype.type(0)
         for j in range(m):
-            total += row[j] * row[j] * columns[j]
+            square = row[j] * row[j]
+            total += square * columns[j]
+            none += weights.dtype.type(1) if row[j] == 0 else weights.dtype.type(0)
         by_row[i] = total
+        zeros += int(none)
+    return zeros
 
 
 @compiled_in_any_order
@@ -37,6 +42,7 @@ def squares_by_column(weights, rows, by_column):  # type: ignore[no-untyped-def]
         row, a = weights[i], rows[i]
         for j in range(m):
             by_column[j] += a * row[j] * row[j]
+    return 0
 
 
 @compiled

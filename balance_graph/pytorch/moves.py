@@ -106,7 +106,9 @@ def _part(block: Block, device: torch.device) -> _Part:
     is_whole = index == tuple(slice(0, size) for size in shape) if _is_sliced(index) else False
     forms = tuple(forms for forms in (block.rows, block.columns) if forms.any())
     is_plain = is_whole and block.split == shape
-    is_matrix = is_plain and len(forms) == 2 and (block.rows.shape, block.columns.shape) == ((shape[0], 1), (1, shape[-1]))
+    is_matrix = (
+        is_plain and len(forms) == 2 and (block.rows.shape, block.columns.shape) == ((shape[0], 1), (1, shape[-1]))
+    )
     return _Part(None if is_whole else index, None if is_plain else block.split, forms, is_matrix)
 
 
