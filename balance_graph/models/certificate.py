@@ -206,10 +206,10 @@ def _signs(flows: ModelFlows) -> Array | None:
 
     ends, size = flows.ends, flows.size
     pairs = []
-    for k, sides in enumerate(ends.at):
-        for side, sign in zip(sides, (1.0, -1.0), strict=True):
+    for k in (k for k in range(len(ends.at)) if ends.moves_both(k)):
+        for side, its_sign in zip(ends.at[k], (1.0, -1.0), strict=True):
             part = ends.matrix[side]
-            pairs.append((part.indices, np.full(part.nnz, size + k), sign * np.sign(part.data)))
+            pairs.append((part.indices, np.full(part.nnz, size + k), its_sign * np.sign(part.data)))
     lengths = np.diff(ends.matrix.indptr)
     if lengths.max(initial=0) > 2:
         return None
@@ -236,10 +236,10 @@ def _rounding(flows: ModelFlows) -> float:
     for each term in the longest, over columns and then over rows, and for each end that depends on a scale.
     """
     cost, ends = flows.cost, flows.ends
-    values = np.abs(ends.matrix) @ np.abs(flows.log_scales)
+    values = abs(ends.matrix) @ np.abs(flows.log_scales)
     exponents = [one.exponent for one in cost.blocks] + [float(cost.terms.exponent.max(initial=0.0))]
     furthest = 2.0 * max(exponents) * (float(values.max(initial=0.0)) + float(np.abs(cost.offset).max(initial=0.0)))
-    sizes = [abs(one.extent.log_least) + 2.0 * abs(one.log_largest) + abs(one.log_coefficient) for one in cost.blocks]
+    sizes = [abs(at.extent.log_least) + 2.0 * abs(at.log_largest) + abs(at.log_coefficient) for at in cost.blocks]
     logs = cost.terms.log_coefficient
     logarithms = max([0.0, *sizes, float(np.abs(logs).max(initial=0.0))]) + 3.0 * furthest + 2.0 * abs(flows.log_cost)
     longest = max([0, *(max(one.block.tail.size, one.block.head.size) for one in cost.blocks)])

@@ -29,7 +29,7 @@ class CostBlock(NamedTuple):
     exponent: float
     log_coefficient: float
     extent: Extent
-    count: int
+    n_nonzero: int
 
     @classmethod
     def of(cls, block: WeightBlock, exponent: float, coefficient: float = 1.0) -> CostBlock:
@@ -39,7 +39,7 @@ class CostBlock(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether no weight is zero, but those of whole rows and columns."""
-        return self.count == int(self.extent.rows.sum()) * int(self.extent.columns.sum())
+        return self.n_nonzero == int(self.extent.rows.sum()) * int(self.extent.columns.sum())
 
     @property
     def log_largest(self) -> float:
@@ -111,7 +111,7 @@ class ModelCost:
     @property
     def n_terms(self) -> int:
         """Number of terms, if every weight that is not zero is one."""
-        return int(self.terms.A.shape[0]) + sum(one.count for one in self.blocks)
+        return int(self.terms.A.shape[0]) + sum(one.n_nonzero for one in self.blocks)
 
     def restricted(self, held: Array) -> ModelCost:
         """The cost of the scales that are not held, in order; `held` has log-scales, nan where they are free."""
@@ -179,7 +179,7 @@ def stacked_patterns(patterns: Sequence[Sparse], size: int) -> Sparse:
         values.append(at.data)
         above += pattern.shape[0]
     entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    result = sparse.csr_array(sparse.coo_array(entries, shape=(above, int(first[-1]))), dtype=np.float64)
+    result = sparse.csr_array(sparse.coo_array(entries, shape=(above, int(first[-1]))).astype(np.float64))
     result.eliminate_zeros()
     return result
 
@@ -245,7 +245,7 @@ class _Components:
         label = self._labels()
         of_terms = self._first(label, self._terms.A)
         of_blocks = [int(label[members[0]]) if members.size else -1 for members in self._members]
-        self.parts = [
+        self.parts: list[tuple[Index, ModelCost]] = [
             (np.flatnonzero(label == k), self._part(np.flatnonzero(of_terms == k), of_blocks, k, label))
             for k in range(int(label.max(initial=-1)) + 1)
         ]

@@ -58,7 +58,8 @@ def as_matrix(tensor: torch.Tensor) -> NDArray[Any] | None:
     """A matrix of weights that the loops can read and write where it is; None where they cannot."""
     if tensor.dim() != 2 or tensor.device.type != "cpu" or tensor.dtype not in _READ or not tensor.is_contiguous():
         return None
-    return tensor.detach().numpy()
+    matrix: NDArray[Any] = tensor.detach().numpy()
+    return matrix
 
 
 _READ = (torch.float32, torch.float64) if find_spec("numba") else ()

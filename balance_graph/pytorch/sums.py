@@ -68,7 +68,7 @@ class BlockSums:
         ]
         forms = [(self.blocks[k].rows, self.blocks[k].columns)[side].reshape(-1) for k, side in self._moved]
         matrix = sparse.csr_array(model.structure.forms[np.concatenate([np.zeros(0, dtype=np.int64), *forms])])
-        positive = sparse.csr_array(matrix.maximum(0), dtype=np.float64)
+        positive = sparse.csr_array(matrix.maximum(0).astype(np.float64))
         self._into: Sparse = sparse.csr_array(positive.T)
         self._out_of: Sparse = sparse.csr_array((positive - matrix).T)
 

@@ -123,7 +123,8 @@ def _steps(entry: _Entries, moves: Array, shape: tuple[int, int]) -> Array:
     """What the moves of a group's scales add to the log-scales of rows or columns."""
     if entry.single:
         return entry.single * moves
-    return np.bincount(entry.place, entry.coefficient * moves[entry.local], minlength=shape[entry.side])
+    steps = entry.coefficient * moves[entry.local]
+    return np.asarray(np.bincount(entry.place, steps, minlength=shape[entry.side]), dtype=np.float64)
 
 
 def _held(structure: Structure, roles: Sequence[str]) -> Mask:
