@@ -103,7 +103,7 @@ class BlockSums:
 
     def check_finite(self, sums: Array, scales: Index | None) -> None:
         """Refuse sums that are not finite, naming a scale or, for sums of all blocks, a parameter."""
-        if np.isfinite(sums).all():
+        if np.isfinite(sums.sum()) or np.isfinite(sums).all():
             return
         place = int(np.argmin(np.isfinite(sums)))
         if scales is None:
@@ -155,7 +155,7 @@ class _Squares(LayerCosts):
     def __init__(self, weights: NDArray[Any], shape: tuple[int, int], first: int, a: float) -> None:
         super().__init__(shape)
         self._weights, self._first, self._a = weights, first, a
-        self._total = 0.0
+        self._last = np.zeros(0)
 
     def sums(self, side: int) -> Array:
         """Derivatives of the costs of rows (side 0) or columns (side 1) by their log-scales."""
@@ -171,13 +171,14 @@ class _Squares(LayerCosts):
         wide = found.astype(np.float64)
         if wide.size > self.shape[side]:
             wide = wide.sum(keepdims=True)
-        self._total = float(wide.sum())
-        wide *= 2.0 * self._a
-        return wide if own is None else wide * np.exp(2.0 * own)
+        self._last = wide
+        if own is not None:
+            return wide * (2.0 * self._a * np.exp(2.0 * own))
+        return 2.0 * self._a * wide
 
     def total(self) -> float:
         """The cost of the block, nothing having moved."""
-        return self._a * self._total
+        return self._a * float(self._last.sum())
 
 
 class _Powers(LayerCosts):

@@ -86,10 +86,8 @@ class Sweep:
         largest = max(exponent for _, exponent in self.powers)
         for group in self.groups:
             positive, negative = self._sides(group, costs)
-            moves = np.zeros(group.scales.size)
-            two = (positive > 0) & (negative > 0)
-            moves[two] = np.log(negative[two] / positive[two]) / (largest * group.slope[two])
-            moves = np.clip(moves, -self.bound, self.bound)
+            moves = _balancing(positive, negative) / (largest * group.slope)
+            np.minimum(np.maximum(moves, -self.bound, out=moves), self.bound, out=moves)
             result[group.scales] = moves
             for entry in group.entries:
                 costs[entry.block].move(entry.side, _steps(entry, moves, costs[entry.block].shape))
@@ -117,6 +115,16 @@ class Sweep:
                 negative += np.bincount(entry.local, np.maximum(-parts, 0.0), minlength=size)
         self._sums.check_finite(positive + negative, group.scales)
         return positive, negative
+
+
+def _balancing(positive: Array, negative: Array) -> Array:
+    """``log(N / P)``; zero where one of them is."""
+    two = (positive > 0.0) & (negative > 0.0)
+    if two.all():
+        return np.log(negative / positive)
+    result = np.zeros(positive.size)
+    result[two] = np.log(negative[two] / positive[two])
+    return result
 
 
 def _steps(entry: _Entries, moves: Array, shape: tuple[int, int]) -> Array:
