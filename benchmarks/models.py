@@ -56,9 +56,7 @@ def resnet(rounds: int, spread: float) -> None:
     for _ in range(rounds):
         apply(read_module(module, x), spread * scales)
         times["export"].append(seconds(lambda: torch.export.export(module, x, strict=False)))
-        times["functional"].append(
-            seconds(lambda: torch.export.export(module, x, strict=False).run_decompositions({}))
-        )
+        times["functional"].append(seconds(lambda: torch.export.export(module, x, strict=False).run_decompositions({})))
         times["balance"].append(seconds(balance))
     base = statistics.median(times["export"])
     report = reports[-1]

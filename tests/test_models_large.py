@@ -252,6 +252,16 @@ def test_weights_of_all_types_have_the_sums_of_their_values(dtype, kind):
     np.testing.assert_array_equal(block.nonzero(slice(0, 90)), exact != 0)
 
 
+def test_costs_on_a_device_are_taken_as_they_are():
+    costs, rows, columns = torch.rand(3, 4, dtype=torch.float64), np.arange(3.0), np.arange(4.0)
+    block = DeviceBlock(np.zeros(3, dtype=int), np.zeros(4, dtype=int), costs, is_cost=True)
+    by_row, by_column = block.products(2.0, 0.3, rows, columns)
+    np.testing.assert_allclose(by_row, costs.numpy() @ columns * math.exp(-0.3))
+    np.testing.assert_allclose(by_column, rows @ costs.numpy() * math.exp(-0.3))
+    assert math.exp(block.extent(2.0).log_largest) == pytest.approx(float(costs.max()))
+    np.testing.assert_array_equal(block.costs(2.0, slice(0, 3)), costs.numpy())
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_weights_that_are_not_finite_are_refused_by_name(value):
     module, x = wide_mlp()

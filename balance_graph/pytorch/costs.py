@@ -17,7 +17,7 @@ from balance_graph.models.tensors import Parameter
 from balance_graph.models.terms import ROLES, CostTerms, check_finite
 from balance_graph.models.terms import cost_terms as terms_of
 from balance_graph.problem.regularizers import Regularizer
-from balance_graph.pytorch.blocks import has_positions, summed_costs, weight_block, whole_cost
+from balance_graph.pytorch.blocks import DeviceBlock, has_positions, summed_costs, weight_block, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -125,10 +125,13 @@ def _cost_block(block: Block, weights: WeightBlock, exponent: float, coefficient
 _RANGE = 709.0
 
 
-def _summed(block: Block, values: torch.Tensor, exponent: float) -> ArrayBlock:
+def _summed(block: Block, values: torch.Tensor, exponent: float) -> WeightBlock:
     costs = summed_costs(block, values, exponent)
     check_finite(block.parameter, costs, exponent)
-    return ArrayBlock(block.rows.reshape(-1), block.columns.reshape(-1), costs, is_cost=True)
+    tail, head = block.rows.reshape(-1), block.columns.reshape(-1)
+    if values.device.type == "cpu":
+        return ArrayBlock(tail, head, costs, is_cost=True)
+    return DeviceBlock(tail, head, torch.from_numpy(costs).to(values.device), is_cost=True)
 
 
 def powers_of(regularizer: Regularizer) -> tuple[tuple[float, float], ...]:
