@@ -2,9 +2,9 @@
 
 ResNet-50 (25.6 million parameters, random weights, disturbed scales if asked for): from a module that was never read to
 the certified optimum, beside `torch.export.export` alone, and beside that with the pass that makes it functional. The
-MLP: five layers of nn.Linear between them 10^8 weights, to a relative imbalance of 1e-10, beside forward passes of a
+MLP: four layers with 10^8 weights, to a relative imbalance of 1e-10, beside forward passes of a
 batch of 32 on the same cores; the memory that is allocated meanwhile, beside that of the weights. All in one process.
-Run: ``python benchmarks/models.py`` (needs torch); ``--weights 1e7`` for a smaller MLP, ``--spread 2`` for other scales.
+Run: ``python benchmarks/models.py`` (needs torch); ``--weights 1e7`` for a smaller MLP, ``--spread 2`` for others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from balance_graph.pytorch.costs import model_cost
 from balance_graph.pytorch.reading import _CACHE
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from architectures import ResNet  # noqa: E402
+from architectures import ResNet
 
 BATCH = 32
 

@@ -17,7 +17,7 @@ from test_models_architectures import MODELS  # noqa: E402
 from torch import nn  # noqa: E402
 
 import balance_graph as bg  # noqa: E402
-from balance_graph.models import large  # noqa: E402
+from balance_graph.models import certificate, large  # noqa: E402
 from balance_graph.models.balanced import balanced  # noqa: E402
 from balance_graph.models.blocks import ArrayBlock  # noqa: E402
 from balance_graph.models.certificate import certify_cost  # noqa: E402
@@ -28,6 +28,7 @@ from balance_graph.models.terms import CostTerms  # noqa: E402
 from balance_graph.pytorch import ModuleBalancer, apply, balance_module, imbalance, read_module  # noqa: E402
 from balance_graph.pytorch.blocks import BFloat16Block, DeviceBlock, weight_block  # noqa: E402
 from balance_graph.pytorch.costs import model_cost  # noqa: E402
+from balance_graph.pytorch.in_place import is_functional  # noqa: E402
 from balance_graph.solvers.newton import NewtonLoop  # noqa: E402
 
 L2 = ((1.0, 2.0),)
@@ -125,11 +126,11 @@ def test_no_copy_of_the_weights_is_made():
     tracemalloc.start()
     cost = problem_of(module, x)
     found = balanced(cost)
-    certificate = certify_cost(cost, bg.Lp(2.0))
+    proven = certify_cost(cost, bg.Lp(2.0))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found.converged
-    assert certificate.lower_bound <= cost_at(cost, found.log_scales)
+    assert proven.lower_bound <= cost_at(cost, found.log_scales)
     assert peak < 0.5 * 4 * 1200**2
 
 
@@ -167,16 +168,27 @@ def test_the_flows_are_derivatives_of_the_cost(exponent, all_in_blocks):
     assert product[3] == pytest.approx(flows.diagonal()[3], rel=1e-12)
 
 
+@pytest.mark.parametrize("moved", [1e-4, 1e-3])
+def test_bounds_hold_without_a_direction(moved, monkeypatch):
+    """All of what a point lacks of balance must then be made up for by the reach of a correction."""
+    monkeypatch.setattr(certificate, "_SMALL", 1.0)
+    cost = problem_of(*wide_mlp(spread=1.0))
+    found = balanced(cost).log_scales
+    best, away = cost_at(cost, found), found + moved * np.random.default_rng(4).standard_normal(cost.size)
+    proven = certify_cost(restarted(cost, away), bg.Lp(2.0))
+    assert proven.cost > best * (1 + 1e-9)
+    assert best * (1 - 1e-1) < proven.lower_bound <= best * (1 + 1e-14)
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.1, 1.0, 4.0])
 def test_bounds_hold_wherever_they_are_asked_for(spread):
     cost = problem_of(*wide_mlp(spread=1.0))
     best = cost_at(cost, balanced(cost).log_scales)
     away = balanced(cost).log_scales + spread * np.random.default_rng(3).standard_normal(cost.size)
     moved = restarted(cost, away)
-    certificate = certify_cost(moved, bg.Lp(2.0))
-    assert certificate.cost == pytest.approx(cost_at(cost, away), rel=1e-12)
-    assert certificate.lower_bound <= best * (1 + 1e-14)
-    assert certificate.lower_bound >= best * (1 - 1e-6)
+    proven = certify_cost(moved, bg.Lp(2.0))
+    assert proven.cost == pytest.approx(cost_at(cost, away), rel=1e-12)
+    assert best * (1 - 1e-6) <= proven.lower_bound <= best * (1 + 1e-14)
 
 
 def restarted(cost, log_scales):
@@ -273,6 +285,23 @@ def test_weights_that_are_not_finite_are_refused_by_name(value):
     assert not block.extent(2.0).log_largest < math.inf
 
 
+def test_gaps_tell_what_is_dead(all_in_blocks):
+    """Units of which no way leads to the outputs, though each has weights on both sides."""
+    module = randomized(
+        nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2, bias=False))
+    )
+    with torch.no_grad():
+        module[2].weight[:4, 3:] = 0.0
+        module[2].weight[4:, :3] = 0.0
+        module[4].weight[:, 4:] = 0.0
+    report = balance_module(module, (torch.ones(1, 3, dtype=torch.float64),))
+    dead = {unit.name for unit in report.units if unit.reason.startswith("dead")}
+    assert dead == {*(f"0 unit {k}" for k in (3, 4, 5)), *(f"2 unit {k}" for k in (4, 5, 6, 7))}
+    assert report.converged
+    assert report.relative_imbalance < 1e-11
+    assert report.certificate.relative_gap < 1e-11
+
+
 def test_full_mode_holds_what_would_leave_its_bound_where_it_is():
     module, x = wide_mlp()
     with torch.no_grad():
@@ -318,6 +347,21 @@ class InPlace(nn.Module):
         view = y.view(-1, 4)
         y.tanh_()
         return self.last(torch.relu(self.middle(view)))
+
+
+def test_what_is_overwritten_is_not_read_as_it_was():
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    y = graph.call_function(torch.ops.aten.mul.Tensor, (x, 2.0))
+    written = graph.call_function(torch.ops.aten.relu_.default, (y,))
+    graph.output(written)
+    assert is_functional(graph)
+    with graph.inserting_before(written):
+        graph.call_function(torch.ops.aten.add.Tensor, (y, 1.0))
+    assert is_functional(graph)
+    with graph.inserting_after(written):
+        graph.call_function(torch.ops.aten.add.Tensor, (y, 1.0))
+    assert not is_functional(graph)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("chain", 8), ("ignored", 8), ("view", 4)])

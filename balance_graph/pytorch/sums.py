@@ -172,9 +172,8 @@ class _Squares(LayerCosts):
         if wide.size > self.shape[side]:
             wide = wide.sum(keepdims=True)
         self._last = wide
-        if own is not None:
-            return wide * (2.0 * self._a * np.exp(2.0 * own))
-        return 2.0 * self._a * wide
+        slopes: Array = 2.0 * self._a * wide
+        return slopes if own is None else slopes * np.exp(2.0 * own)
 
     def total(self) -> float:
         """The cost of the block, nothing having moved."""
