@@ -1,4 +1,7 @@
-"""Pictures of the theory: what is drawn is what was computed, and labels say what is true."""
+"""Pictures of the theory: what is drawn is what was computed, and labels say what is true.
+
+Room: plots.
+"""
 
 from __future__ import annotations
 
