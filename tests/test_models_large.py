@@ -1,4 +1,7 @@
-"""Models in large blocks: the same optimum as term by term, in passes over tensors where they are, certified."""
+"""Models in large blocks: the same optimum as term by term, in passes over tensors where they are, certified.
+
+Rooms: models, pytorch.
+"""
 
 from __future__ import annotations
 

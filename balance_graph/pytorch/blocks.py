@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,17 @@ def matrix_of(block: Block, tensor: torch.Tensor) -> torch.Tensor:
     second = [dim for dim, size in enumerate(block.columns.shape) if size > 1]
     rest = [dim for dim in range(len(block.split)) if dim not in {*first, *second}]
     return part.permute([*first, *second, *rest]).reshape(*block.shape, -1)
+
+
+def as_matrix(tensor: torch.Tensor) -> NDArray[Any] | None:
+    """A matrix that compiled loops can read and write where it is; None where they cannot."""
+    if tensor.dim() != 2 or tensor.device.type != "cpu" or tensor.dtype not in _COMPILED or not tensor.is_contiguous():
+        return None
+    matrix: NDArray[Any] = tensor.detach().numpy()
+    return matrix
+
+
+_COMPILED = (torch.float32, torch.float64) if find_spec("numba") else ()
 
 
 def has_positions(block: Block) -> bool:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import Any
-
-import torch
-from numpy.typing import NDArray
-
 from balance_graph._compiled import compiled, compiled_in_any_order
 
 
@@ -52,14 +46,3 @@ def scale(weights, rows, columns):  # type: ignore[no-untyped-def]
         row, factor = weights[i], rows[i]
         for j in range(weights.shape[1]):
             row[j] *= factor * columns[j]
-
-
-def as_matrix(tensor: torch.Tensor) -> NDArray[Any] | None:
-    """A matrix of weights that the loops can read and write where it is; None where they cannot."""
-    if tensor.dim() != 2 or tensor.device.type != "cpu" or tensor.dtype not in _READ or not tensor.is_contiguous():
-        return None
-    matrix: NDArray[Any] = tensor.detach().numpy()
-    return matrix
-
-
-_READ = (torch.float32, torch.float64) if find_spec("numba") else ()

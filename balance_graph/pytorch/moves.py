@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from balance_graph._types import Array, Index
 from balance_graph.models import Block
-from balance_graph.pytorch import kernels
+from balance_graph.pytorch.blocks import as_matrix
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -86,8 +86,10 @@ def _shift(tensor: torch.Tensor, offset: float) -> None:
 def _multiply(tensor: torch.Tensor, part: _Part, factors: _Factors, degree: float) -> None:
     table = factors.of(degree, tensor.dtype)
     both = [table[forms] for forms in part.forms]
-    matrix = kernels.as_matrix(tensor) if part.is_matrix else None
+    matrix = as_matrix(tensor) if part.is_matrix else None
     if matrix is not None:
+        from balance_graph.pytorch import kernels  # compiled loops: slow to load
+
         kernels.scale(matrix, both[0].reshape(-1), both[1].reshape(-1))
         return
     elements = tensor if part.place is None else tensor[part.place]

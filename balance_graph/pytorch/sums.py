@@ -14,8 +14,7 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.models import Block
 from balance_graph.models.terms import ROLES, costed_blocks
-from balance_graph.pytorch import kernels
-from balance_graph.pytorch.blocks import whole_cost
+from balance_graph.pytorch.blocks import as_matrix, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -80,7 +79,7 @@ class BlockSums:
         for block, first in zip(self.blocks, self._first, strict=True):
             values, matrix = self.model.tensor(block.parameter).detach(), None
             if squares_only and first is not None:
-                matrix = kernels.as_matrix(values if values.dim() == 2 else values.reshape(-1, 1))
+                matrix = as_matrix(values if values.dim() == 2 else values.reshape(-1, 1))
             if first is None or matrix is None:
                 result.append(_Powers(values, block, self.powers))
             else:
@@ -159,6 +158,8 @@ class _Squares(LayerCosts):
 
     def sums(self, side: int) -> Array:
         """Derivatives of the costs of rows (side 0) or columns (side 1) by their log-scales."""
+        from balance_graph.pytorch import kernels  # compiled loops: slow to load
+
         weights, own = self._weights, self.logs[side]
         along = side ^ self._first
         factors = np.ones(weights.shape[1 - along], dtype=weights.dtype)
