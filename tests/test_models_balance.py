@@ -26,12 +26,12 @@ from balance_graph.pytorch import (  # noqa: E402
     apply,
     balance_module,
     canonical_form,
+    cost_terms,
     equivalent,
     imbalance,
     read_module,
     to_graph,
 )
-from balance_graph.pytorch.costs import power_terms  # noqa: E402
 
 
 def numbers(*shape, seed=3):
@@ -222,7 +222,7 @@ def test_a_copy_is_balanced_where_asked():
 def test_the_bounded_optimum_is_that_of_a_general_method(bound):
     module = mlp(widths=(3, 6, 5, 2))
     model = read_module(module, X)
-    problem = balance_problem(power_terms(model, bg.Lp(2.0), ("weights", "biases", "norms")), np.full(11, np.nan))
+    problem = balance_problem([(1.0, cost_terms(model))], np.full(11, np.nan))
     general = optimize.minimize(
         problem.cost,
         np.zeros(11),

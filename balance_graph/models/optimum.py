@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-from balance_graph._types import Array, Index, Mask
-from balance_graph.models.terms import CostTerms, balance_problem
-from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph._types import Array, Mask, Sparse
+from balance_graph.models.balanced import balanced
+from balance_graph.models.cost import ModelCost
+from balance_graph.models.flows import state_of
+from balance_graph.problem.log_domain import log_ratio
 from balance_graph.problem.recession import find_recession
-from balance_graph.problem.solution import Solution
-from balance_graph.solvers.conductor import solve
 
 # The bound where none is given, a factor of 5e8: who needs more has weights that are next to nothing.
 LOG_BOUND = 20.0
@@ -40,8 +40,8 @@ class Optimum:
         Scales that the cost alone would move for ever, or that are at their bound.
     reasons : dict of int to str
         Why scales are held, by their number.
-    solution : Solution or None
-        Of the scales that are not held; None if there are none.
+    converged : bool
+        Whether the scales that are not held are balanced to the solver's tolerance.
     is_bounded_optimum : bool
         Whether all scales at the bound push outward, so that no choice of scales within the bound costs less.
     """
@@ -49,11 +49,11 @@ class Optimum:
     log_scales: Array
     held: Mask
     reasons: dict[int, str]
-    solution: Solution | None
+    converged: bool
     is_bounded_optimum: bool = True
 
 
-def free_of_cost(parts: Sequence[tuple[float, CostTerms]], pattern: CostTerms) -> dict[int, str]:
+def free_of_cost(cost: ModelCost, pattern: Sparse) -> dict[int, str]:
     """The scales that the cost does not hold in place, with the reason.
 
     Along a direction in which some terms shrink and none grows the minimum is not attained: every scale that moves
@@ -61,49 +61,56 @@ def free_of_cost(parts: Sequence[tuple[float, CostTerms]], pattern: CostTerms) -
 
     Parameters
     ----------
-    parts : sequence of (a, CostTerms)
+    cost : ModelCost
         The cost at the weights as they are.
-    pattern : CostTerms
-        The terms if no weight were zero.
+    pattern : sparse array
+        `ModelCost.pattern` if no weight were zero.
 
     Returns
     -------
     dict of int to str
     """
-    size = pattern.A.shape[1]
-    problem = balance_problem(parts, np.full(size, np.nan))
-    unread = ~_read(problem, size)
-    moving = _moving(problem, unread)
+    size = cost.size
+    nothing = np.zeros(size, dtype=bool)
+    matrix = cost.pattern(exact=False)
+    unread = ~_read(matrix, size)
+    moving = _moving(matrix, unread)
+    if moving.any() and not all(one.is_full for one in cost.blocks):
+        moving = _moving(cost.pattern(exact=True), unread)
     if not (unread | moving).any():
         return {}
-    whole = BalanceProblem.from_terms(pattern.A, pattern.log_coefficient)
-    could_be_read = _read(whole, size)
-    always_moves = _moving(whole, ~could_be_read)
+    could_be_read = _read(pattern, size)
+    always_moves = _moving(pattern, ~could_be_read) if moving.any() else nothing
     reasons = {k: DEAD if could_be_read[k] else NO_COST for k in np.flatnonzero(unread).tolist()}
     return reasons | {k: SHRINKS if always_moves[k] else DEAD for k in np.flatnonzero(moving).tolist()}
 
 
-def _read(problem: BalanceProblem, size: int) -> Mask:
+def _read(matrix: Sparse, size: int) -> Mask:
     """Unknowns that a term depends on."""
-    read = np.zeros(size, dtype=bool)
-    read[problem.manifold.reduced_incidence.indices] = True
-    return read
+    read = np.zeros(matrix.shape[1], dtype=bool)
+    read[matrix.indices] = True
+    return read[:size]
 
 
-def _moving(problem: BalanceProblem, held: Mask) -> Mask:
-    """Unknowns to hold besides those that are, so that the minimum is attained."""
-    held, matrix = held.copy(), problem.manifold.reduced_incidence
-    result = np.zeros(held.size, dtype=bool)
+def _moving(matrix: Sparse, held: Mask) -> Mask:
+    """Unknowns to hold besides those that are, so that the minimum is attained; columns after them are auxiliary."""
+    held, size = held.copy(), held.size
+    result = np.zeros(size, dtype=bool)
     while True:
-        free = np.flatnonzero(~held)
-        recession = find_recession(matrix[:, free]) if free.size and matrix.shape[0] else None
+        free = np.append(np.flatnonzero(~held), np.arange(size, matrix.shape[1]))
+        recession = find_recession(sparse.csr_array(matrix[:, free])) if free.size and matrix.shape[0] else None
         if recession is None or not recession.dead.any():
             return result
-        result[free[recession.moving]] = True
+        moved = free[recession.moving]
+        result[moved[moved < size]] = True
+        if np.array_equal(held | result, held):
+            return result
         held |= result
 
 
-def least_cost(parts: Sequence[tuple[float, CostTerms]], reasons: dict[int, str], bound: float = LOG_BOUND) -> Optimum:
+def least_cost(
+    cost: ModelCost, reasons: dict[int, str], bound: float = LOG_BOUND, *, at_bound_stays: bool = False
+) -> Optimum:
     """The optimum over all scales that are not free of cost, no log-scale larger than the bound.
 
     The minimum over a box: scales that would leave it are put at its sides, the others are balanced, and those that
@@ -111,57 +118,55 @@ def least_cost(parts: Sequence[tuple[float, CostTerms]], reasons: dict[int, str]
 
     Parameters
     ----------
-    parts : sequence of (a, CostTerms)
+    cost : ModelCost
     reasons : dict of int to str
         Scales that are held at 1, of `free_of_cost`.
     bound : float
         On the size of each log-scale; may be infinite.
+    at_bound_stays : bool
+        Hold scales that would leave the box at 1 instead, where they are: what is repeated must not chase them.
 
     Returns
     -------
     Optimum
     """
-    size = parts[0][1].A.shape[1]
-    whole = balance_problem(parts, np.full(size, np.nan))
+    size = cost.size
     held = np.full(size, np.nan)
     held[list(reasons)] = 0.0
     at_bound = np.zeros(size, dtype=bool)
     for round_ in range(_ROUNDS + size):
-        log_scales, solution = _balanced(parts, held)
+        log_scales, converged, gauges = _balanced(cost, held)
         beyond = np.abs(log_scales) > bound
-        inward = at_bound & _pushes_inward(whole, log_scales)
-        if round_ >= _ROUNDS:
+        inward = at_bound & (_pushes_inward(cost, log_scales) if at_bound.any() else False)
+        if round_ >= _ROUNDS or at_bound_stays:
             inward[:] = False
         if not (beyond | inward).any():
             break
-        held[beyond] = np.copysign(bound, log_scales[beyond])
+        held[beyond] = 0.0 if at_bound_stays else np.copysign(bound, log_scales[beyond])
         held[inward] = np.nan
         at_bound = (at_bound | beyond) & ~inward
-    optimal = not (at_bound & _pushes_inward(whole, log_scales)).any()
+    optimal = not (at_bound.any() and (at_bound & _pushes_inward(cost, log_scales)).any())
     why = AT_BOUND if bound < LOG_BOUND else NEARLY_DEAD
-    found = {**reasons, **_gauges(held, solution), **dict.fromkeys(np.flatnonzero(at_bound).tolist(), why)}
-    return Optimum(log_scales, ~np.isnan(held), found, solution, optimal)
+    found = {**reasons, **dict.fromkeys(gauges, FOLLOWS), **dict.fromkeys(np.flatnonzero(at_bound).tolist(), why)}
+    return Optimum(log_scales, ~np.isnan(held), found, converged, optimal)
 
 
-def _balanced(parts: Sequence[tuple[float, CostTerms]], held: Array) -> tuple[Array, Solution | None]:
+def _balanced(cost: ModelCost, held: Array) -> tuple[Array, bool, list[int]]:
+    """Log-scales, those that are held as given; whether all others are balanced; and gauges among them."""
     free = np.flatnonzero(np.isnan(held))
     log_scales = np.where(np.isnan(held), 0.0, held)
-    if not free.size:
-        return log_scales, None
-    solution = solve(balance_problem(parts, held))
-    log_scales[free] = solution.log_scales
-    return log_scales, solution
+    converged, gauges = True, list[int]()
+    for scales, part in cost.restricted(held).separated():
+        if scales.size:
+            found = balanced(part)
+            log_scales[free[scales]] = found.log_scales
+            converged &= found.converged
+            gauges += free[scales[list(found.gauges)]].tolist()
+    return log_scales, converged, gauges
 
 
-def _pushes_inward(problem: BalanceProblem, log_scales: Array) -> Mask:
+def _pushes_inward(cost: ModelCost, log_scales: Array) -> Mask:
     """Where the cost falls if the log-scale comes nearer to zero."""
-    into, out_of = problem.log_in_out(log_scales)
-    with np.errstate(invalid="ignore"):
-        slope = np.tanh(0.5 * (into - out_of))
+    into, out_of = state_of(cost, log_scales).sides
+    slope = np.tanh(0.5 * log_ratio(into, out_of))
     return np.asarray(slope * np.sign(log_scales) > _PUSH, dtype=bool)
-
-
-def _gauges(held: Array, solution: Solution | None) -> dict[int, str]:
-    free: Index = np.flatnonzero(np.isnan(held))
-    nodes = [] if solution is None else [int(str(node)) for node in solution.gauge_nodes]
-    return {int(free[node]): FOLLOWS for node in nodes}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ def cost_terms(
     powers: Callable[[Parameter, Block | None], Any],
     exponent: float,
     roles: Sequence[str] = ROLES,
+    without: Container[Block] = (),
 ) -> CostTerms:
     """The terms of ``sum |w|^exponent``, equal combinations of scales merged.
 
@@ -48,6 +49,8 @@ def cost_terms(
         The power.
     roles : sequence of str
         Which parameters have a cost: ``"weight"``, ``"bias"``, ``"norm"``. Buffers have none.
+    without : container of Block
+        Blocks that are left out.
 
     Returns
     -------
@@ -58,31 +61,46 @@ def cost_terms(
     InvalidParameterError
         If a role is unknown, or a parameter holds what is not finite, or too large for the power.
     """
-    if not set(roles) <= set(ROLES):
-        message = f"roles must be among {ROLES}, got {tuple(roles)!r}"
-        raise InvalidParameterError(message)
     pairs, sums = [], []
-    for parameter in structure.parameters:
-        if not parameter.is_buffer and (parameter.role or "weight") in roles:
-            blocks = [block for block in structure.blocks if block.parameter is parameter]
-            found = [(block, np.asarray(powers(parameter, block), dtype=np.float64)) for block in blocks]
-            for block, costs in found:
-                _check_finite(parameter, costs, exponent)
+    for parameter, blocks in costed_blocks(structure, roles):
+        is_covered = sum(block.size for block in blocks) == parameter.size
+        rest = 0.0 if is_covered else float(powers(parameter, None))
+        check_finite(parameter, np.array(rest), exponent)
+        for block in blocks:
+            if is_covered and block in without:
+                continue
+            costs = np.asarray(powers(parameter, block), dtype=np.float64)
+            check_finite(parameter, costs, exponent)
+            rest -= float(costs.sum())
+            if block not in without:
                 pairs.append(_pairs(block))
                 sums.append(costs.reshape(-1))
-            if sum(block.size for block in blocks) < parameter.size:
-                whole = float(powers(parameter, None))
-                _check_finite(parameter, np.array(whole), exponent)
-                rest = whole - sum(float(costs.sum()) for _, costs in found)
-                pairs.append(np.zeros((1, 2), dtype=np.int64))
-                sums.append(np.array([max(rest, 0.0)]))
+        if not is_covered:
+            pairs.append(np.zeros((1, 2), dtype=np.int64))
+            sums.append(np.array([max(rest, 0.0)]))
     return _merged(structure.forms, pairs, sums, exponent)
 
 
-def _check_finite(parameter: Parameter, costs: Array, exponent: float) -> None:
+def costed_blocks(structure: Structure, roles: Sequence[str]) -> list[tuple[Parameter, list[Block]]]:
+    """The parameters that have a cost, with their blocks; `InvalidParameterError` for an unknown role."""
+    if not set(roles) <= set(ROLES):
+        message = f"roles must be among {ROLES}, got {tuple(roles)!r}"
+        raise InvalidParameterError(message)
+    blocks: dict[int, list[Block]] = {}
+    for block in structure.blocks:
+        blocks.setdefault(id(block.parameter), []).append(block)
+    return [
+        (parameter, blocks.get(id(parameter), []))
+        for parameter in structure.parameters
+        if not parameter.is_buffer and (parameter.role or "weight") in roles
+    ]
+
+
+def check_finite(parameter: Parameter, costs: Array, exponent: float) -> None:
+    """Refuse costs that are not finite, naming the parameter."""
     if not np.isfinite(costs).all():
         message = (
-            f"parameter {parameter.name!r} holds nan or infinity, or weights whose power {exponent:g} exceeds the "
+            f"parameter {parameter.name} has weights that are not finite, or whose power {exponent:g} exceeds the "
             "range of floats; mend it before balancing"
         )
         raise InvalidParameterError(message)

@@ -238,10 +238,13 @@ class DenseBlock:
     def _slices(self, begin: int, end: int) -> Iterator[tuple[NDArray[Any], int, bool]]:
         """Some lines at a time, the number of the first, and whether lines are columns."""
         lines, step, by_columns, is_direct = self._lines, self._n_in_slice, self._by_columns, self._is_direct
-        convert = _widened if self.weights.dtype == np.float16 else _contiguous
         for first in range(begin * step, min(end * step, lines.shape[0]), step):
             part = lines[first : first + step]
-            yield part if is_direct else convert(part), first, by_columns
+            yield part if is_direct else self._read(part), first, by_columns
+
+    def _read(self, part: NDArray[Any]) -> NDArray[Any]:
+        """Some lines as numbers that the loops can read."""
+        return _widened(part) if self.weights.dtype == np.float16 else _contiguous(part)
 
     def _power(self, exponent: float) -> float:
         return 1.0 if self._is_cost else exponent

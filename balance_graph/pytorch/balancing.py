@@ -12,16 +12,16 @@ from torch import nn
 
 from balance_graph._arguments import check_number
 from balance_graph._types import Array
-from balance_graph.certificate.bound import certify_problem
 from balance_graph.errors import FunctionChangedError, InvalidParameterError
-from balance_graph.models.optimum import LOG_BOUND, Optimum, least_cost
-from balance_graph.models.terms import balance_problem
+from balance_graph.models.certificate import certify_cost
+from balance_graph.models.flows import state_of
+from balance_graph.models.optimum import LOG_BOUND, least_cost
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
-from balance_graph.pytorch.costs import power_terms
+from balance_graph.pytorch.costs import model_cost, powers_of, roles_of
 from balance_graph.pytorch.evaluation import outputs_of, relative_change, tolerance_of
 from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.reading import ModelStructure, read_module
-from balance_graph.pytorch.report import ModuleReport, layer_of, unit_reports
+from balance_graph.pytorch.report import ModuleReport, layer_of
 from balance_graph.pytorch.scaling import apply
 from balance_graph.pytorch.snapshot import Snapshot
 
@@ -99,28 +99,31 @@ def balance_module(
         raise InvalidParameterError(message)
     module = module if inplace or not isinstance(module, nn.Module) else copy.deepcopy(module)
     model = read_module(module, example_inputs, kwargs=kwargs)
-    parts = power_terms(model, chosen, costed)
-    optimum = least_cost(parts, held_scales(model, chosen, costed, parts), limit)
+    powers, roles = powers_of(chosen), roles_of(costed)
+    cost = model_cost(model, powers, roles)
+    optimum = least_cost(cost, held_scales(model, cost, roles), limit)
+    at = np.zeros(model.structure.size)
+    before = state_of(cost, at)
     change, allowed = _scale_checked(module, model, optimum.log_scales, (example_inputs, kwargs or {}), tolerance)
-    everywhere = np.full(model.structure.size, np.nan)
+    cost = model_cost(model, powers, roles)
+    after = state_of(cost, at)
     held = np.where(optimum.held, 0.0, np.nan)
-    before, start = balance_problem(parts, everywhere), balance_problem(parts, held)
-    after = balance_problem(power_terms(model, chosen, costed), held)
     return ModuleReport(
         module=module,
-        initial_cost=before.cost(before.unscaled),
-        cost=after.cost(after.unscaled),
-        initial_relative_imbalance=start.relative_imbalance(start.unscaled),
-        relative_imbalance=after.relative_imbalance(after.unscaled),
-        certificate=certify_problem(after, after.unscaled),
+        initial_cost=before.cost,
+        cost=after.cost,
+        initial_relative_imbalance=float(before.relative_imbalances[~optimum.held].max(initial=0.0)),
+        relative_imbalance=float(after.relative_imbalances[~optimum.held].max(initial=0.0)),
+        certificate=certify_cost(cost.restricted(held), chosen),
         output_change=change,
         tolerance=allowed,
-        units=unit_reports(model.structure, optimum),
         log_scales=optimum.log_scales,
         regularizer=chosen,
         costed=tuple(costed),
         bound=limit,
-        converged=_converged(optimum),
+        converged=optimum.converged and optimum.is_bounded_optimum,
+        _structure=model.structure,
+        _optimum=optimum,
     )
 
 
@@ -131,10 +134,6 @@ def _checked_bound(bound: float | None) -> float:
         message = f"bound must be a positive number, the largest size of a log-scale, or math.inf; got {bound!r}"
         raise InvalidParameterError(message)
     return float(bound)
-
-
-def _converged(optimum: Optimum) -> bool:
-    return (optimum.solution is None or optimum.solution.converged) and optimum.is_bounded_optimum
 
 
 def _scale_checked(

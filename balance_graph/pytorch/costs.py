@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Container, Sequence
 
 import numpy as np
 import torch
 
-from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
+from balance_graph.models.blocks import ArrayBlock, WeightBlock
+from balance_graph.models.cost import CostBlock, ModelCost
+from balance_graph.models.large import large_blocks
 from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
-from balance_graph.models.terms import ROLES, CostTerms
+from balance_graph.models.terms import ROLES, CostTerms, check_finite
 from balance_graph.models.terms import cost_terms as terms_of
 from balance_graph.problem.regularizers import Regularizer
+from balance_graph.pytorch.blocks import DeviceBlock, has_positions, summed_costs, weight_block, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -53,57 +58,80 @@ def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[
     >>> bool(np.isclose(np.exp(terms.log_coefficient).sum(), squares))
     True
     """
+    return _terms(model, exponent, roles, ())
 
+
+def _terms(model: ModelStructure, exponent: float, roles: Sequence[str], without: Container[Block]) -> CostTerms:
     def powers(parameter: Parameter, block: Block | None) -> object:
-        values = model.tensor(parameter).detach()
-        if values.is_meta:
-            message = f"parameter {parameter.name!r} is on the meta device and has no values: load the weights first"
-            raise UnsupportedError(message)
-        if block is None:
-            return float(_power(values, exponent).sum())
-        return block.sums(_power(values, exponent)).cpu().numpy()
+        values = _values(model, parameter)
+        return whole_cost(values, exponent) if block is None else summed_costs(block, values, exponent)
 
-    return terms_of(model.structure, powers, exponent, roles)
+    return terms_of(model.structure, powers, exponent, roles, without)
 
 
-def _power(values: torch.Tensor, exponent: float) -> torch.Tensor:
-    wide = values.to(torch.float64)
-    return wide * wide if exponent == 2 else wide.abs().pow_(exponent)
+def _values(model: ModelStructure, parameter: Parameter) -> torch.Tensor:
+    values = model.tensor(parameter).detach()
+    if values.is_meta:
+        message = f"parameter {parameter.name!r} is on the meta device and has no values: load the weights first"
+        raise UnsupportedError(message)
+    return values
 
 
-def power_terms(
-    model: ModelStructure, regularizer: Regularizer, costed: Sequence[str]
-) -> tuple[tuple[float, CostTerms], ...]:
-    """The cost as powers: for each its coefficient and its terms.
+def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], roles: Sequence[str] = ROLES) -> ModelCost:
+    """The cost ``sum of a |w|^p`` of the module as it is now; large blocks are read where they are, again and again.
 
     Parameters
     ----------
     model : ModelStructure
-    regularizer : Regularizer
-        A sum of powers.
-    costed : sequence of str
-        Among ``"weights"``, ``"biases"``, ``"norms"``.
+    powers : sequence of (a, p)
+    roles : sequence of str
 
     Returns
     -------
-    tuple of (float, CostTerms)
+    ModelCost
+        Valid until the weights change.
 
     Raises
     ------
     InvalidParameterError
-        If the regularizer is no sum of powers, or what is costed is unknown.
+        If a role is unknown, or a parameter holds what is not finite.
+    UnsupportedError
+        If a parameter has no values, on the meta device.
     """
-    roles = roles_of(costed)
-    return tuple((a, cost_terms(model, p, roles=roles)) for a, p in powers_of(regularizer))
+    kept = large_blocks(model.structure, roles)
+    parts = [(a, _terms(model, exponent, roles, kept)) for a, exponent in powers]
+    blocks = []
+    for block in (one for one in model.structure.blocks if one in kept):
+        values = _values(model, block.parameter)
+        plain = None if has_positions(block) else weight_block(block, values)
+        for a, exponent in powers:
+            found = _cost_block(block, _summed(block, values, exponent) if plain is None else plain, exponent, a)
+            if found.extent.log_largest > -math.inf:
+                blocks.append(found)
+    return ModelCost.of(model.structure.forms, blocks, parts)
 
 
-def pattern_terms(model: ModelStructure, costed: Sequence[str]) -> CostTerms:
-    """The terms that there are if no weight is zero."""
+def _cost_block(block: Block, weights: WeightBlock, exponent: float, coefficient: float) -> CostBlock:
+    try:
+        found = CostBlock.of(weights, exponent, coefficient)
+        largest = math.exp(min(found.extent.log_largest, _RANGE))
+    except (InvalidNetworkError, ValueError):  # a weight that is not finite, or a size that is not a number
+        largest = math.inf
+    check_finite(block.parameter, np.array(largest if largest < math.exp(_RANGE) else math.inf), exponent)
+    return found
 
-    def powers(parameter: Parameter, block: Block | None) -> object:
-        return float(parameter.size) if block is None else np.ones(block.shape)
 
-    return terms_of(model.structure, powers, 1.0, roles_of(costed))
+# Logarithm of about the largest float.
+_RANGE = 709.0
+
+
+def _summed(block: Block, values: torch.Tensor, exponent: float) -> WeightBlock:
+    costs = summed_costs(block, values, exponent)
+    check_finite(block.parameter, costs, exponent)
+    tail, head = block.rows.reshape(-1), block.columns.reshape(-1)
+    if values.device.type == "cpu":
+        return ArrayBlock(tail, head, costs, is_cost=True)
+    return DeviceBlock(tail, head, torch.from_numpy(costs).to(values.device), is_cost=True)
 
 
 def powers_of(regularizer: Regularizer) -> tuple[tuple[float, float], ...]:

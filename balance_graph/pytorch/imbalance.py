@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import nn
 
 from balance_graph._types import Array
-from balance_graph.models.terms import balance_problem
-from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
-from balance_graph.pytorch.costs import power_terms
+from balance_graph.pytorch.costs import model_cost, powers_of, roles_of
 from balance_graph.pytorch.held import held_scales
-from balance_graph.pytorch.reading import read_module
+from balance_graph.pytorch.reading import ModelStructure, read_module
 from balance_graph.pytorch.report import layer_of
+from balance_graph.pytorch.sums import BlockSums
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +63,7 @@ def imbalance(
 ) -> ModuleImbalance:
     """Relative imbalance of a module as it stands, for each unit, for each layer and in total.
 
-    The module is read once; with new weights only sums are computed.
+    The module is read once; with new weights only sums are computed, in the precision of the weights, single at least.
 
     Parameters
     ----------
@@ -102,30 +102,60 @@ def imbalance(
     """
     chosen = as_regularizer(regularizer)
     model = read_module(module, example_inputs, kwargs=kwargs)
-    parts = power_terms(model, chosen, costed)
-    held = np.full(model.structure.size, np.nan)
-    held[list(held_scales(model, chosen, costed, parts))] = 0.0
-    problem = balance_problem(parts, held)
-    names = [name for name, value in zip(model.structure.scales, held, strict=True) if np.isnan(value)]
-    return _measured(problem, names)
+    return _meter(model, powers_of(chosen), roles_of(costed)).measured()
 
 
-def _measured(problem: BalanceProblem, names: Sequence[str]) -> ModuleImbalance:
-    at = problem.unscaled
-    into, out_of = problem.log_in_out(at) if names else (np.zeros(0), np.zeros(0))
-    units = np.tanh(0.5 * np.abs(into - out_of))
-    # Relative to the largest, so that no cost is out of the range of floats.
-    sizes = np.exp(np.logaddexp(into, out_of) - max(np.logaddexp(into, out_of), default=0.0))
-    layers = np.array([layer_of(name) for name in names], dtype=object)
-    return ModuleImbalance(
-        units=dict(zip(names, units.tolist(), strict=True)),
-        layers={
-            layer: _share(units[layers == layer], sizes[layers == layer]) for layer in dict.fromkeys(layers.tolist())
-        },
-        total=_share(units, sizes),
-        largest=float(units.max(initial=0.0)),
-        cost=problem.cost(at),
-    )
+_Powers = tuple[tuple[float, float], ...]
+_METERS: WeakKeyDictionary[ModelStructure, dict[tuple[_Powers, tuple[str, ...]], _Meter]] = WeakKeyDictionary()
+
+
+def _meter(model: ModelStructure, powers: _Powers, roles: tuple[str, ...]) -> _Meter:
+    known = _METERS.setdefault(model, {})
+    if (powers, roles) not in known:
+        known[powers, roles] = _Meter(model, powers, roles)
+    return known[powers, roles]
+
+
+class _Meter:
+    """Measures a module again and again; what depends on the architecture, and on which weights are zero, is kept."""
+
+    def __init__(self, model: ModelStructure, powers: _Powers, roles: tuple[str, ...]) -> None:
+        self._structure, self._powers, self._roles = model.structure, powers, roles
+        # Without the module's structure as a key within its own value, which would keep it alive.
+        self._sums = BlockSums(ModelStructure(model.structure, model.tensors), powers, roles)
+        self._zeros: bytes | None = None
+
+    def measured(self) -> ModuleImbalance:
+        costs = self._sums.costs()
+        slopes = self._sums.slopes(costs)
+        if slopes.zeros != self._zeros:
+            self._look(slopes.zeros)
+        units = slopes.relative_imbalances[self._free]
+        sizes = (slopes.positive + slopes.negative)[self._free]
+        shares, totals = np.zeros(len(self._layers)), np.zeros(len(self._layers))
+        np.add.at(shares, self._layer, units * sizes)
+        np.add.at(totals, self._layer, sizes)
+        layers = np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0)
+        return ModuleImbalance(
+            units=dict(zip(self._names, units.tolist(), strict=True)),
+            layers=dict(zip(self._layers, layers.tolist(), strict=True)),
+            total=_share(units, sizes),
+            largest=float(units.max(initial=0.0)),
+            cost=self._sums.total(costs),
+        )
+
+    def _look(self, zeros: bytes) -> None:
+        """Find the scales that the cost holds in place: other weights are zero than before."""
+        model = self._sums.model
+        free = np.ones(self._structure.size, dtype=bool)
+        free[list(held_scales(model, model_cost(model, self._powers, self._roles), self._roles))] = False
+        self._free = np.flatnonzero(free)
+        self._names = [self._structure.scales[k] for k in self._free.tolist()]
+        layers = [layer_of(name) for name in self._names]
+        self._layers = [*dict.fromkeys(layers)]
+        number = {layer: k for k, layer in enumerate(self._layers)}
+        self._layer = np.array([number[layer] for layer in layers], dtype=np.int64)
+        self._zeros = zeros
 
 
 def _share(units: Array, sizes: Array) -> float:

@@ -23,6 +23,7 @@ from balance_graph.models.registry import words
 from balance_graph.models.tensors import Parameter, pinned
 from balance_graph.pytorch.aten import MOVES, move
 from balance_graph.pytorch.evaluation import evaluating
+from balance_graph.pytorch.in_place import in_place, is_functional
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,8 @@ def _exported(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]
     try:
         with evaluating(module), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.export.export(module, inputs, kwargs, strict=False).run_decompositions({})
+            program = torch.export.export(module, inputs, kwargs, strict=False)
+            return program if is_functional(program.graph) else program.run_decompositions({})
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
         message = (
@@ -198,7 +200,7 @@ class _Reader:
             if not _tensors_in((arguments, options)):
                 return node.target(*arguments, **options)
             return self._refused(node, str(node.target), arguments, options)
-        name = node.target._schema.name  # noqa: SLF001
+        name = in_place(node.target) or node.target._schema.name  # noqa: SLF001
         with self.trace.at(_owner(node), name.partition("::")[2], _shapes(node, name)):
             folded = _folded(node.target, arguments, options)
             return self._apply(node, name, arguments, options) if folded is None else folded

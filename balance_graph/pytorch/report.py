@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,6 @@ class ModuleReport:
         A lower bound on the cost of the whole model, whatever its scales, those that are held staying as they are.
     output_change, tolerance : float
         Largest change of an output on the example inputs, relative to the largest output, and what was allowed.
-    units : tuple of UnitReport
     log_scales : ndarray
         Of the free scales, in the order of ``read_module(...).structure.scales``.
     regularizer : Regularizer
@@ -113,12 +113,18 @@ class ModuleReport:
     certificate: Certificate
     output_change: float
     tolerance: float
-    units: tuple[UnitReport, ...]
     log_scales: Array
     regularizer: Regularizer
     costed: tuple[str, ...]
     bound: float
     converged: bool
+    _structure: Structure = field(repr=False)
+    _optimum: Optimum = field(repr=False)
+
+    @cached_property
+    def units(self) -> tuple[UnitReport, ...]:
+        """One row for each unit of the module."""
+        return unit_reports(self._structure, self._optimum)
 
     def summary(self) -> str:
         """The report in a few lines of text."""

@@ -11,8 +11,10 @@ from balance_graph._types import Array
 from balance_graph.models import Block
 from balance_graph.pytorch.reading import ModelStructure
 
-# Elements multiplied at a time where the arithmetic is wider than the parameter: 32 MB in double precision.
-ELEMENTS = 2**22
+# Elements multiplied at a time where the arithmetic is wider than the parameter: 4 MB in double precision.
+ELEMENTS = 2**19
+# Exponentials of less, and products of two of them, are in the range of floats.
+_IN_RANGE = 350.0
 
 
 def apply(model: ModelStructure, log_scales: Any) -> None:
@@ -67,9 +69,14 @@ def _multiply(part: torch.Tensor, block: Block, values: Array) -> None:
     rows, columns = (
         torch.from_numpy(np.asarray(values[forms])).to(part.device) for forms in (block.rows, block.columns)
     )
+    # Factors of rows and columns, each in the range of floats; of elements where those are not.
+    apart = max(float(rows.abs().max()), float(columns.abs().max())) < _IN_RANGE
     for some in _chunks(part):
-        gains = _chunk(rows, some) + _chunk(columns, some)
-        part[some] = (part[some].to(torch.float64) * gains.exp_()).to(part.dtype)
+        one, two = _chunk(rows, some), _chunk(columns, some)
+        wide = part[some].to(torch.float64)
+        for gains in (one, two) if apart else (one + two,):
+            wide = wide * gains.exp()
+        part[some] = wide.to(part.dtype)
 
 
 def _chunk(array: torch.Tensor, some: Any) -> torch.Tensor:

@@ -1,0 +1,172 @@
+"""Blocks of weights that are PyTorch tensors: read where they are, never copied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from balance_graph._types import Array, Index, Mask
+from balance_graph.models.blocks import ArrayBlock, WeightBlock
+from balance_graph.models.structure import Block
+from balance_graph.problem.blocks import Extent
+
+# Elements that are raised to a power together: 4 MB in double precision on the CPU, 128 MB on an accelerator.
+_ON_CPU, _ON_DEVICE = 2**19, 2**24
+
+
+def weight_block(block: Block, tensor: torch.Tensor) -> WeightBlock:
+    """The weights of a block with one element for each row and column."""
+    matrix = matrix_of(block, tensor)[..., 0]
+    tail, head = block.rows.reshape(-1), block.columns.reshape(-1)
+    if matrix.device.type != "cpu" or matrix.dtype not in (*_NUMPY, torch.bfloat16):
+        return DeviceBlock(tail, head, matrix)
+    if matrix.dtype == torch.bfloat16:
+        return BFloat16Block(tail, head, matrix.view(torch.uint16).numpy())
+    return ArrayBlock(tail, head, matrix.numpy())
+
+
+_NUMPY = (torch.float32, torch.float64, torch.float16)
+
+
+def matrix_of(block: Block, tensor: torch.Tensor) -> torch.Tensor:
+    """The block's elements as rows, columns and what is summed for each: a view where the tensor's layout allows."""
+    part = block.select(tensor.detach())
+    first = [dim for dim, size in enumerate(block.rows.shape) if size > 1]
+    second = [dim for dim, size in enumerate(block.columns.shape) if size > 1]
+    rest = [dim for dim in range(len(block.split)) if dim not in {*first, *second}]
+    return part.permute([*first, *second, *rest]).reshape(*block.shape, -1)
+
+
+def as_matrix(tensor: torch.Tensor) -> NDArray[Any] | None:
+    """A matrix that compiled loops can read and write where it is; None where they cannot."""
+    if tensor.dim() != 2 or tensor.device.type != "cpu" or tensor.dtype not in _COMPILED or not tensor.is_contiguous():
+        return None
+    matrix: NDArray[Any] = tensor.detach().numpy()
+    return matrix
+
+
+_COMPILED = (torch.float32, torch.float64) if find_spec("numba") else ()
+
+
+def has_positions(block: Block) -> bool:
+    """Whether several elements have the same row and column, as those of a kernel."""
+    return block.size > block.shape[0] * block.shape[1]
+
+
+def summed_costs(block: Block, tensor: torch.Tensor, exponent: float) -> Array:
+    """The costs of a block, summed to one for each row and column: no copy of the weights is made."""
+    parts = matrix_of(block, tensor)
+    result, ones = np.empty(block.shape), parts.new_ones(parts.shape[-1], dtype=torch.float64)
+    for some in _slices(parts):
+        result[some] = (power(parts[some], exponent) @ ones).cpu().numpy()
+    return result
+
+
+def whole_cost(tensor: torch.Tensor, exponent: float) -> float:
+    """The cost of all elements."""
+    flat = tensor.detach().reshape(-1)
+    return sum(float(power(flat[some], exponent).sum()) for some in _slices(flat))
+
+
+def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
+    """``|values| ** exponent`` in double precision."""
+    wide = values.to(torch.float64, copy=True)
+    return wide.mul_(wide) if exponent == 2.0 else wide.abs_().pow_(exponent)
+
+
+def _slices(matrix: torch.Tensor) -> Iterator[slice]:
+    most = _ON_CPU if matrix.device.type == "cpu" else _ON_DEVICE
+    step = max(1, most // max(matrix[:1].numel(), 1))
+    return (slice(first, first + step) for first in range(0, matrix.shape[0], step))
+
+
+class BFloat16Block(ArrayBlock):
+    """A block of weights in bfloat16, seen as 16 bits each."""
+
+    def count(self) -> int:
+        """How many weights are not zero."""
+        return sum(int(np.count_nonzero(line << np.uint16(1))) for line in self.weights)
+
+    def nonzero(self, some: slice) -> Mask:
+        """Which weights of some rows are not zero."""
+        return np.asarray(self.weights[some] << np.uint16(1) != 0)
+
+    def costs(self, exponent: float, some: slice) -> Array:
+        """The costs of some rows."""
+        sizes: Array = np.abs(self._read(self.weights[some]).astype(np.float64))
+        return sizes**exponent
+
+    def _read(self, part: NDArray[Any]) -> NDArray[Any]:
+        """The same bits, as the first of a number in single precision."""
+        bits = np.ascontiguousarray(part).astype(np.uint32)
+        bits <<= np.uint32(16)
+        return bits.view(np.float32)
+
+
+class DeviceBlock:
+    """A block of weights on an accelerator: powers and sums are taken there, some rows at a time.
+
+    Parameters
+    ----------
+    tail, head : integer arrays
+    weights : (n_rows, n_columns) tensor
+    is_cost : bool
+        Whether the entries are costs: no power is taken.
+    """
+
+    def __init__(self, tail: Index, head: Index, weights: torch.Tensor, *, is_cost: bool = False) -> None:
+        self.tail, self.head, self._weights, self._is_cost = tail, head, weights, is_cost
+
+    def _power(self, exponent: float) -> float:
+        return 1.0 if self._is_cost else exponent
+
+    def extent(self, exponent: float) -> Extent:
+        """The range of the costs, and which rows and columns have any."""
+        rows, columns = np.zeros(self.tail.size, dtype=bool), torch.zeros(self.head.size, dtype=torch.bool)
+        least, largest = math.inf, 0.0
+        for some in _slices(self._weights):
+            sizes = self._weights[some].to(torch.float64).abs()
+            there = sizes != 0
+            rows[some] = there.any(1).cpu().numpy()
+            columns |= there.any(0).cpu()
+            high = float(sizes.max())
+            if not high < math.inf:
+                return Extent(least, high, rows, columns.numpy())
+            largest = max(largest, high)
+            least = min(least, float(torch.where(there, sizes, math.inf).min()))
+        with np.errstate(divide="ignore"):
+            low, high = (self._power(exponent) * float(np.log(size)) for size in (least, largest))
+        return Extent(low, high, rows, columns.numpy())
+
+    def count(self) -> int:
+        """How many weights are not zero."""
+        return int(torch.count_nonzero(self._weights))
+
+    def nonzero(self, some: slice) -> Mask:
+        """Which weights of some rows are not zero."""
+        return np.asarray((self._weights[some] != 0).cpu().numpy())
+
+    def costs(self, exponent: float, some: slice) -> Array:
+        """The costs of some rows."""
+        return np.asarray(power(self._weights[some], self._power(exponent)).cpu().numpy())
+
+    def products(self, exponent: float, log_unit: float, rows: Array, columns: Array) -> tuple[Array, Array]:
+        """``C @ columns`` and ``rows @ C``, with the costs C in units of ``exp(log_unit)``."""
+        # A power of two is an exact factor; it leaves another, for the sums, that is close to 1.
+        exponent = self._power(exponent)
+        digits = max(-1022, min(1022, round(log_unit / (exponent * math.log(2.0)))))
+        rest = math.exp(exponent * digits * math.log(2.0) - log_unit)
+        scale, device = 2.0**-digits, self._weights.device
+        down, across = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in (rows, columns))
+        by_row, by_column = torch.empty_like(down), torch.zeros_like(across)
+        for some in _slices(self._weights):
+            costs = power(self._weights[some].to(torch.float64) * scale, exponent)
+            by_row[some] = costs @ across
+            by_column += down[some] @ costs
+        return by_row.cpu().numpy() * rest, by_column.cpu().numpy() * rest
