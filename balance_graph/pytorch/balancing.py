@@ -93,10 +93,7 @@ def balance_module(
     >>> bool(torch.allclose(model(x), before))
     True
     """
-    chosen, limit = as_regularizer(regularizer), _checked_bound(bound)
-    if tolerance is not None and not check_number(tolerance, "tolerance", InvalidParameterError) >= 0:
-        message = f"tolerance must not be negative, got {tolerance!r}"
-        raise InvalidParameterError(message)
+    chosen, limit, tolerance = as_regularizer(regularizer), checked_bound(bound), checked_tolerance(tolerance)
     module = module if inplace or not isinstance(module, nn.Module) else copy.deepcopy(module)
     model = read_module(module, example_inputs, kwargs=kwargs)
     powers, roles = powers_of(chosen), roles_of(costed)
@@ -127,7 +124,8 @@ def balance_module(
     )
 
 
-def _checked_bound(bound: float | None) -> float:
+def checked_bound(bound: float | None) -> float:
+    """The bound on log-scales, or its default."""
     if bound is None:
         return LOG_BOUND
     if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound > 0:
@@ -136,12 +134,20 @@ def _checked_bound(bound: float | None) -> float:
     return float(bound)
 
 
+def checked_tolerance(tolerance: float | None) -> float | None:
+    """How far outputs may move; None for the default."""
+    if tolerance is not None and not check_number(tolerance, "tolerance", InvalidParameterError) >= 0:
+        message = f"tolerance must not be negative, got {tolerance!r}"
+        raise InvalidParameterError(message)
+    return None if tolerance is None else float(tolerance)
+
+
 def _scale_checked(
     module: nn.Module, model: ModelStructure, log_scales: Array, call: tuple[Any, Any], tolerance: float | None
 ) -> tuple[float, float]:
     """Scale the module; how far its outputs moved, and might have. Restored, if that is too far or anything fails."""
     before = outputs_of(module, *call)
-    allowed = tolerance_of(module, before) if tolerance is None else float(tolerance)
+    allowed = tolerance_of(module, before) if tolerance is None else tolerance
     snapshot = Snapshot(model)
     try:
         apply(model, log_scales)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -81,5 +81,9 @@ def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
 def tolerance_of(module: nn.Module, outputs: Sequence[torch.Tensor]) -> float:
     """What rounding can do: half of the digits of the coarsest type that the parameters and outputs have."""
     tensors = [*module.parameters(), *outputs]
-    types = {tensor.dtype for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
-    return math.sqrt(max((torch.finfo(dtype).eps for dtype in types), default=torch.finfo(torch.float32).eps))
+    return precision_of({t.dtype for t in tensors if t.is_floating_point() or t.is_complex()})
+
+
+def precision_of(dtypes: Collection[torch.dtype]) -> float:
+    """Half of the digits of the coarsest type."""
+    return math.sqrt(max((torch.finfo(dtype).eps for dtype in dtypes), default=torch.finfo(torch.float32).eps))
