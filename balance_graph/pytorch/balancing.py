@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.reading import ModelStructure, read_module
 from balance_graph.pytorch.report import ModuleReport, layer_of
 from balance_graph.pytorch.scaling import apply
+from balance_graph.pytorch.shards import check_whole, first_of_all, largest_of_all
 from balance_graph.pytorch.snapshot import Snapshot
 
 
@@ -94,13 +96,16 @@ def balance_module(
     True
     """
     chosen, limit, tolerance = as_regularizer(regularizer), checked_bound(bound), checked_tolerance(tolerance)
-    module = module if inplace or not isinstance(module, nn.Module) else copy.deepcopy(module)
+    if not inplace and isinstance(module, nn.Module):
+        check_whole(module, "a copy (inplace=False)")
+        module = copy.deepcopy(module)
     model = read_module(module, example_inputs, kwargs=kwargs)
     powers, roles = powers_of(chosen), roles_of(costed)
     cost = model_cost(model, powers, roles)
     optimum = least_cost(cost, held_scales(model, cost, roles), limit)
     at = np.zeros(model.structure.size)
     before = state_of(cost, at)
+    optimum = replace(optimum, log_scales=first_of_all(module.parameters(), optimum.log_scales))
     change, allowed = _scale_checked(module, model, optimum.log_scales, (example_inputs, kwargs or {}), tolerance)
     cost = model_cost(model, powers, roles)
     after = state_of(cost, at)
@@ -151,7 +156,7 @@ def _scale_checked(
     snapshot = Snapshot(model)
     try:
         apply(model, log_scales)
-        change = relative_change(before, outputs_of(module, *call))
+        change = largest_of_all(module.parameters(), relative_change(before, outputs_of(module, *call)))
         if not change <= allowed:
             snapshot.restore()
             raise _changed(module, model, log_scales, call, (change, allowed), before, snapshot)

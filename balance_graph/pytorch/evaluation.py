@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from balance_graph.pytorch.shards import is_sharded, reshard
+
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
@@ -34,12 +36,18 @@ def outputs_of(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any
         with evaluating(module), torch.no_grad(), _same_random_numbers():
             leaves = torch.utils._pytree.tree_leaves(module(*inputs, **kwargs))  # noqa: SLF001
     finally:
+        reshard(module)
         with torch.no_grad():
             for buffer, value in buffers:
                 if not torch.equal(buffer, value):  # a buffer that is expanded cannot be written, changed or not
                     buffer.copy_(value)
-    tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+    tensors = (_whole(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
     return [tensor.detach().clone() for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
+
+
+def _whole(tensor: Any) -> torch.Tensor:
+    whole: torch.Tensor = tensor.full_tensor() if is_sharded(tensor) else tensor
+    return whole
 
 
 def _copied(value: Any) -> Any:

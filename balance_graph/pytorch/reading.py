@@ -24,7 +24,7 @@ from balance_graph.models.tensors import Parameter, pinned
 from balance_graph.pytorch.aten import MOVES, move
 from balance_graph.pytorch.evaluation import evaluating
 from balance_graph.pytorch.in_place import in_place, is_functional
-from balance_graph.pytorch.shards import is_sharded
+from balance_graph.pytorch.shards import is_sharded, reshard
 from balance_graph.pytorch.skeleton import has_memory, skeleton, whole_inputs
 
 
@@ -100,6 +100,7 @@ def read_module(
     if not isinstance(example_inputs, tuple):
         message = f"example_inputs must be a tuple of positional arguments, got {type(example_inputs).__name__}"
         raise InvalidParameterError(message)
+    reshard(module)
     key = _signature(module, example_inputs, kwargs or {}, training)
     cached = _CACHE.get(module)
     if cached is None or cached[0] != key:

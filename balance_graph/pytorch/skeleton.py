@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from balance_graph.pytorch.shards import is_sharded
+from balance_graph.pytorch.shards import is_fully_sharded, is_sharded
 
 
 def substituted(module: nn.Module, replacement: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
@@ -29,21 +29,32 @@ def substituted(module: nn.Module, replacement: Callable[[torch.Tensor], torch.T
     """
     own = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     memo: dict[int, Any] = {key: _alike(tensor, replacement(tensor)) for key, tensor in own.items()}
-    shells = {id(part): part for part in module.modules() if hasattr(type(part), "_orig_cls_mro_index")}
-    for key, part in shells.items():  # fully_shard has put a class of its own before theirs, which refuses to be copied
-        plain: Any = type(part).__mro__[type(part)._orig_cls_mro_index]  # type: ignore[attr-defined]  # noqa: SLF001
-        memo[key] = plain.__new__(plain)
+    shells = {id(part): part for part in module.modules() if _is_extended(part)}
+    memo.update((key, _shell(part)) for key, part in shells.items())
     for key, part in shells.items():
-        state = {**part.__dict__, **{name: _own_hooks(part.__dict__[name]) for name in _HOOKS}}
-        memo[key].__dict__.update(copy.deepcopy(state, memo))
+        memo[key].__dict__.update(copy.deepcopy(_own_state(part), memo))
     result: nn.Module = copy.deepcopy(module, memo)
-    for part in result.modules():
-        for name in _HOOKS:
-            part.__dict__[name] = _own_hooks(part.__dict__[name])
     return result
 
 
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+# Where `torch.distributed` keeps what it knows of a module, and its calls before and after that of the module.
+_STATE, _HOOKS = "__composable_api_state_key", ("_forward_pre_hooks", "_forward_hooks")
+
+
+def _is_extended(part: nn.Module) -> bool:
+    hooks = any(len(_own_hooks(part.__dict__[name])) < len(part.__dict__[name]) for name in _HOOKS)
+    return hooks or is_fully_sharded(part) or any(name.startswith(_STATE) for name in part.__dict__)
+
+
+def _shell(part: nn.Module) -> Any:
+    """A new object of the module's class: `fully_shard` puts one before it that refuses to be copied."""
+    plain: Any = type(part).__mro__[type(part)._orig_cls_mro_index] if is_fully_sharded(part) else type(part)
+    return plain.__new__(plain)
+
+
+def _own_state(part: nn.Module) -> dict[str, Any]:
+    state = {name: value for name, value in part.__dict__.items() if not name.startswith(_STATE)}
+    return {**state, **{name: _own_hooks(part.__dict__[name]) for name in _HOOKS}}
 
 
 def _own_hooks(hooks: Mapping[int, Any]) -> Any:
