@@ -21,12 +21,16 @@ class Component(NamedTuple):
     ----------
     scales : (n,) integer array
         Their numbers in the whole.
-    structure : Structure
-        Of these scales, in order, and of the parameters with a cost that they change.
+    parameters : tuple of Parameter
+        Those with a cost that these scales change.
     """
 
     scales: Index
-    structure: Structure
+    parameters: tuple[Parameter, ...]
+
+    def of(self, structure: Structure) -> Structure:
+        """This part of the whole: its scales in order, its parameters, the forms of all."""
+        return structure.restricted(self.scales, self.parameters)
 
 
 def components(structure: Structure, roles: Sequence[str]) -> list[Component]:
@@ -52,7 +56,7 @@ def components(structure: Structure, roles: Sequence[str]) -> list[Component]:
         members.setdefault(int(label[scales[0]]), []).append(parameter)
     parts = ((np.flatnonzero(label == k), parameters) for k, parameters in members.items())
     ordered = sorted(parts, key=lambda part: int(part[0][0]))
-    return [Component(scales, structure.restricted(scales, parameters)) for scales, parameters in ordered]
+    return [Component(scales, tuple(parameters)) for scales, parameters in ordered]
 
 
 def _scales(structure: Structure, blocks: Sequence[Block]) -> Index:

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
+import torch
 from torch import nn
 
 from balance_graph._types import Array
@@ -19,10 +19,9 @@ from balance_graph.pytorch.blocks import whole_cost
 from balance_graph.pytorch.checkpoint_files import CheckpointFiles
 from balance_graph.pytorch.checkpoint_report import CheckpointReport
 from balance_graph.pytorch.costs import powers_of, roles_of
-from balance_graph.pytorch.evaluation import outputs_of, relative_change, tolerance_of
+from balance_graph.pytorch.evaluation import outputs_of, precision_of, relative_change, tolerance_of
 from balance_graph.pytorch.new_directory import check_new, new_directory
-from balance_graph.pytorch.reading import ModelStructure
-from balance_graph.pytorch.scaling import apply
+from balance_graph.pytorch.scaling import scale_block
 from balance_graph.pytorch.stored import StoredModel
 from balance_graph.pytorch.stored_cost import StoredCost
 
@@ -153,6 +152,10 @@ def balance_checkpoint(
     )
 
 
+# Scales are far from the ranges of single precision and bfloat16; of narrower types they are not.
+_NARROW = 1e30
+
+
 def _check_call(model: object, example_inputs: object) -> None:
     if not isinstance(model, nn.Module):
         message = f"model must be a torch.nn.Module, best on the meta device; got {type(model).__name__}"
@@ -182,13 +185,14 @@ def rewrite(stored: StoredModel, files: CheckpointFiles, log_scales: Array) -> N
     FunctionChangedError
         If a product is beyond the range of the tensor's type.
     """
-    nothing = np.arange(stored.structure.size)
-    for parameter in stored.scaled:
-        structure = stored.structure.restricted(nothing, [parameter])
+    values = stored.structure.values(log_scales)
+    for parameter, blocks in stored.scaled:
         for name in stored.names[parameter.key]:
             tensor = files.tensor(name, writable=True)
-            apply(ModelStructure(structure, {parameter.key: tensor}), log_scales)
-            if not math.isfinite(whole_cost(tensor, 1.0)):
+            for block in blocks:
+                scale_block(tensor, block, values)
+            narrow = torch.finfo(tensor.dtype).max < _NARROW
+            if narrow and not math.isfinite(whole_cost(tensor, 1.0)):
                 message = f"{name}: scaled weights exceed the range of {tensor.dtype}; a smaller bound= keeps them in it"
                 raise FunctionChangedError(message, change=math.inf, tolerance=0.0, units=[])
 
@@ -199,7 +203,10 @@ def _change(
     """How far the outputs move, if that is not too far."""
     old = stored.filled(stored.files)
     before = outputs_of(old, *call)
-    allowed = tolerance_of(old, before) if tolerance is None else tolerance
+    if tolerance is None:
+        types = {stored.files.dtype(name) for parameter, _ in stored.scaled for name in stored.names[parameter.key]}
+        tolerance = max(tolerance_of(old, before), precision_of(types) if types else 0.0)
+    allowed = tolerance
     change = relative_change(before, outputs_of(stored.filled(written), *call))
     if not change <= allowed:
         message = (

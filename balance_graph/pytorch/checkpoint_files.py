@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,10 @@ _TYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+
+
+# Bytes that are looked at together.
+_PIECE = 2**24
 
 
 class Place(NamedTuple):
@@ -100,25 +104,36 @@ class CheckpointFiles:
         Raises
         ------
         UnsupportedError
-            For types that hold more or less than a number.
+            For types that hold more or less than a number, and numbers that no processor finds where they are.
         """
         place = self.places[name]
         if place.dtype not in _TYPES:
             message = f"{name} in {place.file} has the type {place.dtype}; types are {', '.join(_TYPES)}"
             raise UnsupportedError(message)
-        return _TYPES[place.dtype]
+        dtype = _TYPES[place.dtype]
+        if place.start % dtype.itemsize:
+            message = f"{name} in {place.file} is not aligned; save the file again with safetensors"
+            raise UnsupportedError(message)
+        return dtype
 
     def tensor(self, name: str, *, writable: bool = False) -> torch.Tensor:
         """A tensor whose memory is the file, for as long as the tensor lives; what is written goes there if writable."""
         place, dtype = self.places[name], self.dtype(name)
         if place.start == place.stop:
             return torch.empty(place.shape, dtype=dtype)
-        if place.start % dtype.itemsize:
-            message = f"{name} in {place.file} is not aligned; save the file again with safetensors"
-            raise UnsupportedError(message)
         mode: Any = "r+" if writable else "c"  # a private copy of the pages that someone writes to
-        path, count = self.directory / place.file, place.stop - place.start
-        return torch.from_numpy(np.memmap(path, np.uint8, mode, place.start, (count,))).view(dtype).view(place.shape)
+        return self._mapped(place, dtype, mode).view(place.shape)
+
+    def _mapped(self, place: Place, dtype: torch.dtype, mode: Any) -> torch.Tensor:
+        count = place.stop - place.start
+        return torch.from_numpy(np.memmap(self.directory / place.file, np.uint8, mode, place.start, (count,))).view(dtype)
+
+    def pieces(self, name: str) -> Iterator[torch.Tensor]:
+        """The elements of a tensor, a few at a time."""
+        place, dtype = self.places[name], self.dtype(name)
+        for start in range(place.start, place.stop, _PIECE):
+            piece = place._replace(start=start, stop=min(start + _PIECE, place.stop))
+            yield self._mapped(piece, dtype, "c")
 
     def is_same(self, one: str, other: str) -> bool:
         """Whether two tensors are the same, bit for bit."""

@@ -50,11 +50,14 @@ def apply(model: ModelStructure, log_scales: Any) -> None:
     values = model.structure.values(log_scales)
     with torch.no_grad():
         for block in model.structure.blocks:
-            tensor = model.tensor(block.parameter)
-            (scale_shard if is_sharded(tensor) else _scale)(tensor, block, values)
+            scale_block(model.tensor(block.parameter), block, values)
 
 
-def _scale(tensor: torch.Tensor, block: Block, values: Array) -> None:
+def scale_block(tensor: torch.Tensor, block: Block, values: Array) -> None:
+    """Multiply a block of a parameter in place; `values` are those of the structure's forms."""
+    if is_sharded(tensor):
+        scale_shard(tensor, block, values)
+        return
     index = block.index()
     target = tensor.detach()
     part = target[tuple(_as_torch(i, target.device) for i in index)]

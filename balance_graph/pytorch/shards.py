@@ -22,7 +22,7 @@ def is_sharded(tensor: torch.Tensor) -> bool:
 
 def check_whole(module: nn.Module, purpose: str) -> None:
     """Refuse modules with sharded parameters, where what they are for needs whole ones."""
-    for name, parameter in module.named_parameters():
+    for name, parameter in module.named_parameters() if isinstance(module, nn.Module) else ():
         if is_sharded(parameter):
             message = (
                 f"{purpose} needs whole parameters, but {name} is a DTensor; balance_module in place and imbalance take "

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from balance_graph.errors import InvalidParameterError, UnsupportedError
-from balance_graph.models.structure import Structure
+from balance_graph.models.structure import Block, Structure
 from balance_graph.models.tensors import Parameter
 from balance_graph.pytorch.checkpoint_files import CheckpointFiles
 from balance_graph.pytorch.reading import ModelStructure, read_skeleton
@@ -52,14 +52,17 @@ class StoredModel:
         model = read_skeleton(module, inputs, kwargs)
         names = {key: found.get(id(tensor), ()) for key, tensor in model.tensors.items()}
         stored = cls(module, model.structure, files, names)
-        for parameter in stored.scaled:
+        for parameter, _ in stored.scaled:
             stored.check_scalable(parameter)
         return stored
 
     @property
-    def scaled(self) -> list[Parameter]:
-        """The parameters and buffers that scales change."""
-        return list({id(block.parameter): block.parameter for block in self.structure.blocks}.values())
+    def scaled(self) -> list[tuple[Parameter, list[Block]]]:
+        """The parameters and buffers that scales change, with their blocks."""
+        found: dict[int, tuple[Parameter, list[Block]]] = {}
+        for block in self.structure.blocks:
+            found.setdefault(id(block.parameter), (block.parameter, []))[1].append(block)
+        return list(found.values())
 
     def check_scalable(self, parameter: Parameter) -> None:
         """Refuse what has no values in the files, and integers."""

@@ -18,6 +18,7 @@ from balance_graph.models.cost import ModelCost
 from balance_graph.models.flows import CostState, state_of
 from balance_graph.models.large import whole_pattern
 from balance_graph.models.optimum import NO_COST, Optimum, free_of_cost, least_cost
+from balance_graph.models.structure import Structure
 from balance_graph.models.terms import check_finite, costed_blocks
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.blocks import whole_cost
@@ -70,8 +71,8 @@ class StoredCost:
         self._stored, self._powers, self._roles = stored, powers, roles
         self.components = components(stored.structure, roles)
 
-    def _at(self, component: Component, files: CheckpointFiles) -> ModelCost:
-        return model_cost(self._stored.tensors(component.structure, files), self._powers, self._roles)
+    def _at(self, structure: Structure, files: CheckpointFiles) -> ModelCost:
+        return model_cost(self._stored.tensors(structure, files), self._powers, self._roles)
 
     @cached_property
     def _constant(self) -> float:
@@ -80,7 +81,7 @@ class StoredCost:
         for parameter, blocks in costed_blocks(self._stored.structure, self._roles):
             for name in () if blocks else self._stored.names[parameter.key][:1]:
                 for a, exponent in self._powers:
-                    cost = whole_cost(self._stored.files.tensor(name), exponent)
+                    cost = sum(whole_cost(piece, exponent) for piece in self._stored.files.pieces(name))
                     check_finite(parameter, np.array(cost), exponent)
                     total += a * cost
         return total
@@ -91,8 +92,9 @@ class StoredCost:
         log_scales, held = np.zeros(size), np.ones(size, dtype=bool)
         reasons, converged, bounded = dict.fromkeys(range(size), NO_COST), True, True
         costs, imbalances, states = [self._constant], [0.0], []
-        for scales, structure in self.components:
-            cost = self._at(Component(scales, structure), self._stored.files)
+        for component in self.components:
+            scales, structure = component.scales, component.of(self._stored.structure)
+            cost = self._at(structure, self._stored.files)
             found = least_cost(cost, free_of_cost(cost, whole_pattern(structure, self._roles)), bound)
             before = state_of(cost, np.zeros(scales.size))
             log_scales[scales], held[scales] = found.log_scales, found.held
@@ -118,7 +120,7 @@ class StoredCost:
         """
         imbalances, certificates = [0.0], [Certificate(self._constant, self._constant, 0.0, 0.0, regularizer)]
         for component, predicted in zip(self.components, least.states, strict=True):
-            cost, held = self._at(component, files), least.optimum.held[component.scales]
+            cost, held = self._at(component.of(self._stored.structure), files), least.optimum.held[component.scales]
             state = state_of(cost, np.zeros(held.size))
             self._check(component, predicted, state, tolerance)
             imbalances.append(float(state.relative_imbalances[~held].max(initial=0.0)))
@@ -131,7 +133,7 @@ class StoredCost:
         """Each scale must have changed what goes in and out by as much as it says."""
         allowed = tolerance
         if allowed is None:
-            dtypes = {self._stored.files.dtype(self._stored.names[p.key][0]) for p in component.structure.parameters}
+            dtypes = {self._stored.files.dtype(self._stored.names[p.key][0]) for p in component.parameters}
             allowed = precision_of(dtypes)
         change = np.maximum(*(_apart(one, other) for one, other in zip(predicted.sides, measured.sides, strict=True)))
         wrong = np.flatnonzero(~(change <= allowed))
