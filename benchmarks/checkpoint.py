@@ -1,7 +1,7 @@
 """Hypothesis: a checkpoint of 10^9 weights in bfloat16 is balanced with a peak memory of at most 1 GB.
 
 A decoder as LLaMA has it (RMS norms, rotary embeddings, grouped queries, gated feed-forward parts) is generated with
-random weights in a temporary directory, in shards with an index. `balance_checkpoint` then runs in a process of its own.
+random weights in a temporary directory, in shards with an index. `balance_checkpoint` then runs in a fresh process.
 Run: ``python benchmarks/checkpoint.py`` (needs torch and safetensors; 5 GB of disk); ``--quick`` for a small one.
 Results: ``results/checkpoint.json``.
 """

@@ -143,7 +143,9 @@ def test_running_statistics_move_integers_stay_and_both_of_two_tied_are_written(
         module[3].weight = module[1].weight
         return module
 
-    balance_checkpoint(old, on_meta(make), X, 1.0, output=tmp_path / "new", costed=("weights", "norms"), bound=3.0, check=True)
+    balance_checkpoint(
+        old, on_meta(make), X, 1.0, output=tmp_path / "new", costed=("weights", "norms"), bound=3.0, check=True
+    )
     balance_module(model, X, 1.0, costed=("weights", "norms"), bound=3.0)
     new = read(tmp_path / "new")
     assert not torch.equal(new["0.1.running_mean"], state["0.1.running_mean"])
@@ -201,7 +203,9 @@ def test_components_share_nothing_and_their_costs_add_up():
     assert len(set(names)) == len(names)
     at = np.random.default_rng(0).standard_normal(found.structure.size)
     costs = [
-        state_of(model_cost(ModelStructure(part.of(found.structure), found.tensors), [(1.0, 2.0)]), at[part.scales]).cost
+        state_of(
+            model_cost(ModelStructure(part.of(found.structure), found.tensors), [(1.0, 2.0)]), at[part.scales]
+        ).cost
         for part in parts
     ]
     fixed = sum(float((p.detach() ** 2).sum()) for name, p in model.named_parameters() if name not in names)
@@ -323,7 +327,9 @@ def test_an_interrupted_run_leaves_the_old_directory_alone(tmp_path, monkeypatch
 def test_without_safetensors_the_message_names_the_extra(tmp_path, monkeypatch):
     old = written(tmp_path / "old", _state())
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(bg.MissingDependencyError, match=r"balance_checkpoint needs safetensors.*balance-graph\[torch\]"):
+    with pytest.raises(
+        bg.MissingDependencyError, match=r"balance_checkpoint needs safetensors.*balance-graph\[torch\]"
+    ):
         balance_checkpoint(old, on_meta(mlp), X, output=tmp_path / "new")
 
 
@@ -391,9 +397,7 @@ def sharded_as(make, inputs, mesh):
     assert report.relative_imbalance < 1e-10
     assert report.certificate.relative_gap < 1e-9
     assert imbalance(module, inputs).largest < 1e-10
-    for (name, one), other, object_ in zip(
-        module.named_parameters(), whole.parameters(), parameters, strict=False
-    ):
+    for (name, one), other, object_ in zip(module.named_parameters(), whole.parameters(), parameters, strict=False):
         assert type(one).__name__ == "DTensor", name
         torch.testing.assert_close(one.full_tensor(), other.detach(), rtol=1e-10, atol=0)
         assert object_ is not None

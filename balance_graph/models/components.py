@@ -29,7 +29,7 @@ class Component(NamedTuple):
     parameters: tuple[Parameter, ...]
 
     def of(self, structure: Structure) -> Structure:
-        """This part of the whole: its scales in order, its parameters, the forms of all."""
+        """The part as a structure: its scales in order, its parameters, the forms of all."""
         return structure.restricted(self.scales, self.parameters)
 
 

@@ -193,13 +193,13 @@ def rewrite(stored: StoredModel, files: CheckpointFiles, log_scales: Array) -> N
                 scale_block(tensor, block, values)
             narrow = torch.finfo(tensor.dtype).max < _NARROW
             if narrow and not math.isfinite(whole_cost(tensor, 1.0)):
-                message = f"{name}: scaled weights exceed the range of {tensor.dtype}; a smaller bound= keeps them in it"
+                message = (
+                    f"{name}: scaled weights exceed the range of {tensor.dtype}; a smaller bound= keeps them in it"
+                )
                 raise FunctionChangedError(message, change=math.inf, tolerance=0.0, units=[])
 
 
-def _change(
-    stored: StoredModel, written: CheckpointFiles, call: tuple[Any, Any], tolerance: float | None
-) -> float:
+def _change(stored: StoredModel, written: CheckpointFiles, call: tuple[Any, Any], tolerance: float | None) -> float:
     """How far the outputs move, if that is not too far."""
     old = stored.filled(stored.files)
     before = outputs_of(old, *call)

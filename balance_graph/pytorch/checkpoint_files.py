@@ -126,7 +126,9 @@ class CheckpointFiles:
 
     def _mapped(self, place: Place, dtype: torch.dtype, mode: Any) -> torch.Tensor:
         count = place.stop - place.start
-        return torch.from_numpy(np.memmap(self.directory / place.file, np.uint8, mode, place.start, (count,))).view(dtype)
+        return torch.from_numpy(np.memmap(self.directory / place.file, np.uint8, mode, place.start, (count,))).view(
+            dtype
+        )
 
     def pieces(self, name: str) -> Iterator[torch.Tensor]:
         """The elements of a tensor, a few at a time."""

@@ -121,9 +121,7 @@ def sharded_cost(tensor: torch.Tensor, name: str, exponent: float) -> float:
     shard = shard_of(tensor, name)
     flat, total = shard.local.reshape(-1), 0.0
     if shard.is_counted:
-        total = sum(
-            float(power(flat[k : k + _TOGETHER], exponent).sum()) for k in range(0, flat.numel(), _TOGETHER)
-        )
+        total = sum(float(power(flat[k : k + _TOGETHER], exponent).sum()) for k in range(0, flat.numel(), _TOGETHER))
     return float(summed_over(shard.mesh, np.array([total]))[0])
 
 

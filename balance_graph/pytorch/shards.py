@@ -129,6 +129,12 @@ def is_fully_sharded(module: nn.Module) -> bool:
     return library is not None and isinstance(module, library.FSDPModule)
 
 
+def plain_class(module: nn.Module) -> type:
+    """The class that a module had before `fully_shard` put its own before it."""
+    place = type(module)._orig_cls_mro_index if is_fully_sharded(module) else 0  # type: ignore[attr-defined]  # noqa: SLF001
+    return type(module).__mro__[place]
+
+
 def reshard(module: nn.Module) -> None:
     """Give up parameters that `fully_shard` has gathered for a call: they would hide what is written into shards."""
     for part in module.modules():

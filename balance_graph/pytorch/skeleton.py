@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from balance_graph.pytorch.shards import is_fully_sharded, is_sharded
+from balance_graph.pytorch.shards import is_fully_sharded, is_sharded, plain_class
 
 
 def substituted(module: nn.Module, replacement: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
@@ -48,7 +48,7 @@ def _is_extended(part: nn.Module) -> bool:
 
 def _shell(part: nn.Module) -> Any:
     """A new object of the module's class: `fully_shard` puts one before it that refuses to be copied."""
-    plain: Any = type(part).__mro__[type(part)._orig_cls_mro_index] if is_fully_sharded(part) else type(part)
+    plain: Any = plain_class(part)
     return plain.__new__(plain)
 
 

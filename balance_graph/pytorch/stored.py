@@ -37,7 +37,9 @@ class StoredModel:
     names: Mapping[Any, tuple[str, ...]]
 
     @classmethod
-    def of(cls, module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], files: CheckpointFiles) -> StoredModel:
+    def of(
+        cls, module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], files: CheckpointFiles
+    ) -> StoredModel:
         """Read the module's structure, and find its tensors in the files.
 
         Raises
@@ -95,8 +97,8 @@ class StoredModel:
             if has_memory(tensor):
                 return tensor
             message = (
-                f"a buffer of shape {tuple(tensor.shape)} is on the meta device and not in the checkpoint, so the module "
-                "cannot be run: make its buffers on the CPU, or leave check=False"
+                f"a buffer of shape {tuple(tensor.shape)} is on the meta device and not in the checkpoint, so the "
+                "module cannot be run: make its buffers on the CPU, or leave check=False"
             )
             raise UnsupportedError(message)
 

@@ -127,9 +127,7 @@ class StoredCost:
             certificates.append(certify_cost(cost.restricted(np.where(held, 0.0, np.nan)), regularizer))
         return Measured(max(imbalances), _added(certificates, regularizer))
 
-    def _check(
-        self, component: Component, predicted: CostState, measured: CostState, tolerance: float | None
-    ) -> None:
+    def _check(self, component: Component, predicted: CostState, measured: CostState, tolerance: float | None) -> None:
         """Each scale must have changed what goes in and out by as much as it says."""
         allowed = tolerance
         if allowed is None:
@@ -140,8 +138,8 @@ class StoredCost:
         if wrong.size:
             names = [self._stored.structure.scales[k] for k in component.scales[wrong].tolist()]
             message = (
-                f"rounding to the types of the files changed what {names[0]} reads or feeds by {change[wrong[0]]:.3g} of "
-                f"itself, more than {allowed:.2g} ({wrong.size} units in all); nothing is written. Weights may be too "
+                f"rounding to the types of the files changed what {names[0]} reads or feeds by {change[wrong[0]]:.3g} "
+                f"of itself, more than {allowed:.2g} ({wrong.size} units in all); nothing is written. Weights may be too "
                 "small for their type: a smaller bound= keeps them larger, tolerance= allows more"
             )
             raise FunctionChangedError(message, change=float(change.max()), tolerance=allowed, units=names)
