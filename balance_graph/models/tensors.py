@@ -90,9 +90,8 @@ class View:
         for full in self.index:
             small = _stride_zero(full, count)
             if only_moves and not any(small.strides[count:]):  # the same everywhere, as rows of a table are: no copies
-                ends = small[(..., *(slice(0, 1) for _ in self.shape))].reshape(
-                    *small.shape[:count], *(1 for _ in shape)
-                )
+                ends = compact(small)
+                ends = ends.reshape(*ends.shape[:count], *(1 for _ in shape))
                 index.append(np.broadcast_to(ends, (*self.hidden, *shape)))
                 continue
             slices = small.reshape(-1, *small.shape[count:])

@@ -117,7 +117,7 @@ class CheckpointFiles:
         return dtype
 
     def tensor(self, name: str, *, writable: bool = False) -> torch.Tensor:
-        """A tensor whose memory is the file, for as long as the tensor lives; what is written goes there if writable."""
+        """A tensor whose memory is the file, as long as the tensor lives; what is written goes there if writable."""
         place, dtype = self.places[name], self.dtype(name)
         if place.start == place.stop:
             return torch.empty(place.shape, dtype=dtype)

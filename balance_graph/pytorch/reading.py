@@ -127,7 +127,8 @@ def read_skeleton(
 ) -> ModelStructure:
     """Read a module whose tensors are on the meta device or sharded: a copy without memory is read in its place."""
     plain, own = skeleton(module)
-    found = _read(plain, *whole_inputs((inputs, kwargs)), training)
+    inputs, kwargs = whole_inputs((inputs, kwargs))
+    found = _read(plain, inputs, kwargs, training)
     return ModelStructure(found.structure, {key: own.get(id(tensor), tensor) for key, tensor in found.tensors.items()})
 
 

@@ -27,14 +27,14 @@ class LocalPart(NamedTuple):
     ----------
     elements : torch.Tensor
         What they are selected from, in the memory of the parameter.
-    index : tuple of array
+    places : tuple of array
         Which indices along each axis.
     rows, columns : tuple of array
         What each index adds to the number of an element's row, and of its column, in the block.
     """
 
     elements: torch.Tensor
-    index: tuple[Index, ...]
+    places: tuple[Index, ...]
     rows: tuple[Index, ...]
     columns: tuple[Index, ...]
 
@@ -68,7 +68,7 @@ class LocalPart(NamedTuple):
 
     def chunks(self) -> list[tuple[Index, ...]]:
         """Places in the axes of the part, so many that few elements are looked at together."""
-        sizes = [axis.size for axis in self.index]
+        sizes = [axis.size for axis in self.places]
         if not all(sizes):
             return []
         step = max(1, _TOGETHER // max(1, math.prod(sizes[1:])))
@@ -77,14 +77,15 @@ class LocalPart(NamedTuple):
 
     def place(self, some: tuple[Index, ...]) -> Any:
         """The index of some elements in `elements`."""
-        chosen = [axis[part] for axis, part in zip(self.index, some, strict=True)]
+        chosen = [axis[part] for axis, part in zip(self.places, some, strict=True)]
         return tuple(torch.from_numpy(axis).to(self.elements.device) for axis in np.ix_(*chosen)) if chosen else ...
 
 
 def _numbers(forms: Index, block: Block) -> list[Index]:
     """For each axis of the parameter, what an index along it adds to the number of a row or column."""
     number = np.arange(forms.size).reshape(forms.shape)
-    result, dims = [], iter(range(len(block.split)))
+    result: list[Index] = []
+    dims = iter(range(len(block.split)))
     for axis, size in enumerate(block.parameter.shape):
         count, own = np.arange(size)[block.selection[axis]].size, list[int]()
         while math.prod(block.split[dim] for dim in own) < count:
@@ -147,14 +148,14 @@ class ShardedBlock:
     def __init__(self, block: Block, shard: Shard, part: LocalPart, axes: tuple[list[int], list[int]]) -> None:
         self.tail, self.head = block.rows.reshape(-1), block.columns.reshape(-1)
         self._mesh = shard.mesh
-        everything = tuple(np.arange(axis.size) for axis in part.index)
+        everything = tuple(np.arange(axis.size) for axis in part.places)
         self._rows, self._columns = (
             _total(parts, everything).reshape(-1) if own else np.zeros(1, dtype=np.int64)
             for parts, own in zip((part.rows, part.columns), axes, strict=True)
         )
         self._own: WeightBlock | None = None
-        if shard.is_counted and all(axis.size for axis in part.index):
-            chosen = part.elements[tuple(_as_slice(axis) for axis in part.index)]
+        if shard.is_counted and all(axis.size for axis in part.places):
+            chosen = part.elements[tuple(_as_slice(axis) for axis in part.places)]
             matrix = chosen.permute([*axes[0], *axes[1], *_others(axes, chosen.dim())])
             self._own = matrix_block(
                 np.arange(self._rows.size), np.arange(self._columns.size), matrix.reshape(self._rows.size, -1)

@@ -21,12 +21,12 @@ def is_sharded(tensor: torch.Tensor) -> bool:
 
 
 def check_whole(module: nn.Module, purpose: str) -> None:
-    """Refuse modules with sharded parameters, where what they are for needs whole ones."""
+    """Refuse a module with sharded parameters, where whole ones are needed."""
     for name, parameter in module.named_parameters() if isinstance(module, nn.Module) else ():
         if is_sharded(parameter):
             message = (
-                f"{purpose} needs whole parameters, but {name} is a DTensor; balance_module in place and imbalance take "
-                "sharded modules"
+                f"{purpose} needs whole parameters, but {name} is a DTensor; balance_module in place and imbalance "
+                "take sharded modules"
             )
             raise UnsupportedError(message)
 
@@ -52,7 +52,7 @@ class Shard(NamedTuple):
 
 
 def shard_of(tensor: Any, name: str) -> Shard:
-    """This process's part of a `DTensor`.
+    """The part that this process has of a `DTensor`.
 
     Raises
     ------
@@ -120,7 +120,8 @@ def largest_of_all(tensors: Iterable[torch.Tensor], value: float) -> float:
 
 
 def _meshes(tensors: Iterable[torch.Tensor]) -> list[Any]:
-    return list(dict.fromkeys(tensor.device_mesh for tensor in tensors if is_sharded(tensor)))  # type: ignore[attr-defined]
+    sharded: list[Any] = [tensor for tensor in tensors if is_sharded(tensor)]
+    return list(dict.fromkeys(tensor.device_mesh for tensor in sharded))
 
 
 def is_fully_sharded(module: nn.Module) -> bool:
@@ -131,7 +132,7 @@ def is_fully_sharded(module: nn.Module) -> bool:
 
 def plain_class(module: nn.Module) -> type:
     """The class that a module had before `fully_shard` put its own before it."""
-    place = type(module)._orig_cls_mro_index if is_fully_sharded(module) else 0  # type: ignore[attr-defined]  # noqa: SLF001
+    place = type(module)._orig_cls_mro_index if is_fully_sharded(module) else 0  # noqa: SLF001
     return type(module).__mro__[place]
 
 
@@ -139,4 +140,4 @@ def reshard(module: nn.Module) -> None:
     """Give up parameters that `fully_shard` has gathered for a call: they would hide what is written into shards."""
     for part in module.modules():
         if is_fully_sharded(part):
-            part.reshard()  # type: ignore[operator]
+            part.reshard()

@@ -139,8 +139,8 @@ class StoredCost:
             names = [self._stored.structure.scales[k] for k in component.scales[wrong].tolist()]
             message = (
                 f"rounding to the types of the files changed what {names[0]} reads or feeds by {change[wrong[0]]:.3g} "
-                f"of itself, more than {allowed:.2g} ({wrong.size} units in all); nothing is written. Weights may be too "
-                "small for their type: a smaller bound= keeps them larger, tolerance= allows more"
+                f"of itself, more than {allowed:.2g} ({wrong.size} units in all); nothing is written. Weights may be "
+                "too small for their type: a smaller bound= keeps them larger, tolerance= allows more"
             )
             raise FunctionChangedError(message, change=float(change.max()), tolerance=allowed, units=names)
 
