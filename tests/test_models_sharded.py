@@ -426,6 +426,7 @@ def balance_shards(rank, directory):
             call()
     large._MANY, large._LARGE = 0, 4  # blocks that stay where they are, by passes over them
     sharded_as(wide, x, three)
+    sharded_as(wide, x, init_device_mesh("cpu", (3, 1), mesh_dim_names=("copies", "shards")))
     if rank < 2:
         sharded_as(wide, x, two)
     # Other placements: columns, copies, and sums that are not there yet.

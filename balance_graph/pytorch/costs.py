@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from balance_graph._types import Array
-from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.models.blocks import ArrayBlock, WeightBlock
 from balance_graph.models.cost import CostBlock, ModelCost
 from balance_graph.models.large import large_blocks

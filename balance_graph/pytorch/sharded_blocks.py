@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from balance_graph._types import Array, Index, Mask
+from balance_graph.errors import InvalidNetworkError
 from balance_graph.models.blocks import WeightBlock
 from balance_graph.models.structure import Block
 from balance_graph.problem.blocks import Extent
@@ -167,9 +168,13 @@ class ShardedBlock:
         found[:2] = -math.inf
         rows, columns = found[2 : 2 + self.tail.size], found[2 + self.tail.size :]
         if self._own is not None:
-            own = Extent(*self._own.extent(exponent))
-            found[:2] = -own.log_least, own.log_largest
-            rows[self._rows], columns[self._columns] = own.rows, own.columns
+            try:
+                own = Extent(*self._own.extent(exponent))
+            except InvalidNetworkError:  # a weight that is not finite: all processes must hear of it
+                found[1] = math.inf
+            else:
+                found[:2] = -own.log_least, own.log_largest
+                rows[self._rows], columns[self._columns] = own.rows, own.columns
         found = largest_over(self._mesh, found)
         there = found[2:] > 0
         return Extent(-float(found[0]), float(found[1]), there[: self.tail.size], there[self.tail.size :])
