@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -160,6 +160,17 @@ class Structure:
             raise InvalidParameterError(message)
         result: Array = self.forms @ array
         return result
+
+    def restricted(self, scales: Index, parameters: Sequence[Parameter]) -> Structure:
+        """The structure of some scales and of parameters that no others change, forms numbered as here."""
+        places, chosen = list(self._columns), {id(parameter) for parameter in parameters}
+        return replace(
+            self,
+            forms=sparse.csr_array(self.forms[:, scales]),
+            blocks=tuple(block for block in self.blocks if id(block.parameter) in chosen),
+            parameters=tuple(parameters),
+            _columns={places[scale]: k for k, scale in enumerate(scales.tolist())},
+        )
 
     def log_gains(self, log_scales: Any) -> dict[Any, Array]:
         """Log-gain of every element of every parameter that changes: arrays keyed by the parameters' keys."""

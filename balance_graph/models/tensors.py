@@ -84,11 +84,16 @@ class View:
         return View(self.parameter, tuple(spread(function(i), probe.shape) for i in self.index), probe.shape)
 
     def _moved_hidden(self, function: Callable[[Index], Index]) -> View:
-        shape = function(constant(0, self.shape)).shape
-        count = len(self.hidden)
+        probe = function(constant(1, self.shape))
+        shape, count, only_moves = probe.shape, len(self.hidden), bool((compact(probe) == 1).all())
         index = []
         for full in self.index:
             small = _stride_zero(full, count)
+            if only_moves and not any(small.strides[count:]):  # the same everywhere, as rows of a table are: no copies
+                ends = compact(small)
+                ends = ends.reshape(*ends.shape[:count], *(1 for _ in shape))
+                index.append(np.broadcast_to(ends, (*self.hidden, *shape)))
+                continue
             slices = small.reshape(-1, *small.shape[count:])
             moved = np.stack([function(np.broadcast_to(one, self.shape)) for one in slices])
             index.append(np.broadcast_to(moved.reshape(*small.shape[:count], *shape), (*self.hidden, *shape)))

@@ -5,6 +5,8 @@ from balance_graph._optional import import_optional
 import_optional("torch", extra="torch", purpose="balance_graph.pytorch")
 
 from balance_graph.pytorch.balancing import balance_module  # noqa: E402
+from balance_graph.pytorch.checkpoint import balance_checkpoint  # noqa: E402
+from balance_graph.pytorch.checkpoint_report import CheckpointReport  # noqa: E402
 from balance_graph.pytorch.costs import cost_terms  # noqa: E402
 from balance_graph.pytorch.equivalence import canonical_form, equivalent  # noqa: E402
 from balance_graph.pytorch.graphs import to_graph  # noqa: E402
@@ -16,12 +18,14 @@ from balance_graph.pytorch.scaling import apply  # noqa: E402
 from balance_graph.pytorch.training import ModuleBalancer  # noqa: E402
 
 __all__ = [
+    "CheckpointReport",
     "ModelStructure",
     "ModuleBalancer",
     "ModuleImbalance",
     "ModuleReport",
     "UnitReport",
     "apply",
+    "balance_checkpoint",
     "balance_module",
     "canonical_form",
     "cost_terms",

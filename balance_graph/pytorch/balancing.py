@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.reading import ModelStructure, read_module
 from balance_graph.pytorch.report import ModuleReport, layer_of
 from balance_graph.pytorch.scaling import apply
+from balance_graph.pytorch.shards import check_whole, first_of_all, largest_of_all
 from balance_graph.pytorch.snapshot import Snapshot
 
 
@@ -93,17 +95,17 @@ def balance_module(
     >>> bool(torch.allclose(model(x), before))
     True
     """
-    chosen, limit = as_regularizer(regularizer), _checked_bound(bound)
-    if tolerance is not None and not check_number(tolerance, "tolerance", InvalidParameterError) >= 0:
-        message = f"tolerance must not be negative, got {tolerance!r}"
-        raise InvalidParameterError(message)
-    module = module if inplace or not isinstance(module, nn.Module) else copy.deepcopy(module)
+    chosen, limit, tolerance = as_regularizer(regularizer), checked_bound(bound), checked_tolerance(tolerance)
+    if not inplace and isinstance(module, nn.Module):
+        check_whole(module, "a copy (inplace=False)")
+        module = copy.deepcopy(module)
     model = read_module(module, example_inputs, kwargs=kwargs)
     powers, roles = powers_of(chosen), roles_of(costed)
     cost = model_cost(model, powers, roles)
     optimum = least_cost(cost, held_scales(model, cost, roles), limit)
     at = np.zeros(model.structure.size)
     before = state_of(cost, at)
+    optimum = replace(optimum, log_scales=first_of_all(module.parameters(), optimum.log_scales))
     change, allowed = _scale_checked(module, model, optimum.log_scales, (example_inputs, kwargs or {}), tolerance)
     cost = model_cost(model, powers, roles)
     after = state_of(cost, at)
@@ -127,7 +129,8 @@ def balance_module(
     )
 
 
-def _checked_bound(bound: float | None) -> float:
+def checked_bound(bound: float | None) -> float:
+    """The bound on log-scales, or its default."""
     if bound is None:
         return LOG_BOUND
     if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound > 0:
@@ -136,16 +139,24 @@ def _checked_bound(bound: float | None) -> float:
     return float(bound)
 
 
+def checked_tolerance(tolerance: float | None) -> float | None:
+    """How far outputs may move; None for the default."""
+    if tolerance is not None and not check_number(tolerance, "tolerance", InvalidParameterError) >= 0:
+        message = f"tolerance must not be negative, got {tolerance!r}"
+        raise InvalidParameterError(message)
+    return None if tolerance is None else float(tolerance)
+
+
 def _scale_checked(
     module: nn.Module, model: ModelStructure, log_scales: Array, call: tuple[Any, Any], tolerance: float | None
 ) -> tuple[float, float]:
     """Scale the module; how far its outputs moved, and might have. Restored, if that is too far or anything fails."""
     before = outputs_of(module, *call)
-    allowed = tolerance_of(module, before) if tolerance is None else float(tolerance)
+    allowed = tolerance_of(module, before) if tolerance is None else tolerance
     snapshot = Snapshot(model)
     try:
         apply(model, log_scales)
-        change = relative_change(before, outputs_of(module, *call))
+        change = largest_of_all(module.parameters(), relative_change(before, outputs_of(module, *call)))
         if not change <= allowed:
             snapshot.restore()
             raise _changed(module, model, log_scales, call, (change, allowed), before, snapshot)

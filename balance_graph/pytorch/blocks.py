@@ -23,7 +23,11 @@ _ON_CPU, _ON_DEVICE = 2**19, 2**24
 def weight_block(block: Block, tensor: torch.Tensor) -> WeightBlock:
     """The weights of a block with one element for each row and column."""
     matrix = matrix_of(block, tensor)[..., 0]
-    tail, head = block.rows.reshape(-1), block.columns.reshape(-1)
+    return matrix_block(block.rows.reshape(-1), block.columns.reshape(-1), matrix)
+
+
+def matrix_block(tail: Index, head: Index, matrix: torch.Tensor) -> WeightBlock:
+    """A matrix of weights where it is."""
     if matrix.device.type != "cpu" or matrix.dtype not in (*_NUMPY, torch.bfloat16):
         return DeviceBlock(tail, head, matrix)
     if matrix.dtype == torch.bfloat16:

@@ -8,6 +8,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 import torch
 
+from balance_graph._types import Array
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.models.blocks import ArrayBlock, WeightBlock
 from balance_graph.models.cost import CostBlock, ModelCost
@@ -19,6 +20,8 @@ from balance_graph.models.terms import cost_terms as terms_of
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.blocks import DeviceBlock, has_positions, summed_costs, weight_block, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
+from balance_graph.pytorch.sharded_blocks import sharded_block, sharded_cost, sharded_sums
+from balance_graph.pytorch.shards import is_sharded
 
 
 def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[str] = ROLES) -> CostTerms:
@@ -64,7 +67,9 @@ def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[
 def _terms(model: ModelStructure, exponent: float, roles: Sequence[str], without: Container[Block]) -> CostTerms:
     def powers(parameter: Parameter, block: Block | None) -> object:
         values = _values(model, parameter)
-        return whole_cost(values, exponent) if block is None else summed_costs(block, values, exponent)
+        if block is None:
+            return _whole(values, parameter, exponent)
+        return _sums(block, values, exponent)
 
     return terms_of(model.structure, powers, exponent, roles, without)
 
@@ -103,7 +108,7 @@ def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], rol
     blocks = []
     for block in (one for one in model.structure.blocks if one in kept):
         values = _values(model, block.parameter)
-        plain = None if has_positions(block) else weight_block(block, values)
+        plain = None if has_positions(block) else _kept(block, values)
         for a, exponent in powers:
             found = _cost_block(block, _summed(block, values, exponent) if plain is None else plain, exponent, a)
             if found.extent.log_largest > -math.inf:
@@ -125,8 +130,25 @@ def _cost_block(block: Block, weights: WeightBlock, exponent: float, coefficient
 _RANGE = 709.0
 
 
+def _whole(values: torch.Tensor, parameter: Parameter, exponent: float) -> float:
+    if is_sharded(values):
+        return sharded_cost(values, parameter.name, exponent)
+    return whole_cost(values, exponent)
+
+
+def _sums(block: Block, values: torch.Tensor, exponent: float) -> Array:
+    if is_sharded(values):
+        return sharded_sums(block, values, exponent)
+    return summed_costs(block, values, exponent)
+
+
+def _kept(block: Block, values: torch.Tensor) -> WeightBlock | None:
+    """The block where its weights are; None where it must be summed."""
+    return sharded_block(block, values) if is_sharded(values) else weight_block(block, values)
+
+
 def _summed(block: Block, values: torch.Tensor, exponent: float) -> WeightBlock:
-    costs = summed_costs(block, values, exponent)
+    costs = _sums(block, values, exponent)
     check_finite(block.parameter, costs, exponent)
     tail, head = block.rows.reshape(-1), block.columns.reshape(-1)
     if values.device.type == "cpu":

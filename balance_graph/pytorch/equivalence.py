@@ -16,6 +16,7 @@ from balance_graph.models.structure import Block
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.balancing import balance_module
 from balance_graph.pytorch.reading import ModelStructure, read_module
+from balance_graph.pytorch.shards import check_whole
 
 
 def canonical_form(
@@ -110,6 +111,8 @@ def equivalent(
     >>> equivalent(model, other, x)
     False
     """
+    for module in (a, b):
+        check_whole(module, "equivalent")
     one, two = (read_module(module, example_inputs, kwargs=kwargs) for module in (a, b))
     if not _same_architecture(a, b, one, two):
         return False

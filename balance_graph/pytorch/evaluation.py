@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+
+from balance_graph.pytorch.shards import is_sharded, reshard
 
 
 @contextlib.contextmanager
@@ -34,12 +36,18 @@ def outputs_of(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any
         with evaluating(module), torch.no_grad(), _same_random_numbers():
             leaves = torch.utils._pytree.tree_leaves(module(*inputs, **kwargs))  # noqa: SLF001
     finally:
+        reshard(module)
         with torch.no_grad():
             for buffer, value in buffers:
                 if not torch.equal(buffer, value):  # a buffer that is expanded cannot be written, changed or not
                     buffer.copy_(value)
-    tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+    tensors = (_whole(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
     return [tensor.detach().clone() for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
+
+
+def _whole(tensor: Any) -> torch.Tensor:
+    whole: torch.Tensor = tensor.full_tensor() if is_sharded(tensor) else tensor
+    return whole
 
 
 def _copied(value: Any) -> Any:
@@ -81,5 +89,9 @@ def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
 def tolerance_of(module: nn.Module, outputs: Sequence[torch.Tensor]) -> float:
     """What rounding can do: half of the digits of the coarsest type that the parameters and outputs have."""
     tensors = [*module.parameters(), *outputs]
-    types = {tensor.dtype for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()}
-    return math.sqrt(max((torch.finfo(dtype).eps for dtype in types), default=torch.finfo(torch.float32).eps))
+    return precision_of({t.dtype for t in tensors if t.is_floating_point() or t.is_complex()})
+
+
+def precision_of(dtypes: Collection[torch.dtype]) -> float:
+    """Half of the digits of the coarsest type."""
+    return math.sqrt(max((torch.finfo(dtype).eps for dtype in dtypes), default=torch.finfo(torch.float32).eps))

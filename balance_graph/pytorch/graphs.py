@@ -12,6 +12,7 @@ from balance_graph.errors import UnsupportedError
 from balance_graph.graph.activations import Activation, activation
 from balance_graph.networks import from_layers
 from balance_graph.pytorch.reading import read_module
+from balance_graph.pytorch.shards import check_whole
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -61,6 +62,7 @@ def to_graph(
     >>> len(graph), abs(bg.balance(graph).cost / balance_module(model, x).cost - 1) < 1e-12
     (11, True)
     """
+    check_whole(module, "to_graph")
     read_module(module, example_inputs, kwargs=kwargs)
     weights: list[Any] = []
     biases: list[Any] = []

@@ -11,12 +11,14 @@ import numpy as np
 from torch import nn
 
 from balance_graph._types import Array
+from balance_graph.models.flows import state_of
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.pytorch.costs import model_cost, powers_of, roles_of
 from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.reading import ModelStructure, read_module
 from balance_graph.pytorch.report import layer_of
-from balance_graph.pytorch.sums import BlockSums
+from balance_graph.pytorch.shards import is_sharded
+from balance_graph.pytorch.sums import BlockSums, Slopes
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,7 +114,8 @@ _METERS: WeakKeyDictionary[ModelStructure, dict[tuple[_Powers, tuple[str, ...]],
 def _meter(model: ModelStructure, powers: _Powers, roles: tuple[str, ...]) -> _Meter:
     known = _METERS.setdefault(model, {})
     if (powers, roles) not in known:
-        known[powers, roles] = _Meter(model, powers, roles)
+        meter = _ShardedMeter if any(is_sharded(tensor) for tensor in model.tensors.values()) else _Meter
+        known[powers, roles] = meter(model, powers, roles)
     return known[powers, roles]
 
 
@@ -126,8 +129,7 @@ class _Meter:
         self._zeros: bytes | None = None
 
     def measured(self) -> ModuleImbalance:
-        costs = self._sums.costs()
-        slopes = self._sums.slopes(costs)
+        slopes, cost = self._measure()
         if slopes.zeros != self._zeros:
             self._look(slopes.zeros)
         units = slopes.relative_imbalances[self._free]
@@ -141,8 +143,13 @@ class _Meter:
             layers=dict(zip(self._layers, layers.tolist(), strict=True)),
             total=_share(units, sizes),
             largest=float(units.max(initial=0.0)),
-            cost=self._sums.total(costs),
+            cost=cost,
         )
+
+    def _measure(self) -> tuple[Slopes, float]:
+        """Slopes, in any unit, and the cost."""
+        costs = self._sums.costs()
+        return self._sums.slopes(costs), self._sums.total(costs)
 
     def _look(self, zeros: bytes) -> None:
         """Find the scales that the cost holds in place: other weights are zero than before."""
@@ -156,6 +163,20 @@ class _Meter:
         number = {layer: k for k, layer in enumerate(self._layers)}
         self._layer = np.array([number[layer] for layer in layers], dtype=np.int64)
         self._zeros = zeros
+
+
+class _ShardedMeter(_Meter):
+    """Measures a sharded module: each process sums its own shards."""
+
+    def _measure(self) -> tuple[Slopes, float]:
+        cost = model_cost(self._sums.model, self._powers, self._roles)
+        state = state_of(cost, np.zeros(cost.size))
+        unit = max((float(side.max(initial=-np.inf)) for side in state.sides), default=-np.inf)
+        unit = unit if np.isfinite(unit) else 0.0
+        positive, negative = (np.exp(side - unit) for side in state.sides)
+        counts = np.array([one.n_nonzero for one in cost.blocks], dtype=np.int64)
+        zeros = np.packbits(np.concatenate([positive, negative]) > 0).tobytes() + counts.tobytes()
+        return Slopes(positive, negative, zeros), state.cost
 
 
 def _share(units: Array, sizes: Array) -> float:

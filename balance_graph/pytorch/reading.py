@@ -24,6 +24,8 @@ from balance_graph.models.tensors import Parameter, pinned
 from balance_graph.pytorch.aten import MOVES, move
 from balance_graph.pytorch.evaluation import evaluating
 from balance_graph.pytorch.in_place import in_place, is_functional
+from balance_graph.pytorch.shards import is_sharded, reshard
+from balance_graph.pytorch.skeleton import has_memory, skeleton, whole_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,7 @@ def read_module(
     if not isinstance(example_inputs, tuple):
         message = f"example_inputs must be a tuple of positional arguments, got {type(example_inputs).__name__}"
         raise InvalidParameterError(message)
+    reshard(module)
     key = _signature(module, example_inputs, kwargs or {}, training)
     cached = _CACHE.get(module)
     if cached is None or cached[0] != key:
@@ -119,7 +122,19 @@ def _named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from module.named_buffers(remove_duplicate=False)
 
 
+def read_skeleton(
+    module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool = False
+) -> ModelStructure:
+    """Read a module whose tensors are on the meta device or sharded: a copy without memory is read in its place."""
+    plain, own = skeleton(module)
+    inputs, kwargs = whole_inputs((inputs, kwargs))
+    found = _read(plain, inputs, kwargs, training)
+    return ModelStructure(found.structure, {key: own.get(id(tensor), tensor) for key, tensor in found.tensors.items()})
+
+
 def _read(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], training: bool) -> ModelStructure:
+    if any(is_sharded(tensor) for _, tensor in _named_tensors(module)):
+        return read_skeleton(module, inputs, kwargs, training=training)
     program = _exported(module, inputs, kwargs)
     trace = Trace(training=training)
     tensors = _Reader(trace, module, program).run()
@@ -288,6 +303,8 @@ def _identities(module: nn.Module) -> dict[str, tuple[Any, torch.Tensor, bool]]:
 
 
 def _identity(tensor: torch.Tensor) -> tuple[Any, Any]:
+    if not has_memory(tensor):
+        return id(tensor), id(tensor)
     try:
         storage = tensor.untyped_storage().data_ptr()
     except (RuntimeError, NotImplementedError):

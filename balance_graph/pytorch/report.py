@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -77,6 +78,16 @@ def _unit_report(structure: Structure, optimum: Optimum, unit: Unit, scale: floa
     return UnitReport(unit.name, status, reason, scale, tuple(parameters))
 
 
+def unit_lines(units: Sequence[UnitReport]) -> list[str]:
+    """How many units are scaled, tied, pinned and refused, and why, in lines of text."""
+    counts = Counter(unit.status for unit in units)
+    why = Counter((unit.status, unit.reason) for unit in units if unit.reason)
+    return [
+        "units               " + (", ".join(f"{n} {status}" for status, n in sorted(counts.items())) or "none"),
+        *(f"  {n} {status}: {reason}" for (status, reason), n in why.most_common()),
+    ]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ModuleReport:
     """What `balance_module` did.
@@ -128,16 +139,13 @@ class ModuleReport:
 
     def summary(self) -> str:
         """The report in a few lines of text."""
-        counts = Counter(unit.status for unit in self.units)
-        why = Counter((unit.status, unit.reason) for unit in self.units if unit.reason)
         lines = [
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
             f"regularizer         {self.regularizer!r} of {', '.join(self.costed)}",
             f"relative imbalance  {self.initial_relative_imbalance:.3g} -> {self.relative_imbalance:.3g}",
             f"certified gap       {self.certificate.relative_gap:.3g}",
             f"output change       {self.output_change:.3g} (allowed {self.tolerance:.2g})",
-            "units               " + (", ".join(f"{n} {status}" for status, n in sorted(counts.items())) or "none"),
-            *(f"  {n} {status}: {reason}" for (status, reason), n in why.most_common()),
+            *unit_lines(self.units),
         ]
         return "\n".join(lines if self.converged else ["not converged", *lines])
 

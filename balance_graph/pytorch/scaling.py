@@ -10,6 +10,8 @@ import torch
 from balance_graph._types import Array
 from balance_graph.models import Block
 from balance_graph.pytorch.reading import ModelStructure
+from balance_graph.pytorch.sharded_blocks import scale_shard
+from balance_graph.pytorch.shards import is_sharded
 
 # Elements multiplied at a time where the arithmetic is wider than the parameter: 4 MB in double precision.
 ELEMENTS = 2**19
@@ -48,10 +50,14 @@ def apply(model: ModelStructure, log_scales: Any) -> None:
     values = model.structure.values(log_scales)
     with torch.no_grad():
         for block in model.structure.blocks:
-            _scale(model.tensor(block.parameter), block, values)
+            scale_block(model.tensor(block.parameter), block, values)
 
 
-def _scale(tensor: torch.Tensor, block: Block, values: Array) -> None:
+def scale_block(tensor: torch.Tensor, block: Block, values: Array) -> None:
+    """Multiply a block of a parameter in place; `values` are those of the structure's forms."""
+    if is_sharded(tensor):
+        scale_shard(tensor, block, values)
+        return
     index = block.index()
     target = tensor.detach()
     part = target[tuple(_as_torch(i, target.device) for i in index)]

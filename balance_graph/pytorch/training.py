@@ -22,6 +22,7 @@ from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.moves import Companion, Mover
 from balance_graph.pytorch.optimizers import check_optimizer, has_coupled_decay, state_companions
 from balance_graph.pytorch.reading import ModelStructure, read_module
+from balance_graph.pytorch.shards import check_whole
 from balance_graph.pytorch.sweeps import Sweep
 
 # No step scales a unit by more than a million: what asks for more is dead but for rounding, and moments in single
@@ -114,6 +115,7 @@ class ModuleBalancer:
         check_count(every, "every")
         check_choice(mode, "mode", ("full", "sweep"))
         self.module = _unwrapped(module)
+        check_whole(self.module, "ModuleBalancer")
         self.optimizers = tuple(optimizer) if isinstance(optimizer, Sequence) else (optimizer,)
         for one in self.optimizers:
             check_optimizer(one)
