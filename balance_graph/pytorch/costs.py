@@ -8,7 +8,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 import torch
 
-from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
+from balance_graph.errors import UnsupportedError
 from balance_graph.models.blocks import ArrayBlock
 from balance_graph.models.cost import CostBlock, ModelCost
 from balance_graph.models.large import large_blocks
@@ -16,7 +16,6 @@ from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
 from balance_graph.models.terms import ROLES, CostTerms, check_finite
 from balance_graph.models.terms import cost_terms as terms_of
-from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.blocks import has_positions, summed_costs, weight_block, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 
@@ -58,7 +57,6 @@ def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[
     >>> bool(np.isclose(np.exp(terms.log_coefficient).sum(), squares))
     True
     """
-
     return _terms(model, exponent, roles, ())
 
 
@@ -118,26 +116,3 @@ def _summed(block: Block, values: torch.Tensor, exponent: float) -> ArrayBlock:
     costs = summed_costs(block, values, exponent)
     check_finite(block.parameter, costs, exponent)
     return ArrayBlock(block.rows.reshape(-1), block.columns.reshape(-1), costs, is_cost=True)
-
-
-def powers_of(regularizer: Regularizer) -> tuple[tuple[float, float], ...]:
-    """Coefficients and exponents of a sum of powers; other costs cannot be summed once for all scales."""
-    terms = getattr(regularizer, "terms", None)
-    if terms is None:
-        message = (
-            f"a module is balanced for sums of powers: a number p, Lp, ElasticNet or Posynomial; {regularizer!r} "
-            "would need the cost of every single weight again at all scales"
-        )
-        raise InvalidParameterError(message)
-    return tuple(terms)
-
-
-def roles_of(costed: Sequence[str]) -> tuple[str, ...]:
-    """Roles of parameters, from the words for what has a cost."""
-    if isinstance(costed, str) or not costed or not set(costed) <= set(COSTED):
-        message = f"costed must be one or more of {tuple(COSTED)}, as a tuple; got {costed!r}"
-        raise InvalidParameterError(message)
-    return tuple(COSTED[word] for word in costed)
-
-
-COSTED = {"weights": "weight", "biases": "bias", "norms": "norm"}

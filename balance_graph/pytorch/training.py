@@ -17,7 +17,7 @@ from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.models.optimum import least_cost
 from balance_graph.models.terms import ROLES
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
-from balance_graph.pytorch.costs import model_cost, powers_of
+from balance_graph.pytorch.costs import model_cost
 from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.moves import Companion, Mover
 from balance_graph.pytorch.optimizers import check_optimizer, has_coupled_decay, state_companions
