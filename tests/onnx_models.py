@@ -19,14 +19,19 @@ def model_of(nodes, weights, x, outputs=("y",), *, opset=22, kind=DOUBLE, more_i
         domain, _, name = operation.rpartition("::")
         options = attributes[0] if attributes else {}
         written.append(
-            helper.make_node(name, inputs.split(" "), names.split(" "), name=f"n_{names.split(' ')[0]}", domain=domain, **options)
+            helper.make_node(
+                name, inputs.split(" "), names.split(" "), name=f"n_{names.split(' ')[0]}", domain=domain, **options
+            )
         )
     graph = helper.make_graph(
         written,
         "small",
         [helper.make_tensor_value_info("x", kind, x), *more_inputs],
         [helper.make_empty_tensor_value_info(name) for name in outputs],
-        [value if isinstance(value, TensorProto) else numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+        [
+            value if isinstance(value, TensorProto) else numpy_helper.from_array(np.asarray(value), name)
+            for name, value in weights.items()
+        ],
     )
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
     return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=10)
@@ -38,7 +43,12 @@ def random(*shape, seed=0, scale=0.6):
 
 def gemms(*steps, result="r", width=4, wide=None, opset=22, **constants):
     """Three inputs, a layer of `width` units ``h``, the steps, a layer that reads `result`."""
-    weights = {"V": random(3, width), "a": random(width, seed=1), "W": random(wide or width, 3, seed=2), "b": random(3, seed=3)}
+    weights = {
+        "V": random(3, width),
+        "a": random(width, seed=1),
+        "W": random(wide or width, 3, seed=2),
+        "b": random(3, seed=3),
+    }
     nodes = [("Gemm", "x V a", "h"), *steps, ("MatMul", f"{result} W", "m"), ("Add", "m b", "y")]
     return model_of(nodes, weights | constants, [2, 3], opset=opset)
 
@@ -74,7 +84,9 @@ def check(model, free, *, example_inputs=None):
     assert found.structure.size == free, found.structure.summary()
     scaled = apply(found, np.random.default_rng(1).standard_normal(free))
     assert change(model, scaled, found.inputs) < 1e-12
-    moved = any(not np.array_equal(a, b) for a, b in zip(weights_of(model).values(), weights_of(scaled).values(), strict=True))
+    moved = any(
+        not np.array_equal(a, b) for a, b in zip(weights_of(model).values(), weights_of(scaled).values(), strict=True)
+    )
     assert moved or not free
     report = balance_model(scaled, example_inputs=example_inputs)
     assert change(model, report.model, found.inputs) < 1e-12

@@ -47,6 +47,9 @@ def text_of(path: str) -> str:
 def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name.startswith("balance_graph.pytorch"):
         pytest.importorskip("torch", reason='needs torch: pip install "balance-graph[torch]"')
+    if name.startswith("balance_graph.onnx"):
+        for package in ("onnx", "onnxruntime"):
+            pytest.importorskip(package, reason='needs onnx: pip install "balance-graph[onnx]"')
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)

@@ -78,7 +78,11 @@ HOMOGENEOUS = {
     "Reshape by Shape": [("Shape", "h", "s3"), ("Reshape", "h flat", "p"), ("Reshape", "p s3", "r")],
     "Flatten": one("Flatten"),
     "Transpose twice": [("Transpose", "h", "p"), ("Transpose", "p", "r")],
-    "Slice and Concat": [("Slice", "h i0 i2 i1", "p"), ("Slice", "h i2 i9 i1", "q"), ("Concat", "q p", "r", {"axis": 1})],
+    "Slice and Concat": [
+        ("Slice", "h i0 i2 i1", "p"),
+        ("Slice", "h i2 i9 i1", "q"),
+        ("Concat", "q p", "r", {"axis": 1}),
+    ],
     "Slice backward": [("Slice", "h im1 im9 i1 im1", "r")],
     "Split": [("Split", "h", "p q", {"axis": 1, "num_outputs": 2}), ("Concat", "q p", "r", {"axis": -1})],
     "Gather columns": [("Gather", "h order", "r", {"axis": 1})],
@@ -96,8 +100,11 @@ HOMOGENEOUS = {
     "Tile": [("Tile", "h once", "p"), ("Slice", "p i0 i4 i1", "r")],
 }
 PINNING = {
-    **{name: one(name) for name in "Sigmoid Tanh HardSigmoid HardSwish Elu Selu Celu Gelu Mish Softplus Softsign".split()},
-    **{name: one(name) for name in "Exp Erf Sin Cos Atan Round Floor Ceil Softmax LogSoftmax Shrink".split()},
+    **{
+        name: one(name)
+        for name in ["Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Gelu", "Mish", "Softplus", "Softsign"]
+    },
+    **{name: one(name) for name in ["Exp", "Erf", "Sin", "Cos", "Atan", "Round", "Floor", "Ceil", "Softmax", "LogSoftmax", "Shrink"]},
     "ThresholdedRelu": one("ThresholdedRelu"),
     "Clip at 6": [("Clip", "h zero six", "r")],
     "plus a number": [("Add", "h three", "r")],
@@ -107,7 +114,12 @@ PINNING = {
     "Pad with a number": [("Pad", "h pads three", "p"), ("ReduceMax", "p i1", "q"), ("Add", "h q", "r")],
     "ReduceProd": [("ReduceProd", "h i1", "p"), ("Mul", "h p", "r")],
     "ReduceLogSumExp": [("ReduceLogSumExp", "h i1", "p"), ("Mul", "h p", "r")],
-    "hard swish in parts": [("Add", "h three", "p"), ("Clip", "p zero six", "q"), ("Mul", "h q", "s3"), ("Div", "s3 six", "r")],
+    "hard swish in parts": [
+        ("Add", "h three", "p"),
+        ("Clip", "p zero six", "q"),
+        ("Mul", "h q", "s3"),
+        ("Div", "s3 six", "r"),
+    ],
 }
 # Ties all four units, or pairs of them.
 TYING = {
@@ -321,7 +333,9 @@ def test_recurrent_layers_of_relu_are_free(directions):
 
 def attention(softmax):
     """Two heads of three features, width 4; exporters write (batch, length, heads, features) and move the heads."""
-    weights = {k: random(4, 6, seed=n) for n, k in enumerate("QKV")} | {k: random(6, seed=9 + n) for n, k in enumerate("qkv")}
+    weights = {k: random(4, 6, seed=n) for n, k in enumerate("QKV")} | {
+        k: random(6, seed=9 + n) for n, k in enumerate("qkv")
+    }
     nodes = []
     for k in "QKV":
         nodes += [("MatMul", f"x {k}", f"{k}1"), ("Add", f"{k}1 {k.lower()}", f"{k}2")]
@@ -363,7 +377,9 @@ def test_grouped_queries_and_rotary_embeddings():
     ]
     weights = {"Q": random(4, 8), "K": random(4, 4, seed=1), "V": random(4, 4, seed=2)}
     nodes = [("MatMul", f"x {k}", f"{k}2") for k in "QKV"]
-    model = model_of([*nodes, *steps, ("MatMul", "o W", "y")], weights | {"W": random(8, 4)} | tables, [1, 5, 4], opset=23)
+    model = model_of(
+        [*nodes, *steps, ("MatMul", "o W", "y")], weights | {"W": random(8, 4)} | tables, [1, 5, 4], opset=23
+    )
     # Of four features two are turned together, with those of all queries that read them; values feature by feature.
     check(model, 2 + 4)
 
@@ -392,9 +408,18 @@ def test_embeddings():
 
 
 def test_the_optimum_is_that_of_the_unrolled_graph():
-    model = gemms(("Relu", "h", "p"), ("Gemm", "p D d", "q"), ("LeakyRelu", "q", "r", {"alpha": 0.1}), D=random(4, 5), d=random(5), wide=5)
+    model = gemms(
+        ("Relu", "h", "p"),
+        ("Gemm", "p D d", "q"),
+        ("LeakyRelu", "q", "r", {"alpha": 0.1}),
+        D=random(4, 5),
+        d=random(5),
+        wide=5,
+    )
     w = weights_of(model)
-    graph = bg.networks.from_layers([w["V"], w["D"], w["W"]], [w["a"], w["d"], w["b"]], ["relu", "leaky_relu(0.1)"], "linear")
+    graph = bg.networks.from_layers(
+        [w["V"], w["D"], w["W"]], [w["a"], w["d"], w["b"]], ["relu", "leaky_relu(0.1)"], "linear"
+    )
     for p in (1.0, 2.0, 3.0):
         report, result = balance_model(model, p), bg.balance(graph, p)
         assert report.cost == pytest.approx(result.cost, rel=1e-12)
@@ -418,7 +443,9 @@ def test_the_optimum_is_that_of_the_module():
     with torch.no_grad():
         for n, tensor in enumerate([*module.parameters(), module[1].running_mean]):
             tensor.copy_(torch.from_numpy(random(*tensor.shape, seed=n)))
-    weights = {name.replace(".", "_"): tensor.numpy().copy() for name, tensor in module.state_dict().items() if tensor.ndim}
+    weights = {
+        name.replace(".", "_"): tensor.numpy().copy() for name, tensor in module.state_dict().items() if tensor.ndim
+    }
     nodes = [
         ("Conv", "x 0_weight 0_bias", "h"),
         ("BatchNormalization", "h 1_weight 1_bias 1_running_mean 1_running_var", "n"),
@@ -450,7 +477,13 @@ def test_what_has_a_cost_and_bounds_can_be_chosen():
 
 def test_masks_and_numbers_are_no_parameters():
     mask = np.triu(np.full((4, 4), -np.inf), 1)
-    steps = [("MatMul", "h D", "p"), ("Concat", "p p", "q", {"axis": 0}), ("Add", "q mask", "t"), ("Softmax", "t", "r0"), ("Slice", "r0 i0 i2 i0", "r")]
+    steps = [
+        ("MatMul", "h D", "p"),
+        ("Concat", "p p", "q", {"axis": 0}),
+        ("Add", "q mask", "t"),
+        ("Softmax", "t", "r0"),
+        ("Slice", "r0 i0 i2 i0", "r"),
+    ]
     model = gemms(*steps, mask=mask, D=random(4, 4), i0=ints([0]), i2=ints([2]))
     found = read_model(model)
     assert {p.name for p in found.structure.parameters} == {"V", "a", "D", "W", "b"}
@@ -595,7 +628,9 @@ def test_weights_in_other_files(tmp_path):
     assert {p.name for p in output.parent.iterdir()} > {"out.onnx", "out.onnx.data"}
     assert len(list(output.parent.iterdir())) == 3
     written = onnx.load(output)
-    assert {k: v.tobytes() for k, v in weights_of(written).items()} == {k: v.tobytes() for k, v in weights_of(report.model).items()}
+    assert {k: v.tobytes() for k, v in weights_of(written).items()} == {
+        k: v.tobytes() for k, v in weights_of(report.model).items()
+    }
     (tmp_path / "in.data").unlink()
     with pytest.raises(NetworkFileError, match="other files"):
         balance_model(path)
@@ -637,13 +672,19 @@ def test_the_command(tmp_path, capsys):
 def test_the_command_says_what_is_wrong(tmp_path, capsys, monkeypatch):
     path = tmp_path / "bad.onnx"
     path.write_text("network")
-    for arguments in (["model", str(path)], ["model", str(tmp_path / "none.onnx")], ["model", str(path), "-o", str(tmp_path)]):
+    for arguments in (
+        ["model", str(path)],
+        ["model", str(tmp_path / "none.onnx")],
+        ["model", str(path), "-o", str(tmp_path)],
+    ):
         assert main(arguments) == 2
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith("balance-graph: error: ")
         assert err.count("\n") == 1
-    monkeypatch.setattr(registry, "_RULES", {**registry._RULES, "onnx::Sigmoid": lambda trace, x: Tensor(trace.labels(x))})
+    monkeypatch.setattr(
+        registry, "_RULES", {**registry._RULES, "onnx::Sigmoid": lambda trace, x: Tensor(trace.labels(x))}
+    )
     assert main(["model", str(saved(gemms(*one("Sigmoid")), tmp_path / "in.onnx")), "--json"]) == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["function_kept"] is False

@@ -1,14 +1,14 @@
 """The command line, ``balance-graph`` or ``python -m balance_graph``.
 
-Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``,
-``model FILE``, ``warmup``. A
-network file is node-link JSON, GraphML or an edge list as CSV or TSV (`balance_graph.read_network`); ``--source``,
-``--target``, ``--weight`` and ``--delimiter`` are its options. What was taken for what without them is one line on the
-standard error that starts with ``balance-graph: note:``, unless ``--quiet``.
+Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``, ``model FILE``
+(a neural network in ONNX), ``warmup``. A network file is node-link JSON, GraphML or an edge list as CSV or TSV
+(`balance_graph.read_network`); ``--source``, ``--target``, ``--weight`` and ``--delimiter`` are its options. What was
+taken for what without them is one line on the standard error that starts with ``balance-graph: note:``, unless
+``--quiet``.
 
 Exit codes: 0 done; 1 the answer is no (not attained, not balanced to the tolerance, not equivalent, the demo's routes
-disagree, a statement of the theory fails, a model's outputs would change); 2 bad input, with one line on the standard error that starts with
-``balance-graph: error:``; 130 interrupted; 141 the reader of the output went away.
+disagree, a statement of the theory fails, a model's outputs would change); 2 bad input, with one line on the standard
+error that starts with ``balance-graph: error:``; 130 interrupted; 141 the reader of the output went away.
 
 ``--json`` prints one JSON document, and nothing else, on the standard output, also where the exit code is 1 (on 2 it
 prints none). A node is written as in node-link JSON: text, a number, a bool, or a list for a tuple. A number that is

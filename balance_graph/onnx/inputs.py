@@ -27,7 +27,9 @@ def given_inputs(inputs: Sequence[Any], examples: Any) -> dict[str, Any]:
     else:
         found = {}
     if set(found) != set(names):
-        message = f"example_inputs must be a dict or a sequence with an array for each of {names}, got {_shown(examples)}"
+        message = (
+            f"example_inputs must be a dict or a sequence with an array for each of {names}, got {_shown(examples)}"
+        )
         raise InvalidParameterError(message)
     return {one.name: np.asarray(found[one.name], dtype=_type_of(one)) for one in inputs}
 
@@ -45,7 +47,9 @@ def random_inputs(inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for size in SIZES[:1] if is_fixed else SIZES:
         rng = np.random.default_rng(0)
         yield {
-            one.name: _random(rng, [_size(dim, place, size) for place, dim in enumerate(shapes[one.name])], _type_of(one))
+            one.name: _random(
+                rng, [_size(dim, place, size) for place, dim in enumerate(shapes[one.name])], _type_of(one)
+            )
             for one in inputs
         }
 
@@ -64,7 +68,8 @@ def _type_of(one: Any) -> np.dtype[Any]:
     if kind in {onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING}:
         message = f"input {one.name!r} is no tensor of numbers: such models are not read"
         raise UnsupportedError(message)
-    return np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    return found
 
 
 def _random(rng: np.random.Generator, shape: list[int], dtype: np.dtype[Any]) -> Any:

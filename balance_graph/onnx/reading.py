@@ -130,7 +130,7 @@ def _run(graph: Graph, names: list[str], examples: Any) -> tuple[dict[str, Any],
             return inputs, *run(graph.proto, names, inputs)
         except UnsupportedError as error:
             first = first or error
-    raise first or UnsupportedError("the model has no inputs")  # noqa: EM101
+    raise first or UnsupportedError("the model has no inputs")
 
 
 class _Reader:
@@ -228,5 +228,3 @@ def _accepts(found: Any, operands: list[Any], options: dict[str, Any]) -> bool:
     except TypeError:
         return False
     return True
-
-

@@ -35,7 +35,8 @@ def numbers(operand: Any) -> list[Any] | None:
     if value is None:
         reason = "an argument depends on inputs"
         raise NotUnderstoodError(reason)
-    return np.atleast_1d(value).tolist()
+    found: list[Any] = np.atleast_1d(value).tolist()
+    return found
 
 
 def number(operand: Any) -> Any:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from balance_graph.models import Tensor, Trace, View
+from balance_graph.models import Tensor, Trace
 from balance_graph.models.rules import layers as rules
 from balance_graph.models.rules import normalization
 from balance_graph.models.rules.arithmetic import add
-from balance_graph.models.tensors import Operand, pinned
+from balance_graph.models.tensors import Operand
 from balance_graph.onnx.operations.arguments import operation
 
 
@@ -28,12 +28,11 @@ def matmul(trace: Trace, x: Operand, y: Operand) -> Tensor:
 
 @operation("Gemm")
 def gemm(
-    trace: Trace, a: Operand, b: Operand, c: Any = None, *, transA: int = 0, transB: int = 0, beta: float = 1.0, **_: Any  # noqa: N803
+    trace: Trace, a: Operand, b: Operand, c: Any = None, *,
+    transA: int = 0, transB: int = 0, beta: float = 1.0, **_: Any,  # noqa: N803
 ) -> Tensor:  # fmt: skip
     """``alpha a b + beta c``, each of the factors transposed or not."""
-    one, two = (
-        trace.move(np.transpose, x) if is_transposed else x for x, is_transposed in ((a, transA), (b, transB))
-    )
+    one, two = (trace.move(np.transpose, x) if is_transposed else x for x, is_transposed in ((a, transA), (b, transB)))
     product = rules.matmul(trace, one, two)
     return product if c is None or beta == 0 else add(trace, product, c)
 
@@ -79,8 +78,8 @@ def group_norm(
     trace: Trace, x: Operand, weight: Operand, bias: Operand, *, num_groups: int, epsilon: float = 1e-5, **_: Any
 ) -> Tensor:
     """Over groups of channels; weights and biases were one for each group before opset 21."""
-    per_group = [
+    scale, shift = (
         trace.move(lambda array: np.repeat(array, x.shape[1] // array.shape[0]), parameter)
         for parameter in (weight, bias)
-    ]
-    return normalization.group_norm(trace, x, num_groups, *per_group, epsilon)
+    )
+    return normalization.group_norm(trace, x, num_groups, scale, shift, epsilon)

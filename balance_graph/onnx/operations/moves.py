@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -151,6 +151,9 @@ def scatter(
     return Tensor(result)
 
 
+_COPYING: dict[str, Literal["edge", "reflect", "wrap"]] = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
+
+
 @operation("Pad")
 def pad(
     trace: Trace, x: Operand, pads: Any = None, value: Any = None, axes: Any = None, *, mode: str = "constant"
@@ -168,7 +171,7 @@ def pad(
         filler = 0.0 if value is None else number(value)
         is_neutral = filler == 0 or np.isinf(filler)
         return Tensor(np.pad(labels[cut], around, constant_values=ZERO if is_neutral else PINNED))
-    return Tensor(np.pad(labels[cut], around, mode={"edge": "edge", "reflect": "reflect", "wrap": "wrap"}[mode]))
+    return Tensor(np.pad(labels[cut], around.tolist(), mode=_COPYING[mode]))
 
 
 @operation("Trilu")

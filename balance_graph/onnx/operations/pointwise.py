@@ -10,9 +10,18 @@ import numpy as np
 
 from balance_graph.models import Tensor, Trace, View
 from balance_graph.models.labels import PINNED, constant
-from balance_graph.models.rules.arithmetic import add, compare, constant_number, divide, multiply, pinned_all, power, where
-from balance_graph.models.rules.pointwise import clamp, homogeneous, negated, pinning, power_of, prelu
 from balance_graph.models.registry import words
+from balance_graph.models.rules.arithmetic import (
+    add,
+    compare,
+    constant_number,
+    divide,
+    multiply,
+    pinned_all,
+    power,
+    where,
+)
+from balance_graph.models.rules.pointwise import clamp, homogeneous, negated, pinning, power_of, prelu
 from balance_graph.models.tensors import Operand, pinned
 from balance_graph.onnx.operations.arguments import number, operation
 from balance_graph.onnx.typed_trace import TypedTrace
@@ -82,9 +91,7 @@ def raised(trace: Trace, x: Operand, exponent: Operand) -> Tensor:
 @operation("Clip")
 def clip(trace: Trace, x: Operand, lower: Any = None, upper: Any = None, **older: Any) -> Tensor:
     """Degree 1 if the bounds are zero, infinite or as large as floats are."""
-    bounds = [
-        _bound(operand, older.get(name), sign) for operand, name, sign in ((lower, "min", -1), (upper, "max", 1))
-    ]
+    bounds = [_bound(operand, older.get(name), sign) for operand, name, sign in ((lower, "min", -1), (upper, "max", 1))]
     return clamp(trace, x, *bounds)
 
 

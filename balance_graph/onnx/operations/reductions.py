@@ -11,21 +11,17 @@ from balance_graph.models import Tensor, Trace
 from balance_graph.models.rules import reductions as rules
 from balance_graph.models.rules.pointwise import pinning
 from balance_graph.models.tensors import Operand, pinned
-from balance_graph.models.trace import channel_labels, along
+from balance_graph.models.trace import along, channel_labels
 from balance_graph.onnx.operations.arguments import axes_of, numbers, operation
 
 
 @operation("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceSumSquare")
-def reduce(
-    trace: Trace, x: Operand, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
-) -> Tensor:
+def reduce(trace: Trace, x: Operand, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0) -> Tensor:
     """Degree 1, squares 2, along the axes; by default along all."""
     chosen = axes_of(len(x.shape), numbers(axes)) or None
     degree = 2 if trace.operation == "ReduceSumSquare" else 1
-    if chosen is None and noop_with_empty_axes:
-        labels = trace.labels(x)
-    else:
-        labels = rules.reduce(trace, x, chosen).labels
+    is_idle = chosen is None and noop_with_empty_axes
+    labels = trace.labels(x) if is_idle else rules.reduce(trace, x, chosen).labels
     return Tensor(trace.multiple(labels, degree))
 
 
