@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 import subprocess
 import sys
@@ -102,9 +104,24 @@ HOMOGENEOUS = {
 PINNING = {
     **{
         name: one(name)
-        for name in ["Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Selu", "Celu", "Gelu", "Mish", "Softplus", "Softsign"]
+        for name in [
+            "Sigmoid",
+            "Tanh",
+            "HardSigmoid",
+            "HardSwish",
+            "Elu",
+            "Selu",
+            "Celu",
+            "Gelu",
+            "Mish",
+            "Softplus",
+            "Softsign",
+        ]
     },
-    **{name: one(name) for name in ["Exp", "Erf", "Sin", "Cos", "Atan", "Round", "Floor", "Ceil", "Softmax", "LogSoftmax", "Shrink"]},
+    **{
+        name: one(name)
+        for name in ["Exp", "Erf", "Sin", "Cos", "Atan", "Round", "Floor", "Ceil", "Softmax", "LogSoftmax", "Shrink"]
+    },
     "ThresholdedRelu": one("ThresholdedRelu"),
     "Clip at 6": [("Clip", "h zero six", "r")],
     "plus a number": [("Add", "h three", "r")],
@@ -507,6 +524,19 @@ def test_unknown_operations_pin_what_they_read_and_are_named():
     assert {unit.status for unit in report.units if unit.name.startswith("n_h")} == {"refused"}
 
 
+def test_sequences_and_integers_are_walked_past():
+    model = gemms(
+        ("Relu", "h", "p"), ("SplitToSequence", "p sizes", "s", {"axis": 1}), ("SequenceAt", "s i0", "q"), ("MatMul", "q D", "r"),
+        sizes=ints([1, 3]), i0=ints(0), D=random(1, 4),
+    )  # fmt: skip
+    assert set(read_model(model).structure.unknown) == {"SplitToSequence", "SequenceAt"}
+    steps = [("QuantizeLinear", "h scale zero", "q"), ("DequantizeLinear", "q scale zero", "r")]
+    quantized = gemms(*steps, scale=np.float32(0.1), zero=np.int8(0))
+    report = balance_model(single(quantized))
+    assert set(report.unknown) == {"QuantizeLinear", "DequantizeLinear"}
+    assert report.output_change == 0
+
+
 def test_a_rule_of_ones_own_and_functions_of_the_model():
     function = helper.make_function(
         "own", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["c"]), helper.make_node("Relu", ["c"], ["b"])],
@@ -710,3 +740,10 @@ print(main(["model", "any.onnx"]))
     assert 'pip install "balance-graph[onnx]"' in found.stdout
     assert found.stdout.endswith("\n2\n")
     assert found.stderr.startswith("balance-graph: error: ")
+
+
+@pytest.mark.parametrize("name", ["balancing", "reading", "scaling"])
+def test_examples_of_docstrings(name):
+    module = importlib.import_module(f"balance_graph.onnx.{name}")
+    failed, attempted = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert (failed, attempted > 0) == (0, True)

@@ -87,23 +87,26 @@ def save(model: onnx.ModelProto, path: str | Path, *, is_external: bool = False)
     location = f"{target.name}.data"
     if target.with_name(location).exists():
         location = f"{target.name}.{secrets.token_hex(4)}.data"
-    weights = target.with_name(location)
+    with draft_of(target) as draft, _removed_on_failure(target.with_name(location)):
+        onnx.save(
+            model, draft, save_as_external_data=True, all_tensors_to_one_file=True, location=location,
+            size_threshold=_SMALL, convert_attribute=True,
+        )  # fmt: skip
+    external_data_helper.load_external_data_for_model(model, str(target.parent))
+
+
+@contextlib.contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
     try:
-        with draft_of(target) as draft:
-            onnx.save(
-                model, draft, save_as_external_data=True, all_tensors_to_one_file=True, location=location,
-                size_threshold=_SMALL, convert_attribute=True,
-            )  # fmt: skip
-    except BaseException:
-        weights.unlink(missing_ok=True)
+        yield
+    except BaseException:  # KeyboardInterrupt included: leave no litter
+        path.unlink(missing_ok=True)
         raise
-    finally:
-        external_data_helper.load_external_data_for_model(model, str(target.parent)) if weights.exists() else None
 
 
 def size_of(model: onnx.ModelProto) -> int:
     """Bytes of all weights."""
-    return sum(len(tensor.raw_data) + 8 * len(tensor.float_data) for tensor in _tensors(model))
+    return sum(len(one.raw_data) + 8 * (len(one.float_data) + len(one.double_data)) for one in _tensors(model))
 
 
 def _is_external(tensor: onnx.TensorProto) -> bool:

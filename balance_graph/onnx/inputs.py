@@ -42,25 +42,29 @@ def _shown(examples: Any) -> str:
 
 def random_inputs(inputs: Sequence[Any]) -> Iterator[dict[str, Any]]:
     """Guesses, one for each size of unknown dimensions; the same every time."""
-    shapes = {one.name: _shape_of(one) for one in inputs}
+    shapes = {one.name: _shape_of(one, _batches(inputs)) for one in inputs}
     is_fixed = all(isinstance(size, int) for shape in shapes.values() for size in shape)
     for size in SIZES[:1] if is_fixed else SIZES:
         rng = np.random.default_rng(0)
         yield {
-            one.name: _random(
-                rng, [_size(dim, place, size) for place, dim in enumerate(shapes[one.name])], _type_of(one)
-            )
+            one.name: _random(rng, [size if known is None else known for known in shapes[one.name]], _type_of(one))
             for one in inputs
         }
 
 
-def _size(dim: int | None, place: int, size: int) -> int:
-    return dim if dim is not None else _BATCH if place == 0 else size
+def _batches(inputs: Sequence[Any]) -> set[str]:
+    """Names of first dimensions."""
+    return {dim.dim_param for one in inputs for dim in list(one.type.tensor_type.shape.dim)[:1] if dim.dim_param}
 
 
-def _shape_of(one: Any) -> list[int | None]:
-    shape = one.type.tensor_type.shape
-    return [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in shape.dim]
+def _shape_of(one: Any, batches: set[str]) -> list[int | None]:
+    """Sizes of dimensions; None where one is neither stated nor a batch."""
+    result: list[int | None] = []
+    for place, dim in enumerate(one.type.tensor_type.shape.dim):
+        is_known = dim.HasField("dim_value") and dim.dim_value > 0
+        is_batch = place == 0 or dim.dim_param in batches
+        result.append(dim.dim_value if is_known else _BATCH if is_batch else None)
+    return result
 
 
 def _type_of(one: Any) -> np.dtype[Any]:

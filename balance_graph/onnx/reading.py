@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+import balance_graph.onnx.operations  # noqa: F401 - it registers the rules
 from balance_graph.errors import UnsupportedError
 from balance_graph.models import Structure, Tensor, find_rule, structure_of
 from balance_graph.models.labels import PINNED, constant, constant_like
 from balance_graph.models.tensors import Operand, Parameter, pinned
-from balance_graph.onnx import operations as _operations
 from balance_graph.onnx.evaluation import run
 from balance_graph.onnx.files import ModelLike, load
 from balance_graph.onnx.graph import Graph, Node, graph_of
@@ -23,8 +23,6 @@ from balance_graph.onnx.inputs import given_inputs, random_inputs
 from balance_graph.onnx.operations.arguments import NotUnderstoodError
 from balance_graph.onnx.parameters import parameters_of
 from balance_graph.onnx.typed_trace import TypedTrace, kind_of
-
-del _operations
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +168,8 @@ class _Reader:
         if node.name in SHAPES or (node.name not in RANDOM and not node.captured and all(map(_has_value, operands))):
             results: Any = tuple(_valued(self.values[name]) if name else pinned(()) for name in node.outputs)
         else:
-            found = [np.asarray(self.values[name]) if name else np.zeros(0) for name in node.outputs]
-            shapes = [() if array.dtype == object else array.shape for array in found]
+            found = [_array_of(self.values[name]) if name else np.zeros(()) for name in node.outputs]
+            shapes = [array.shape for array in found]
             with self.trace.at(node.owner, node.name, shapes):
                 self.trace.result_kinds = tuple(kind_of(array) for array in found)
                 results = self._call(node, operands)
@@ -209,12 +207,15 @@ RANDOM = frozenset(
 
 
 def _valued(value: Any) -> Tensor:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        array = array.astype(np.float64) if kind_of(array) == "f" else array
-    if array.dtype.kind not in "fiub":  # text, sequences
-        return pinned(array.shape if isinstance(value, np.ndarray) else ())
-    return Tensor(constant_like(array), array)
+    array = _array_of(value)
+    if kind_of(array) == "f" and array.dtype.kind != "f":
+        array = array.astype(np.float64)  # bfloat16
+    return Tensor(constant_like(array), array) if array.dtype.kind in "fiub" else pinned(array.shape)
+
+
+def _array_of(value: Any) -> Any:
+    """The value of a tensor; a sequence, or nothing, is taken as one object."""
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else np.empty((), dtype=object)
 
 
 def _has_value(operand: Operand | None) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from balance_graph.models.structure import Structure
+from balance_graph._types import Array
+from balance_graph.models import Block
 from balance_graph.onnx.graph import graph_of
 from balance_graph.onnx.reading import ModelStructure
 
@@ -51,21 +52,25 @@ def apply(model: ModelStructure, log_scales: Any) -> onnx.ModelProto:
     array([[0.5 , 0.5 ],
            [0.25, 0.25]], dtype=float32)
     """
-    factors = _factors(model.structure, log_scales)
+    values = model.structure.values(log_scales)
     copy = onnx.ModelProto()
     copy.CopyFrom(model.model)
     tensors = graph_of(copy).tensors
-    for name, gains in factors.items():
+    blocks: dict[str, list[Block]] = {}
+    for block in model.structure.blocks:
+        blocks.setdefault(str(block.parameter.key), []).append(block)
+    for name, found in blocks.items():
         tensor = tensors[name]
-        values = numpy_helper.to_array(tensor)
-        with np.errstate(over="ignore"):
-            scaled = (values.astype(np.float64) * gains).astype(values.dtype)
-        own = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(scaled, own))
+        scaled = _scaled(numpy_helper.to_array(tensor), found, values)
+        tensor.CopyFrom(numpy_helper.from_array(scaled, tensor.name))
     return copy
 
 
-def _factors(structure: Structure, log_scales: Any) -> Mapping[str, Any]:
-    """Factors of all elements of the tensors that change."""
+def _scaled(array: Any, blocks: Sequence[Block], values: Array) -> Any:
+    wide = array.astype(np.float64)
     with np.errstate(over="ignore"):
-        return {str(key): np.exp(gains) for key, gains in structure.log_gains(log_scales).items()}
+        for block in blocks:
+            index = block.index()
+            factors = np.broadcast_to(np.exp(block.gains(values)), block.split)
+            wide[index] *= factors.reshape(wide[index].shape)
+        return wide.astype(array.dtype)
