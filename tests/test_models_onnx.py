@@ -232,6 +232,10 @@ LAYERS = {
                       s5=ints([1, 2, 2, 6, 6]), s4=ints([0, -1, 6, 6])), 3,
     ),
     "DepthToSpace": (lambda: convs(("DepthToSpace", "h", "r", {"blocksize": 2}), wide=1), 1),
+    "DepthToSpace of two": (lambda: convs(("Concat", "h h", "p", {"axis": 1}), ("DepthToSpace", "p", "r", {"blocksize": 2}), wide=2), 2),
+    "DepthToSpace CRD of two": (
+        lambda: convs(("Concat", "h h", "p", {"axis": 1}), ("DepthToSpace", "p", "r", {"blocksize": 2, "mode": "CRD"}), wide=2), 1,
+    ),
     "DepthToSpace CRD": (lambda: convs(("DepthToSpace", "h", "p", {"blocksize": 2, "mode": "CRD"}), ("SpaceToDepth", "p", "r", {"blocksize": 2})), 4),
     "MaxPool": (lambda: convs(("MaxPool", "h", "r", {"kernel_shape": [2, 2]})), 4),
     "AveragePool": (lambda: convs(("AveragePool", "h", "r", {"kernel_shape": [2, 2], "count_include_pad": 1, "pads": [1, 1, 0, 0]})), 4),

@@ -165,9 +165,9 @@ def softmax(trace: Trace, x: Operand, **_: Any) -> Any:
 
 @operation("Hardmax", "LpNormalization")
 def normalized(trace: Trace, x: Operand, *, axis: int = -1, **_: Any) -> Tensor:
-    """Degree 0 where all that is compared has one scale; which that is, changed with the opset, so it is all."""
+    """Degree 0 where all that is compared has one scale; for Hardmax the opset says what that is, so it is all."""
     labels = trace.labels(x)
-    trace.tie_over(labels, range(1, labels.ndim) if trace.operation == "Hardmax" else [axis])
+    trace.tie_over(labels, range(labels.ndim) if trace.operation == "Hardmax" else [axis])
     return Tensor(constant(PINNED, trace.shape))
 
 
