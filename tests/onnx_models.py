@@ -99,3 +99,20 @@ def check(model, free, *, example_inputs=None):
 def saved(model, path):
     onnx.save(model, path)
     return path
+
+
+def single(model, kind=TensorProto.FLOAT, dtype=np.float32):
+    """The model in another type, by default in single precision."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for tensor in result.graph.initializer:
+        if tensor.data_type == TensorProto.DOUBLE:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(dtype), tensor.name))
+    for value in result.graph.input:
+        value.type.tensor_type.elem_type = kind
+    return result
+
+
+def one(operation, **attributes):
+    """One step from ``h`` to ``r``."""
+    return [(operation, "h", "r", attributes)]
