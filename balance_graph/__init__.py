@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from balance_graph.graph.balancing import balance, canonical_form
     from balance_graph.graph.compilation import compile_graph
     from balance_graph.graph.constraints import Constraint
-    from balance_graph.graph.equivalence import equivalent
+    from balance_graph.graph.equivalence import difference, equivalent
     from balance_graph.graph.evaluation import evaluate
     from balance_graph.graph.files import read_network, write_network
     from balance_graph.graph.matrix import MatrixBalance, balance_matrix
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from balance_graph.problem.balance_problem import BalanceProblem
     from balance_graph.problem.block_problem import BlockProblem
     from balance_graph.problem.blocks import Block, DenseBlock
+    from balance_graph.problem.log_weight_cost import LogConvex
     from balance_graph.problem.manifold import Manifold
-    from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Posynomial, Regularizer
+    from balance_graph.problem.regularizers import ElasticNet, Lp, Posynomial, Regularizer
     from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
     from balance_graph.problem.solution import History, Solution, Status
     from balance_graph.solvers.conductor import solve
@@ -113,6 +114,7 @@ __all__ = [
     "compile_graph",
     "convex_problem",
     "cost",
+    "difference",
     "equivalent",
     "evaluate",
     "imbalance",
@@ -160,7 +162,7 @@ _HOME = {
     ),
     "graph.compilation": ("compile_graph",),
     "graph.constraints": ("Constraint",),
-    "graph.equivalence": ("equivalent",),
+    "graph.equivalence": ("difference", "equivalent"),
     "graph.evaluation": ("evaluate",),
     "graph.files": (
         "read_network",
@@ -191,9 +193,9 @@ _HOME = {
     "problem.block_problem": ("BlockProblem",),
     "problem.blocks": ("Block", "DenseBlock"),
     "problem.manifold": ("Manifold",),
+    "problem.log_weight_cost": ("LogConvex",),
     "problem.regularizers": (
         "ElasticNet",
-        "LogConvex",
         "Lp",
         "Posynomial",
         "Regularizer",

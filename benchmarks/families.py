@@ -44,6 +44,10 @@ class Network:
         data[[start + np.searchsorted(heads, v) for start, heads, v in rows]] = 0.0
         return replace(self, W=_csr(data, W.indices, W.indptr))
 
+    def with_weights(self, weights: np.ndarray) -> Network:
+        """The same edges with other weights, in the order of the matrix."""
+        return replace(self, W=_csr(weights, self.W.indices, self.W.indptr))
+
     @property
     def degrees(self) -> np.ndarray:
         return np.broadcast_to(np.asarray(self.degree, dtype=float), self.pinned.shape)

@@ -240,6 +240,54 @@ def blocks(spec: Spec) -> Iterator[Part]:
     }
 
 
+def again(spec: Spec) -> Iterator[Part]:
+    """Solve a known architecture with other weights, from the last log-scales, and cold, in turn."""
+    from many import CHANGES
+
+    solver, rng = bg.NewtonSolver(tol=spec["tol"]), np.random.default_rng(0)
+    network = network_of(spec)
+    first = bg.solve(network.problem(), solver, on_unattained="prune")
+    network = network.without(first.pruned_edges)
+    problem = network.problem()
+    last = bg.solve(problem, solver)
+    pairs = []
+    for _ in range(5):
+        weights = CHANGES[spec["change"]](problem.weight, rng)
+        changed = network.with_weights(weights)
+        cold, _ = timed(lambda changed=changed: bg.solve(changed.problem(), solver))
+        warm, solution = timed(
+            lambda weights=weights: bg.solve(problem.with_weights(weights), solver, start=last.log_scales)
+        )
+        pairs.append((warm, cold))
+    yield {**_ratio(pairs[1:]), **_sizes(network), **_reached(changed, solution)}
+
+
+def side_by_side(spec: Spec) -> Iterator[Part]:
+    """Solve many small networks as one problem, and one large one of as many edges, in turn."""
+    import many
+
+    def balance(network: Network) -> bg.Solution:
+        return bg.solve(network.problem(), bg.NewtonSolver(tol=spec["tol"]), on_unattained="prune")
+
+    small, large = many.side_by_side(spec["family"], spec["edges"]), network_of(spec)
+    pairs = []
+    for _ in range(5):
+        seconds, solution = timed(lambda: balance(small))
+        pairs.append((seconds, timed(lambda: balance(large))[0]))
+    yield {**_ratio(pairs[1:]), **_sizes(small), **_reached(small, solution)}
+
+
+def _ratio(pairs: list[tuple[float, float]]) -> Part:
+    """Median times of what is measured and of what it is compared with, and the median of their ratios."""
+    ours, theirs = zip(*pairs, strict=True)
+    return {
+        "seconds": statistics.median(ours),
+        "seconds_compared": statistics.median(theirs),
+        "ratio": statistics.median(one / other for one, other in pairs),
+        "runs": len(pairs),
+    }
+
+
 def _units(network: Any) -> tuple[float, float]:
     return network.forward_seconds(), network.pass_seconds()
 
@@ -250,6 +298,8 @@ TASKS: dict[str, Callable[[Spec], Iterator[Part]]] = {
     "peer": peer,
     "matrix": matrix,
     "blocks": blocks,
+    "again": again,
+    "side by side": side_by_side,
 }
 
 

@@ -265,6 +265,21 @@ def blocks(measures: list[Measure]) -> Figure:
     return figure
 
 
+def many(measures: list[Measure]) -> Figure:
+    """Time beside that of a cold solve, or of one network of as many edges."""
+    done = present(measures, "ratio")
+    figure = new_figure(9.2, 0.32 * len(done) + 1.4)
+    ax = figure.subplots()
+    kinds = list(dict.fromkeys(one.get("change", "side by side") for one in done))
+    for k, one in enumerate(reversed(done)):
+        kind = one.get("change", "side by side")
+        ax.barh(k, one["ratio"], color=COLORS[kinds.index(kind)])
+    ax.set_yticks(range(len(done)), [f"{one['family']}: {one.get('change', 'side by side')}" for one in reversed(done)])
+    ax.axvline(1.0, color=DARK, linewidth=1.0)
+    dress(ax, "Time beside that of a cold solve, or of one network of as many edges", "ratio")
+    return figure
+
+
 PICTURES: dict[str, Callable[[list[Measure]], Figure]] = {
     "families": families,
     "growth": growth,
@@ -273,4 +288,5 @@ PICTURES: dict[str, Callable[[list[Measure]], Figure]] = {
     "peers": peers,
     "matrices": matrices,
     "blocks": blocks,
+    "many": many,
 }

@@ -1,22 +1,16 @@
-"""The suites: what is measured, and the hypotheses that the measures hold or break.
-
-A hypothesis names its exceptions; where nothing measured bears on it (small sizes), it is neither held nor broken.
-"""
+"""The suites: what is measured, and the hypotheses that the measures hold or break."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from blocks import FAMILIES as BLOCKS
 from families import FAMILIES
+from hypotheses import Hypothesis, Measure, Suite, Verdicts, label
+from many import CHANGES
 from peers import CLARABEL, LAYERED_ONLY, NEWTON, PEERS
-
-Measure = dict[str, Any]
-# What a hypothesis found: a name for each case that it is about, and whether the case agrees.
-Verdicts = Iterable[tuple[str, bool]]
 
 TOL = 1e-10  # asked of Newton on large networks; rounding of weights behind scales of 1e100 leaves about 1e-13
 ORDERS = ("random", "shuffled", "cyclic", "greedy", "colored")
@@ -27,39 +21,6 @@ LARGE, LARGEST = 10**6, 10**8
 MOST_BYTES = 60.0
 MOST_PRODUCTS, BEST_PRODUCTS = 300, 100
 MOST_PASSES, MOST_SHARE, MOST_FORWARD = 40, 1.2, 15
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A statement, and what decides it."""
-
-    text: str
-    verdicts: Callable[[list[Measure]], Verdicts]
-
-    def record(self, measures: list[Measure]) -> dict[str, Any]:
-        found = list(self.verdicts(measures))
-        exceptions = [name for name, agrees in found if not agrees]
-        holds = not exceptions if found else None
-        return {"text": self.text, "cases": len(found), "exceptions": exceptions, "holds": holds}
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A name, specifications of measures at full and at quick size, hypotheses."""
-
-    name: str
-    title: str
-    specs: Callable[[bool], list[Measure]]
-    hypotheses: tuple[Hypothesis, ...]
-
-
-def label(measure: Measure) -> str:
-    """A measure in words, within its suite."""
-    if measure["task"] == "matrix":
-        return f"{measure['kind']}, n = {measure['n']}"
-    words = [measure["family"], f"{measure['size']:,} edges".replace(",", " ")]
-    words += [measure[key] for key in ("order", "peer") if key in measure]
-    return ", ".join(words + (["rescaled"] if measure.get("rescaled") else []))
 
 
 def _newton(name: str, edges: int, limit: int = 1800, **more: Any) -> Measure:
@@ -330,6 +291,34 @@ def _soon(measures: list[Measure]) -> Verdicts:
             yield label(one), one.get("forward_passes", np.inf) <= MOST_FORWARD
 
 
+# Many of a kind.
+
+
+def _many_specs(quick: bool) -> list[Measure]:
+    edges = 5000 if quick else LARGE
+    names = ("20 layers",) if quick else ("20 layers", "1000 layers", "random", "grid", "tied channels")
+    return [
+        {"task": task, "family": name, "edges": edges, "size": edges, "tol": TOL, "limit_seconds": 600, **more}
+        for task, names_of_task, variants in (
+            ("again", names, [{"change": change} for change in CHANGES]),
+            ("side by side", ("5 layers",) if quick else ("5 layers", "random", "grid"), [{}]),
+        )
+        for name in names_of_task
+        for more in variants
+    ]
+
+
+def _at_most(most: float, task: str, change: str | None = None) -> Callable[[list[Measure]], Verdicts]:
+    """Whether the time is at most so many times that of what it is compared with, at full size."""
+
+    def verdicts(measures: list[Measure]) -> Verdicts:
+        for one in measures:
+            if one["task"] == task and one["size"] >= LARGE and change in (None, one.get("change")):
+                yield label(one), one.get("ratio", np.inf) <= most
+
+    return verdicts
+
+
 SUITES = {
     suite.name: suite
     for suite in (
@@ -435,6 +424,25 @@ SUITES = {
                     _soon,
                 ),
                 Hypothesis("The certificate bounds the relative gap of the cost by 1e-10.", _certified),
+            ),
+        ),
+        Suite(
+            "many",
+            "Many of a kind",
+            _many_specs,
+            (
+                _ALL_BALANCED,
+                Hypothesis(
+                    "Other weights on a known architecture cost at most half of a cold solve.", _at_most(0.5, "again")
+                ),
+                Hypothesis(
+                    "After weights have changed by 1 %, a solve costs at most a fifth of a cold one.",
+                    _at_most(0.2, "again", "1 %"),
+                ),
+                Hypothesis(
+                    "10^4 networks of 100 edges side by side cost at most three times one network of 10^6 edges.",
+                    _at_most(3.0, "side by side"),
+                ),
             ),
         ),
     )

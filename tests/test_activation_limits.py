@@ -1,4 +1,7 @@
-"""Activations at the ends of the floats, and networks whose values go there."""
+"""Activations at the ends of the floats, and networks whose values go there.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The grammar of activations, their degrees, and the check of homogeneity."""
+"""The grammar of activations, their degrees, and the check of homogeneity.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

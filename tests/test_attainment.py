@@ -1,4 +1,7 @@
-"""Existence and uniqueness: the graph search against a linear program, the reasons, and what pruning leaves."""
+"""Existence and uniqueness: the graph search against a linear program, the reasons, and what pruning leaves.
+
+Room: problem.
+"""
 
 from __future__ import annotations
 

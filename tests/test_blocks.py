@@ -1,4 +1,7 @@
-"""Problems of dense blocks (rooms problem, points, solvers, certificate), against the same networks as edges."""
+"""Problems of dense blocks, against the same networks as edges.
+
+Rooms: problem, points, solvers, certificate.
+"""
 
 from __future__ import annotations
 

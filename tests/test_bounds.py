@@ -1,4 +1,7 @@
-"""Bounds on the scales along a run, against recorded runs and linear programs."""
+"""Bounds on the scales along a run, against recorded runs and linear programs.
+
+Room: theory.
+"""
 
 from __future__ import annotations
 

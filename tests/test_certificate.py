@@ -1,4 +1,7 @@
-"""The certificate is a bound: against 50-digit optima, from any point, and tight near balance."""
+"""The certificate is a bound: against 50-digit optima, from any point, and tight near balance.
+
+Room: certificate.
+"""
 
 from __future__ import annotations
 

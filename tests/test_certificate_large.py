@@ -1,4 +1,7 @@
-"""The certificate in passes over edge lists: a bound as well, and as tight as the generic one."""
+"""The certificate in passes over edge lists: a bound as well, and as tight as the generic one.
+
+Room: certificate.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command line: what it prints, what it writes, and every exit code."""
+"""The command line: what it prints, what it writes, and every exit code.
+
+Room: cli.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The balance problem in cvxpy: readable, disciplined, extendable, and compiled once."""
+"""The balance problem in cvxpy: readable, disciplined, extendable, and compiled once.
+
+Room: solvers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Files as others write them: read with a word on what was taken for what, or refused with the remedy in one line."""
+"""Files as others write them: read with a word on what was taken for what, or refused with the remedy in one line.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

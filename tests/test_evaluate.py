@@ -1,4 +1,7 @@
-"""Forward evaluation against slow, obvious twins, and the function that balancing must not change."""
+"""Forward evaluation against slow, obvious twins, and the function that balancing must not change.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What people bring in place of a network, and how they write activations, attributes and options."""
+"""What people bring in place of a network, and how they write activations, attributes and options.
+
+Rooms: graph, problem.
+"""
 
 from __future__ import annotations
 

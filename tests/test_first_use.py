@@ -1,4 +1,7 @@
-"""First use: what is compiled and when, the line that says so, and the time it takes, told apart."""
+"""First use: what is compiled and when, the line that says so, and the time it takes, told apart.
+
+Rooms: solvers, points.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a caller makes of NumPy's floating-point errors is the caller's: public calls raise none, and change nothing."""
+"""What a caller makes of NumPy's floating-point errors is the caller's: public calls raise none, and change nothing.
+
+Rooms: graph, problem, solvers.
+"""
 
 from __future__ import annotations
 

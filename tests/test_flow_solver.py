@@ -1,4 +1,7 @@
-"""The balancing flow: its path, what it conserves, and how it ends."""
+"""The balancing flow: its path, what it conserves, and how it ends.
+
+Room: solvers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The door between networkx and arrays: what is read, what is refused and in which words, what is written back."""
+"""The door between networkx and arrays: what is read, what is refused and in which words, what is written back.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_private_modules_stay_in_their_room(name):
     for other in own(imports(name, anywhere=True)):
         *room, module = other.split(".")
         assert not (room and module.startswith("_")) or name.split(".")[0] == room[0], f"{name} imports {other}"
+
+
+# What is tested as a whole: the benchmarks, the documentation, the direction of imports, the tests' own reference.
+OF_NO_ROOM = {"test_benchmarks", "test_docs", "test_imports", "test_reference"}
+
+
+@pytest.mark.parametrize("file", sorted(Path(__file__).parent.glob("test_*.py")), ids=lambda file: file.stem)
+def test_every_test_file_names_the_rooms_it_tests(file):
+    if file.stem in OF_NO_ROOM:
+        return
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    named = re.search(r"^Rooms?: ([a-z, ]+)\.$", text, re.MULTILINE)
+    assert named, "the docstring of a test file ends with a line such as 'Rooms: problem, points.'"
+    assert all((PACKAGE / room / "__init__.py").exists() for room in named[1].split(", "))
 
 
 def test_the_rooms_are_these():

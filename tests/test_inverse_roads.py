@@ -1,4 +1,7 @@
-"""Back to layers, to scikit-learn, to sparse matrices and tables; and objects shown in few words."""
+"""Back to layers, to scikit-learn, to sparse matrices and tables; and objects shown in few words.
+
+Rooms: networks, problem, graph.
+"""
 
 from __future__ import annotations
 

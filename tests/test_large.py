@@ -1,4 +1,7 @@
-"""The parts of the engine for large networks: flows, Krylov method, multigrid, inexact Newton."""
+"""The parts of the engine for large networks: flows, Krylov method, multigrid, inexact Newton.
+
+Rooms: points, linear, solvers.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from scipy import sparse
 import balance_graph as bg
 from balance_graph.linear.band import Band
 from balance_graph.linear.conjugate_gradients import conjugate_gradients
+from balance_graph.linear.edge_lists import EdgeList
 from balance_graph.linear.multigrid import Multigrid
 from balance_graph.points import _edge_kernels as kernels
 from balance_graph.points import edges as flows_module
@@ -382,10 +386,10 @@ def test_accumulated_costs_are_sums_over_all_paths(far, pool):
         forward[k] = np.logaddexp.reduce(before)
     free = ~pinned
     np.testing.assert_allclose(network.accumulated(pool)[0][:-1], forward[free], rtol=1e-12)
-    order, _ = network_kernels.visits(network.outward.start, network.outward.column, network.inward.start)
+    order, _ = network_kernels.visits(network.outward, network.inward)
     logs = network.inward._replace(value=np.log(network.inward.value))
     np.testing.assert_allclose(
-        network_kernels.accumulated_log_costs(order, *logs), network.accumulated(pool)[0], rtol=1e-12, atol=1e-12
+        network_kernels.accumulated_log_costs(order, logs), network.accumulated(pool)[0], rtol=1e-12, atol=1e-12
     )
 
 
@@ -396,7 +400,8 @@ def test_accumulated_costs_of_different_blocks_add_up(columns):
     start = np.array([0, 1, 2, 4, 4], dtype=np.uint32)
     column = np.array([3, 3, *columns], dtype=np.uint32)
     values = np.array([2.0**300, 2.0**200, *(value[c] for c in columns)])
-    found = network_kernels.accumulated_costs(np.array([3, 0, 1, 2], dtype=np.int32), start, column, values)
+    edges = EdgeList(start, column, values)
+    found = network_kernels.accumulated_costs(np.array([3, 0, 1, 2], dtype=np.int32), edges)
     expected = np.array([300.0, 200.0, 320.0, 0.0]) * np.log(2.0)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
@@ -658,9 +663,11 @@ def test_sums_at_the_ends_are_the_same_with_and_without_logarithms():
     tail, head = rng.integers(0, n, (2, m)).astype(np.uint32)
     weight = np.where(rng.random(m) < 0.1, 0.0, rng.normal(size=m))
     up, down = rng.normal(size=(2, n))
-    ends = tail, head, np.minimum(np.arange(n), n - 3).astype(np.uint32), n - 3, rng.integers(0, 2, n).astype(np.int32)
-    near = network_kernels.near_end_sums(*ends, weight, 1.5, np.exp(up), np.exp(down), 0, m)
-    far = network_kernels.end_sums(*ends, weight, np.empty(0), 1.5, up, down, 3.0, 0, m)
+    unknown, part = np.minimum(np.arange(n), n - 3).astype(np.uint32), rng.integers(0, 2, n).astype(np.int32)
+    edges = network_kernels.GivenEdges(tail, head, unknown, part, weight, np.empty(0), 1.5)
+    factors = network_kernels.Ends(np.exp(up), np.exp(down), 0.0, are_logarithms=False)
+    logarithms = network_kernels.Ends(up, down, 3.0, are_logarithms=True)
+    near, far = (network_kernels.end_sums(edges, ends, 0, m, n - 3) for ends in (factors, logarithms))
     for one, other in zip(near, far, strict=True):
         np.testing.assert_allclose(one, other * np.exp(3.0), rtol=1e-12)
     assert near[0].sum() == pytest.approx(near[1].sum())

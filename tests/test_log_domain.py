@@ -1,4 +1,7 @@
-"""A weight times the exponential of a log-gain: exact to rounding where that is a float, and zero where it was zero."""
+"""A weight times the exponential of a log-gain: exact to rounding where that is a float, and zero where it was zero.
+
+Room: problem.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The linear manifold: three descriptions of one space, its dimension, and the paper's path equations by hand."""
+"""The linear manifold: three descriptions of one space, its dimension, and the paper's path equations by hand.
+
+Room: problem.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Exact balancing of matrices."""
+"""Exact balancing of matrices.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

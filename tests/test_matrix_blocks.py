@@ -1,4 +1,7 @@
-"""Reducible matrices: the factors between irreducible blocks."""
+"""Reducible matrices: the factors between irreducible blocks.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Matrices of any numeric type and size, options and results of `balance_matrix`."""
+"""Matrices of any numeric type and size, options and results of `balance_matrix`.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

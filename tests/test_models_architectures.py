@@ -1,4 +1,7 @@
-"""Architectures as people train them: free scales counted by hand, the function kept, nothing unknown."""
+"""Architectures as people train them: free scales counted by hand, the function kept, nothing unknown.
+
+Rooms: models, pytorch.
+"""
 
 from __future__ import annotations
 

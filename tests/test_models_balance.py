@@ -1,4 +1,7 @@
-"""Balancing modules: function kept, optimum certified, what cannot be balanced held and named, faults undone."""
+"""Balancing modules: function kept, optimum certified, what cannot be balanced held and named, faults undone.
+
+Rooms: models, pytorch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The engine by itself, without any framework: equations, forms, gains, rules."""
+"""The engine by itself, without any framework: equations, forms, gains, rules.
+
+Room: models.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""ONNX models: optima, what is no parameter, refusals, types, files, the command line."""
+"""ONNX models: optima, what is no parameter, refusals, types, files, the command line.
+
+Rooms: onnx, models, cli.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ from balance_graph.errors import (  # noqa: E402
     NetworkFileError,
     UnsupportedError,
 )
-from balance_graph.models import Tensor, registry, rule  # noqa: E402
+from balance_graph.models import Tensor, large, registry, rule  # noqa: E402
 from balance_graph.onnx import apply, balance_model, read_model  # noqa: E402
 
 # ---- the optimum ------------------------------------------------------------------------------------------------------
@@ -93,6 +96,30 @@ def test_the_optimum_is_that_of_the_module():
     for name, tensor in module.state_dict().items():
         if tensor.ndim:
             np.testing.assert_allclose(weights_of(report.model)[name.replace(".", "_")], tensor.numpy(), rtol=1e-8)
+
+
+def test_large_models_are_balanced_in_blocks(monkeypatch):
+    weights = {
+        "V": random(20, 300),
+        "D": random(300, 300, seed=1),
+        "Z": np.zeros((300, 300)),
+        "W": random(300, 5, seed=2),
+    }
+    nodes = [
+        ("MatMul", "x V", "h"), ("Relu", "h", "p"), ("MatMul", "p D", "q"), ("MatMul", "p Z", "z"), ("Relu", "q", "r"), ("MatMul", "r W", "t"),
+        ("MatMul", "z W2", "u"), ("Add", "t u", "y"),
+    ]  # fmt: skip
+    model = model_of(nodes, weights | {"W2": random(300, 5, seed=3)}, [2, 20])
+    report = balance_model(model)
+    assert report.relative_imbalance < 1e-10
+    assert report.certificate.relative_gap < 1e-9
+    assert {unit.reason[:4] for unit in report.units if unit.name.startswith("n_z")} == {"dead"}
+    monkeypatch.setattr(large, "_MANY", 10**9)
+    assert balance_model(model).cost == pytest.approx(report.cost, rel=1e-12)
+    weights["D"][3, 4] = np.inf
+    monkeypatch.undo()
+    with pytest.raises(InvalidParameterError, match="parameter D"):
+        balance_model(model_of(nodes, weights | {"W2": random(300, 5, seed=3)}, [2, 20]))
 
 
 def test_what_has_a_cost_and_bounds_can_be_chosen():

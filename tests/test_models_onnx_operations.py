@@ -1,6 +1,8 @@
 """Every ONNX operation by itself: the function is kept at any scales, and no freedom is missed or invented.
 
 The number of free scales is given by hand.
+
+Rooms: onnx, models.
 """
 
 from __future__ import annotations

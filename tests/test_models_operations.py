@@ -1,6 +1,8 @@
 """Every operation by itself: the function is kept, and no freedom is missed or invented.
 
 The number of free scales is given by hand, and measured independently from derivatives at random weights.
+
+Rooms: models, pytorch.
 """
 
 from __future__ import annotations

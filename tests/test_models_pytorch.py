@@ -1,4 +1,7 @@
-"""The front end for PyTorch: identities, modes, caching, refusals, scaling in place."""
+"""The front end for PyTorch: identities, modes, caching, refusals, scaling in place.
+
+Room: pytorch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Balancing while training: the function stays, and optimizers go on as if nothing had happened."""
+"""Balancing while training: the function stays, and optimizers go on as if nothing had happened.
+
+Room: pytorch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The gallery: shapes, roles, names, seeds; and that each network computes what it claims to."""
+"""The gallery: shapes, roles, names, seeds; and that each network computes what it claims to.
+
+Room: networks.
+"""
 
 from __future__ import annotations
 

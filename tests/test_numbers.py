@@ -1,4 +1,7 @@
-"""Weights and other numbers of any numeric type: taken as the nearest float, or refused; never silently zero."""
+"""Weights and other numbers of any numeric type: taken as the nearest float, or refused; never silently zero.
+
+Rooms: graph, problem.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Scaling, local balancing, the canonical form, and equivalence."""
+"""Scaling, local balancing, the canonical form, and equivalence.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 
@@ -275,10 +278,18 @@ def test_networks_that_differ_by_more_than_scaling(change):
 
 def test_pinned_activations_must_agree_too():
     G = chain(1.0, 2.0, h0={"activation": "tanh"})
-    assert not bg.equivalent(G, chain(1.0, 2.0, h0={"activation": "sigmoid"}))
+    other = chain(1.0, 2.0, h0={"activation": "sigmoid"})
+    assert not bg.equivalent(G, other)
+    assert bg.difference(G, other) == "node 'h0' has activation 'tanh' against 'sigmoid'"
     one = chain(1.0, 2.0, h0={"activation": "sigmoid"})
     assert bg.equivalent(one, chain(1.0, 2.0, h0={"activation": "logistic"}))
     assert bg.equivalent(chain(1.0, 2.0), chain(2.0, 1.0, h0={"activation": "bilu(0,1)"}))
+
+
+def test_nodes_of_other_roles_differ():
+    G, H = chain(1.0, 2.0, h0={"activation": "tanh"}), chain(1.0, 2.0, h0={"activation": "tanh", "role": "output"})
+    assert not bg.equivalent(G, H)
+    assert bg.difference(G, H) == "node 'h0' has role 'hidden' against 'output'"
 
 
 def test_the_order_of_nodes_and_edges_and_labels_does_not_matter():

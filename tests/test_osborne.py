@@ -1,4 +1,7 @@
-"""Bounds on Osborne's iteration: above every count, and each inequality they rest on checked step by step."""
+"""Bounds on Osborne's iteration: above every count, and each inequality they rest on checked step by step.
+
+Room: theory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pictures: the data on the axes are the computed ones; nothing leaks; matplotlib is optional."""
+"""Pictures: the data on the axes are the computed ones; nothing leaks; matplotlib is optional.
+
+Room: plots.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pictures of the theory: what is drawn is what was computed, and labels say what is true."""
+"""Pictures of the theory: what is drawn is what was computed, and labels say what is true.
+
+Room: plots.
+"""
 
 from __future__ import annotations
 
@@ -303,6 +306,54 @@ class TestLearning:
     def test_refusals(self, runs):
         with pytest.raises(bg.InvalidParameterError, match="equal length"):
             plots.plot_learning(runs)
+
+
+class TestTraining:
+    RECORDS = (
+        {"step": 5, "loss": 3.0, "imbalance/total": 0.5, "imbalance/0": 0.7},
+        {"step": 10, "loss": 0.0, "accuracy": 0.25, "imbalance/total": 0.1},
+        {"step": 15, "loss": float("nan"), "accuracy": 0.5},
+    )
+
+    def test_what_is_recorded_is_drawn_where_it_was(self):
+        figure = plots.plot_training(list(self.RECORDS))
+        assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy", "relative imbalance"]
+        lines = [ax.get_lines()[0].get_data() for ax in figure.axes]
+        np.testing.assert_array_equal(lines[0], [[5, 10], [3.0, np.nan]])
+        np.testing.assert_array_equal(lines[1], [[10, 15], [0.25, 0.5]])
+        np.testing.assert_array_equal(lines[2], [[5, 10], [0.5, 0.1]])
+        assert [ax.get_yscale() for ax in figure.axes] == ["log", "linear", "log"]
+        drawn(figure.axes[0])
+
+    def test_several_runs_have_names_and_what_none_has_no_axes(self):
+        runs = {"one": [{"loss": 2.0}, {"loss": 1.0}], "other": [{"imbalance": 0.5}]}
+        figure = plots.plot_training(runs, unit="epoch")
+        loss, imbalance = figure.axes
+        assert [text.get_text() for text in imbalance.get_legend().get_texts()] == ["one", "other"]
+        np.testing.assert_array_equal(loss.get_lines()[0].get_data(), [[0, 1], [2.0, 1.0]])
+        np.testing.assert_array_equal(imbalance.get_lines()[1].get_data(), [[0], [0.5]])
+        assert loss.get_xlabel() == "epoch"
+        drawn(loss)
+
+    def test_frames_are_records(self):
+        pandas = pytest.importorskip("pandas")
+        figure = plots.plot_training(pandas.DataFrame(list(self.RECORDS)))
+        np.testing.assert_array_equal(figure.axes[1].get_lines()[0].get_data(), [[10, 15], [0.25, 0.5]])
+
+    @pytest.mark.parametrize(
+        ("history", "message"),
+        [
+            ([], "sequence of dicts"),
+            ("loss", "sequence of dicts"),
+            ([1.0, 2.0], "sequence of dicts"),
+            ({"run": []}, "sequence of dicts"),
+            ([{"error": 1.0}], "at least once; got 'error'"),
+            ([{"loss": "low"}], "must be numbers"),
+        ],
+    )
+    def test_refusals(self, history, message):
+        with pytest.raises(bg.InvalidParameterError, match=message):
+            plots.plot_training(history)
 
 
 @pytest.mark.parametrize("name", ["plot_activations", "plot_level_lines", "plot_rates", "plot_osborne", "plot_paths"])

@@ -1,4 +1,7 @@
-"""Properties of every public answer, on random networks that mix every attribute."""
+"""Properties of every public answer, on random networks that mix every attribute.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rates of local balancing: the prediction against independent slow twins, and against measured runs."""
+"""Rates of local balancing: the prediction against independent slow twins, and against measured runs.
+
+Room: theory.
+"""
 
 from __future__ import annotations
 

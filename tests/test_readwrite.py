@@ -1,4 +1,7 @@
-"""Files: what is written is read back exactly, what cannot be is refused, and no file raises anything but our error."""
+"""Files: what is written is read back exactly, what cannot be is refused, and no file raises anything but our error.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Recession and attainment against an exact judge: random matrices of signs, and graphs with every kind of constraint.
 
 ``python tests/test_recession.py 10000 4000 0`` runs so many matrices and graphs from that seed.
+
+Room: problem.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Regularizers: their values, their derivatives, and what they refuse."""
+"""Regularizers: their values, their derivatives, and what they refuse.
+
+Room: problem.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What results say of themselves: regularizer, weight, constraints, status, attempts; and what they refuse."""
+"""What results say of themselves: regularizer, weight, constraints, status, attempts; and what they refuse.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

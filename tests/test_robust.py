@@ -1,4 +1,7 @@
-"""Robust costs against arithmetic with many digits, at any size; and functions of one's own at the ends of floats."""
+"""Robust costs against arithmetic with many digits, at any size; and functions of one's own at the ends of floats.
+
+Room: problem.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every solver on every network of the table ends at the same, certified optimum."""
+"""Every solver on every network of the table ends at the same, certified optimum.
+
+Room: solvers.
+"""
 
 from __future__ import annotations
 

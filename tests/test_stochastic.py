@@ -1,4 +1,7 @@
-"""Local sweeps over edge lists make the same steps as those in logarithms, for every order."""
+"""Local sweeps over edge lists make the same steps as those in logarithms, for every order.
+
+Room: solvers.
+"""
 
 from __future__ import annotations
 

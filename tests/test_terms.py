@@ -1,4 +1,7 @@
-"""Room `problem`: problems of general terms, whose rows need not be edges."""
+"""Problems of general terms, whose rows need not be edges.
+
+Room: problem.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Exact gradients of any network against differences of its evaluation."""
+"""Exact gradients of any network against differences of its evaluation.
+
+Room: theory.
+"""
 
 from __future__ import annotations
 

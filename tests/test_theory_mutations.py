@@ -1,4 +1,7 @@
-"""Break a rule inside the package: the finding about it must notice."""
+"""Break a rule inside the package: the finding about it must notice.
+
+Room: theory.
+"""
 
 from __future__ import annotations
 

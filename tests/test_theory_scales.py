@@ -1,4 +1,7 @@
-"""`verify` in any units: weights far from 1, weights of every size, networks that are balanced already."""
+"""`verify` in any units: weights far from 1, weights of every size, networks that are balanced already.
+
+Room: theory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The eighteen statements hold on networks of every kind, and fail where a hypothesis is broken."""
+"""The eighteen statements hold on networks of every kind, and fail where a hypothesis is broken.
+
+Room: theory.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rooms `problem` and `solvers`: the same architecture with new weights, and solves from the last log-scales."""
+"""The same architecture with new weights, and solves from the last log-scales.
+
+Rooms: problem, solvers.
+"""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def _sums(network: LiveNetwork, flows: EdgeFlows, direction: Array, reach: Array
 
 def _gap_along_tree(network: LiveNetwork, flows: EdgeFlows, direction: Array, off: Array, pool: Executor) -> float:
     """What it adds to the duality gap to send all that is off balance to the ground; inf where an edge is too weak."""
-    order, _ = network_kernels.visits(network.outward.start, network.outward.column, network.inward.start)
+    order, _ = network_kernels.visits(network.outward, network.inward)
     position = np.empty_like(order)
     position[order] = np.arange(order.size, dtype=order.dtype)
     one, other = _by_halves(kernels.strongest_ways, network, flows, (position,), pool)
@@ -228,7 +228,7 @@ def _by_halves(
     numbering = network.numbering
     factors = _log_factors(numbering, numbering.expand(flows.log_scales))
     numbers = (*numbering.ends, numbering.unknown, network.degree)
-    edges = (*numbers, numbering.parts, *_log_costs(numbering), *factors, flows.log_unit, *more)
+    edges = (*numbers, numbering.edges.part, *_log_costs(numbering), *factors, flows.log_unit, *more)
     half, n_edges = numbering.problem.n_edges // 2, numbering.problem.n_edges
     later = pool.submit(kernel, *edges, half, n_edges)
     return kernel(*edges, 0, half), later.result()
@@ -236,8 +236,7 @@ def _by_halves(
 
 def _log_costs(numbering: Numbering) -> tuple[Array, Array, float]:
     """Log-weights, log coefficients (empty where all are 0) and exponent."""
-    _, log_coefficient, exponent = numbering.costs
-    return numbering.problem.log_weight, log_coefficient, exponent
+    return numbering.problem.log_weight, numbering.edges.log_coefficient, numbering.exponent
 
 
 def _log_factors(numbering: Numbering, log_scales: Array) -> tuple[Array, Array]:

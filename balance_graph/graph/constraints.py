@@ -84,24 +84,24 @@ def find_constraints(G: nx.DiGraph[Any], problem: BalanceProblem) -> tuple[Const
 
 
 def _constraints(G: nx.DiGraph[Any], problem: BalanceProblem) -> Iterator[Constraint]:  # noqa: N803
-    at = problem.manifold
-    inner = np.isin(np.arange(at.n_nodes), at.head) & np.isin(np.arange(at.n_nodes), at.tail)
-    pinned = [problem.nodes[k] for k in np.flatnonzero(at.pinned & inner).tolist()]
+    manifold = problem.manifold
+    inner = np.isin(np.arange(manifold.n_nodes), manifold.head) & np.isin(np.arange(manifold.n_nodes), manifold.tail)
+    pinned = [problem.nodes[k] for k in np.flatnonzero(manifold.pinned & inner).tolist()]
     held = [(node, G.nodes[node].get("role")) for node in pinned]
     outputs = [node for node, role in held if role == "output"]
     others = [node for node, role in held if role != "output"]
     yield Constraint("role", len(outputs), f"pins {_count(len(outputs), 'inner node')}: {_some(outputs)}")
     text = f"pins {_count(len(others), 'node')}, not homogeneous: {_some(others)}"
     yield Constraint("activation", len(others), text)
-    scales, nodes = _repeated(None if at.group is None else np.where(at.pinned, -1, at.group))
+    scales, nodes = _repeated(None if manifold.group is None else np.where(manifold.pinned, -1, manifold.group))
     yield Constraint("group", nodes, f"ties {_count(nodes, 'node')} to {_count(scales, 'scale')}")
     weighted = int(np.count_nonzero(problem.log_coefficient))
     yield Constraint("coefficient", weighted, f"multiplies the cost of {_count(weighted, 'edge')}")
     own = 0 if problem.exponent is None else int(np.count_nonzero(~np.isnan(problem.exponent)))
     yield Constraint("exponent", own, f"is that of {_count(own, 'edge')}, in place of the regularizer's")
-    fixed = 0 if at.fixed is None else int(np.count_nonzero(at.fixed))
+    fixed = 0 if manifold.fixed is None else int(np.count_nonzero(manifold.fixed))
     yield Constraint("fixed", fixed, f"holds {_count(fixed, 'weight')}")
-    parameters, edges = _repeated(at.shared)
+    parameters, edges = _repeated(manifold.shared)
     yield Constraint("shared", edges, f"makes {_count(edges, 'edge')} {_count(parameters, 'parameter')}")
 
 

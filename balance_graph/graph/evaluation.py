@@ -1,9 +1,4 @@
-"""Forward evaluation of a network: what it computes, and so what scaling must not change.
-
-Edges inside a strongly connected component carry the value of the step before (zero at first); all other edges act at
-once. A DAG is thus an ordinary feedforward network, and a layer with recurrent connections the usual recurrent one:
-``h_t = f(W x_t + U h_{t-1})``, ``y_t = V h_t``.
-"""
+"""Forward evaluation of a network: what it computes, and so what scaling must not change."""
 
 from __future__ import annotations
 
@@ -12,14 +7,12 @@ from typing import Any
 import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 
 from balance_graph._floating_point import own_rules
-from balance_graph._types import Array, Sparse
+from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
-from balance_graph.graph.activations import Activation
-from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
-from balance_graph.linear.links import links
+from balance_graph.graph.compilation import roles_of
+from balance_graph.graph.propagation import Propagation
 
 
 @own_rules
@@ -69,7 +62,7 @@ def evaluate(
     >>> bg.evaluate(G, [3.0])
     array([3.])
     """
-    network = _Network(G, weight)
+    network = Propagation.of(G, weight)
     try:
         values = np.asarray(x, dtype=float)
     except (TypeError, ValueError) as error:
@@ -78,8 +71,12 @@ def evaluate(
     if not np.all(np.isfinite(values)):
         message = "x must be finite"
         raise InvalidParameterError(message)
-    sequence, shape = network.sequence(values, steps)
-    outputs = network.run(sequence)
+    sequence, shape = _sequence(network, values, steps)
+    weights = np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
+    states = network.run(network.matrices(weights), sequence)
+    outputs = np.empty((*sequence.shape[:2], network.outputs.size))
+    for step, (state, _) in enumerate(states):
+        outputs[step] = state[network.outputs].T
     _check_numbers(outputs, [node for node, role in roles_of(G).items() if role == "output"])
     return outputs.reshape(*shape, network.outputs.size)
 
@@ -98,88 +95,23 @@ def _check_numbers(outputs: Array, nodes: list[Any]) -> None:
         raise InvalidParameterError(message)
 
 
-class _Network:
-    """A network as matrices: one set of non-delayed in-edges per node, in topological order, and one delayed matrix."""
-
-    def __init__(self, G: nx.DiGraph[Any], weight: str) -> None:  # noqa: N803
-        from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
-
-        at = compile_graph(G, weight=weight).manifold
-        weights = np.array([data[weight] for _, _, data in G.edges(data=True)], dtype=float)
-        roles = list(roles_of(G).values())
-        self.inputs = np.array([k for k, role in enumerate(roles) if role == "input"], dtype=np.intp)
-        self.outputs = np.array([k for k, role in enumerate(roles) if role == "output"], dtype=np.intp)
-        self.biases = np.array([k for k, role in enumerate(roles) if role == "bias"], dtype=np.intp)
-        self.size = len(roles)
-        some = weights != 0
-        tail, head, values = at.tail[some], at.head[some], weights[some]
-        network = links(tail, head, self.size)
-        _, component = csgraph.connected_components(network, directed=True, connection="strong")
-        delayed = component[tail] == component[head]
-        self.is_recurrent = bool(delayed.any())
-        self.now = self._matrix(values, head, tail, ~delayed)
-        self.before = self._matrix(values, head, tail, delayed)
-        source = np.isin(np.arange(self.size), np.concatenate([self.inputs, self.biases]))
-        levels = _levels(tail[~delayed], head[~delayed], self.size)
-        functions = [node_activation(data, node) for node, data in G.nodes(data=True)]
-        self.stages = [
-            _by_function(np.flatnonzero((levels == k) & ~source), functions) for k in range(levels.max(initial=-1) + 1)
-        ]
-
-    def _matrix(self, values: Array, head: Any, tail: Any, chosen: Any) -> Sparse:
-        return sparse.csr_array((values[chosen], (head[chosen], tail[chosen])), shape=(self.size, self.size))
-
-    def sequence(self, x: Array, steps: int | None) -> tuple[Array, tuple[int, ...]]:
-        """Inputs as (steps, batch, n_inputs), and the leading shape of the outputs."""
-        n = self.inputs.size
-        kind = "recurrent" if self.is_recurrent else "feedforward"
-        timed = self.is_recurrent and steps is None
-        allowed = (2, 3) if timed else (1, 2)
-        if x.ndim not in allowed or x.shape[-1] != n:
-            wanted = f"(steps, {n}) or (steps, batch, {n})" if timed else f"({n},) or (batch, {n})"
-            hint = "; or give steps= and a constant input" if timed else ""
-            message = f"x must have shape {wanted} for this {kind} network with {n} inputs, got {x.shape}{hint}"
-            raise InvalidParameterError(message)
-        if timed:
-            return x.reshape(x.shape[0], -1 if x.size else int(np.prod(x.shape[1:-1])), n), x.shape[:-1]
-        batch = x.reshape(-1, n) if n else np.zeros((x.shape[0] if x.ndim == 2 else 1, 0))
-        if steps is None:
-            return batch[None], x.shape[:-1]
-        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-            message = f"steps must be a non-negative integer, got {steps!r}"
-            raise InvalidParameterError(message)
-        return np.broadcast_to(batch, (int(steps), *batch.shape)), (int(steps), *x.shape[:-1])
-
-    def run(self, sequence: Array) -> Array:
-        """Outputs (steps, batch, n_outputs)."""
-        state = np.zeros((self.size, sequence.shape[1]))
-        outputs = np.empty((sequence.shape[0], sequence.shape[1], self.outputs.size))
-        for t, inputs in enumerate(sequence):
-            carried = self.before @ state
-            state = np.zeros_like(state)
-            state[self.inputs] = inputs.T
-            state[self.biases] = 1.0
-            for stage in self.stages:
-                for function, nodes, rows in stage:
-                    state[nodes] = function(self.now[rows] @ state + carried[nodes])
-            outputs[t] = state[self.outputs].T
-        return outputs
-
-
-def _levels(tail: Any, head: Any, size: int) -> Any:
-    """Level of each node of a DAG: the number of edges on the longest path that ends there."""
-    graph: nx.DiGraph[int] = nx.DiGraph()
-    graph.add_nodes_from(range(size))
-    graph.add_edges_from(zip(tail.tolist(), head.tolist(), strict=True))
-    levels = np.zeros(size, dtype=np.intp)
-    for k, generation in enumerate(nx.topological_generations(graph)):
-        levels[generation] = k
-    return levels
-
-
-def _by_function(nodes: Any, functions: list[Activation]) -> list[tuple[Activation, Any, Any]]:
-    """The nodes of one level, grouped by activation."""
-    groups: dict[int, list[int]] = {}
-    for node in nodes.tolist():
-        groups.setdefault(id(functions[node]), []).append(node)
-    return [(functions[members[0]], np.array(members), np.array(members)) for members in groups.values()]
+def _sequence(network: Propagation, x: Array, steps: int | None) -> tuple[Array, tuple[int, ...]]:
+    """Inputs as (steps, batch, n_inputs), and the leading shape of the outputs."""
+    n = network.inputs.size
+    kind = "recurrent" if network.is_recurrent else "feedforward"
+    timed = network.is_recurrent and steps is None
+    allowed = (2, 3) if timed else (1, 2)
+    if x.ndim not in allowed or x.shape[-1] != n:
+        wanted = f"(steps, {n}) or (steps, batch, {n})" if timed else f"({n},) or (batch, {n})"
+        hint = "; or give steps= and a constant input" if timed else ""
+        message = f"x must have shape {wanted} for this {kind} network with {n} inputs, got {x.shape}{hint}"
+        raise InvalidParameterError(message)
+    if timed:
+        return x.reshape(x.shape[0], -1 if x.size else int(np.prod(x.shape[1:-1])), n), x.shape[:-1]
+    batch = x.reshape(-1, n) if n else np.zeros((x.shape[0] if x.ndim == 2 else 1, 0))
+    if steps is None:
+        return batch[None], x.shape[:-1]
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
+        message = f"steps must be a non-negative integer, got {steps!r}"
+        raise InvalidParameterError(message)
+    return np.broadcast_to(batch, (int(steps), *batch.shape)), (int(steps), *x.shape[:-1])

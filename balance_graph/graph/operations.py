@@ -56,7 +56,7 @@ def scale(
     OutEdgeDataView([('x', 'h', 4.0), ('h', 'y', 4.0)])
     """
     problem = compile_graph(G, weight=weight)
-    at, index = problem.manifold, {node: k for k, node in enumerate(problem.nodes)}
+    manifold, index = problem.manifold, {node: k for k, node in enumerate(problem.nodes)}
     log_scales = problem.unscaled
     if not isinstance(scales, Mapping):
         message = f"scale: scales must be a dict of node and positive scale, got {scales!r}"
@@ -65,11 +65,11 @@ def scale(
         if node not in index:
             message = f"scale: {node!r} is not a node of the network{did_you_mean(node, problem.nodes)}"
             raise InvalidParameterError(message)
-        if at.pinned[index[node]]:
+        if manifold.pinned[index[node]]:
             message = f"scale: node {node!r} is not free: {_why_pinned(G, node)}"
             raise InvalidParameterError(message)
         log_scales[index[node]] = np.log(check_positive(value, f"scale of node {node!r}"))
-    if not at.obeys(log_scales):
+    if not manifold.obeys(log_scales):
         message = "scale: these scales break a tie, a fixed edge or a shared weight; scale tied nodes together"
         raise InvalidParameterError(message)
     try:
@@ -120,19 +120,19 @@ def balance_node(
     0.5
     """
     problem = compile_graph(G, regularizer, weight=weight)
-    at = problem.manifold
+    manifold = problem.manifold
     if node not in G:
         message = f"balance_node: {node!r} is not a node of the network{did_you_mean(node, G)}"
         raise InvalidParameterError(message)
     k = list(problem.nodes).index(node)
-    if at.pinned[k]:
+    if manifold.pinned[k]:
         message = f"balance_node: node {node!r} is not free: {_why_pinned(G, node)}"
         raise InvalidParameterError(message)
     moving = np.zeros(problem.n_nodes, dtype=bool)
     moving[k] = True
-    if at.coordinate[k] >= 0:
-        moving = at.coordinate == at.coordinate[k]
-    alone = replace(at, pinned=~moving)
+    if manifold.coordinate[k] >= 0:
+        moving = manifold.coordinate == manifold.coordinate[k]
+    alone = replace(manifold, pinned=~moving)
     if alone.reduced_incidence.shape[1] == 0:
         message = f"balance_node: a fixed edge or shared weight holds node {node!r}, so it cannot be scaled alone"
         raise UnsupportedError(message)

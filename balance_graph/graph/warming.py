@@ -60,9 +60,9 @@ def _layers(rng: np.random.Generator, width: int) -> BalanceProblem:
 
 def _far_apart(problem: BalanceProblem) -> BalanceProblem:
     """The same network behind scales that take the costs out of the range of floats."""
-    at = problem.manifold
-    log_scale = np.where(at.pinned, 0.0, 80.0 * np.random.default_rng(1).normal(size=at.n_nodes))
-    weight = problem.weight * np.exp(log_scale[at.head] - log_scale[at.tail])
+    manifold = problem.manifold
+    log_scale = np.where(manifold.pinned, 0.0, 80.0 * np.random.default_rng(1).normal(size=manifold.n_nodes))
+    weight = problem.weight * np.exp(log_scale[manifold.head] - log_scale[manifold.tail])
     return replace(problem, weight=weight)
 
 

@@ -75,7 +75,7 @@ class Band:
         """
         place = level - np.int32(1)
         size = int(place.max()) + 1
-        reach = int(kernels.band_width(edges.start, edges.column, place, size // 2))
+        reach = int(kernels.band_width(edges, place, size // 2))
         if 2 * reach >= size:
             return cls(np.zeros_like(place), 1, 0)
         together = 1
@@ -86,7 +86,7 @@ class Band:
     @classmethod
     def _of(cls, edges: EdgeList, place: Index, most: float) -> Band | None:
         widest = int((most / place.size) ** 0.5)
-        width = int(kernels.band_width(edges.start, edges.column, place, widest))
+        width = int(kernels.band_width(edges, place, widest))
         return None if width > widest else cls(place, place.size, width)
 
     @classmethod
@@ -123,7 +123,7 @@ class Band:
         from scipy.linalg import lapack
 
         rows = np.zeros((self.width + 1, self.size), order="F")
-        kernels.fill_band(*edges, degree, np.append(self.place, np.int32(-1)), rows)
+        kernels.fill_band(edges, degree, np.append(self.place, np.int32(-1)), rows)
         diagonal = rows[0].copy()
         if self.width == 1:  # layers: much faster than as a band
             pivots, below, failure = lapack.dpttrf(rows[0], rows[1, :-1])

@@ -29,10 +29,10 @@ def conjugate_gradients(
 ) -> tuple[Array, int, float]:
     """Approximate solution of ``H x = right`` for a symmetric positive definite H; what is left overwrites `right`.
 
-    The flexible method of Notay, SIAM J. Sci. Comput. 22, 2000: the preconditioner need not be linear. Stops when
-    ``max |residual| / weight`` is at most `tol`, or when ``patience(reduction)``, told each step how far
-    the residual has come down in the norm of the preconditioner, says that going on is not worth it, or where rounding
-    has used up what the product can tell.
+    The flexible method FCG(1) of Notay, SIAM J. Sci. Comput. 22, 2000: the preconditioner need not be linear. It stops
+    when ``max |residual| / weight`` is at most `tol`; when ``patience(reduction)``, told each step how far the residual
+    has come down in the norm of the preconditioner, says that going on is not worth it; or where rounding has used up
+    what the product can tell.
 
     Parameters
     ----------
@@ -61,8 +61,9 @@ def conjugate_gradients(
     step, size = 0, float(np.abs(residual / weight).max(initial=0.0))
     new, image_of_new = precondition(residual)
     first = energy = residual @ new
-    while step < max_steps:
+    while step < max_steps and energy > 0.0:  # else rounding has left nothing that leads downhill
         step += 1
+        # The new direction, made conjugate to the last one, and its image.
         kernels.turn(search, new, share)
         if image_of_new is None:
             product(search, image)
@@ -72,6 +73,7 @@ def conjugate_gradients(
         curvature, within_terms = kernels.curvature(search, image, weight)
         if not curvature > _ROUNDING * within_terms:
             break
+        # The step that minimizes along it.
         length = energy / curvature
         size = float(kernels.advance(x, search, residual, image, length, weight))
         if size <= tol:
@@ -81,6 +83,6 @@ def conjugate_gradients(
         # changed by -length * image.
         before, (along, energy) = energy, kernels.dots(image, residual, new)
         share = -length * along / before
-        if not energy > 0.0 or patience(float(np.sqrt(energy) / np.sqrt(first))):
+        if energy > 0.0 and patience(float(np.sqrt(energy) / np.sqrt(first))):
             break
     return x, step, size

@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
-from balance_graph._types import Array, Index, Sparse
+from balance_graph._types import Array, Index
 from balance_graph.linear import multigrid_kernels as kernels
-from balance_graph.linear.edge_lists import sparse_rows
 from balance_graph.linear.factorization import Solve, factorize
+from balance_graph.linear.laplacian import Laplacian
 
 # A pair of coupling below this share of a vertex's strongest would tie together what relaxes apart.
 _COUPLING = 0.25
@@ -29,26 +28,6 @@ _DIRECT, _MOST_DIRECT = 400, 1000
 _ENOUGH = 0.6
 
 
-class Laplacian(NamedTuple):
-    """A grounded Laplacian by rows: entries left of the diagonal, right of it, and the diagonal apart."""
-
-    start: Index
-    middle: Index
-    column: Index
-    value: Array
-    diagonal: Array
-
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return self.diagonal.size
-
-    def tosparse(self) -> Sparse:
-        """The matrix as a scipy sparse array in CSR form."""
-        off_diagonal = sparse_rows(self.start, self.column, self.value)
-        return sparse.csr_array(off_diagonal + sparse.diags_array(self.diagonal))
-
-
 class _Coarsening(NamedTuple):
     """The way from a matrix to that summed over aggregates, entry by entry."""
 
@@ -59,12 +38,12 @@ class _Coarsening(NamedTuple):
     @classmethod
     def between(cls, fine: Laplacian, aggregate: Index, coarse: Laplacian) -> _Coarsening:
         """To a sum that has been formed already."""
-        place = kernels.places(fine.start, fine.column, aggregate, coarse.start, coarse.column)
+        place = kernels.places(fine, aggregate, coarse)
         return cls(aggregate, place, np.append(coarse.value, coarse.diagonal))
 
     def sum_into(self, coarse: Laplacian, fine: Laplacian) -> Laplacian:
         """The sum of a matrix in the pattern of another's, in place."""
-        kernels.sum_entries(fine.value, fine.diagonal, self.place, self.aggregate, coarse.size, self.entries)
+        kernels.sum_entries(fine, self.place, self.aggregate, self.entries, coarse.size)
         value, diagonal = np.split(self.entries, [coarse.column.size])
         return coarse._replace(value=value, diagonal=diagonal)
 
@@ -125,12 +104,10 @@ class Multigrid:
 
     def _cycle(self, depth: int, right: Array) -> tuple[Array, Array]:
         """An approximate solution, and the product with it."""
-        start, middle, column, value, _ = self.matrices[depth]
-        rows = start, middle, column, value, self._inverses[depth]
-        x, left = np.empty_like(right), np.empty(self.matrices[depth + 1].size)
-        aggregate = self._coarsenings[depth].aggregate
-        kernels.descend(*rows, right, x, aggregate, left)
-        product = kernels.ascend(*rows, right, x, aggregate, self._coarse_solution(depth + 1, left))
+        system = self.matrices[depth], self._inverses[depth], right, self._coarsenings[depth].aggregate
+        x, product, left = np.empty_like(right), np.empty_like(right), np.empty(self.matrices[depth + 1].size)
+        kernels.descend(*system, x, left)
+        kernels.ascend(*system, self._coarse_solution(depth + 1, left), x, product)
         return x, product
 
     def _coarse_solution(self, depth: int, right: Array) -> Array:
@@ -158,9 +135,8 @@ def _coarser(matrix: Laplacian) -> tuple[Laplacian, Index]:
     """The matrix summed over pairs of pairs, and the aggregate of each unknown."""
     aggregate: Index = np.arange(matrix.size, dtype=np.int32)
     for _ in range(2):
-        pairs, count = kernels.match_pairs(matrix.start, matrix.column, matrix.value, _COUPLING)
-        start, _, column, value, diagonal = matrix
-        matrix = Laplacian(*kernels.coarsen(start, column, value, diagonal, pairs, count))
+        pairs, count = kernels.match_pairs(matrix, _COUPLING)
+        matrix = kernels.coarsen(matrix.off_diagonal, matrix.diagonal, pairs, count)
         aggregate = pairs[aggregate]
     return matrix, aggregate
 

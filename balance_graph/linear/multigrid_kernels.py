@@ -1,40 +1,38 @@
-"""Compiled loops of the multigrid preconditioner, on symmetric matrices with the diagonal kept apart.
-
-``start, middle, column, value`` hold the off-diagonal entries (<= 0) by rows: those of row i left of the diagonal are
-``start[i] : middle[i]``, those right of it ``middle[i] : start[i + 1]``.
-"""
+"""Compiled loops of the multigrid preconditioner, on grounded Laplacians."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from balance_graph._compiled import compiled
 from balance_graph._types import Array, Index
+from balance_graph.linear.edge_lists import EdgeList
+from balance_graph.linear.laplacian import Laplacian
 
 
-def symmetric_pattern(out_start: Index, out_head: Index, in_start: Index, in_tail: Index) -> tuple[Index, Index, Index]:
-    """Off-diagonal entries of ``Y c + (Y c)^T`` for flows Y between the unknowns; the ground, last, is left out."""
-    n = out_start.size - 2
-    start, middle = np.zeros(n + 1, out_start.dtype), np.zeros(n, out_start.dtype)
-    column = np.empty(out_start[n] + in_start[n], np.uint32)
-    edges = out_start, out_head, in_start, in_tail
-    end = enter_pattern(*edges, np.full(n, -1, np.int64), start, middle, column)
-    return start, middle, column[:end].copy()
+def symmetric_pattern(outward: EdgeList, inward: EdgeList) -> Laplacian:
+    """Room for ``Y c + (Y c)^T`` with flows Y between the unknowns; the ground, last, is left out."""
+    n = outward.start.size - 2
+    start, middle = np.zeros(n + 1, outward.start.dtype), np.zeros(n, outward.start.dtype)
+    column = np.empty(outward.start[n] + inward.start[n], np.uint32)
+    end = enter_pattern(outward, inward, np.full(n, -1, np.int64), start, middle, column)
+    return Laplacian(start, middle, column[:end].copy(), np.empty(end), np.empty(n))
 
 
 @compiled
-def enter_pattern(out_start, out_head, in_start, in_tail, seen, start, middle, column):  # type: ignore[no-untyped-def]
+def enter_pattern(outward, inward, seen, start, middle, column):  # type: ignore[no-untyped-def]
     """What `symmetric_pattern` does; ``seen`` is -1 at first. Returns the number of entries."""
-    n = seen.size
+    out_start, head, _ = outward
+    in_start, tail, _ = inward
     end = 0
-    for i in range(n):
+    for i in range(seen.size):
         begin = end
         for e in range(in_start[i], in_start[i + 1]):
-            end = enter_column(in_tail[e], begin, end, seen, column)
+            end = enter_column(tail[e], begin, end, seen, column)
         for e in range(out_start[i], out_start[i + 1]):
-            end = enter_column(out_head[e], begin, end, seen, column)
+            end = enter_column(head[e], begin, end, seen, column)
         middle[i] = columns_left_first(i, begin, end, column)
         start[i + 1] = end
     return end
@@ -61,33 +59,28 @@ def columns_left_first(row, begin, end, column):  # type: ignore[no-untyped-def]
     return middle
 
 
-def symmetric_values(start: Index, column: Index, *edges: Any) -> None:
-    """The entries of ``-(Y c + (Y c)^T)`` in the places of `symmetric_pattern`.
-
-    Parameters
-    ----------
-    start, column, edges
-        Those of `enter_values`.
-    """
-    enter_values(start, column, *edges, np.empty(start.size - 1, np.int64))
+def symmetric_values(outward: EdgeList, inward: EdgeList, degree: Array, matrix: Laplacian) -> None:
+    """The entries of ``-(Y c + (Y c)^T)`` off the diagonal, into a matrix of the pattern of `symmetric_pattern`."""
+    enter_values(outward, inward, degree, matrix, np.empty(matrix.size, np.int64))
 
 
 @compiled
-def enter_values(  # type: ignore[no-untyped-def]
-    start, column, out_start, out_head, out_value, in_start, in_tail, in_value, degree, value, place
-):
-    """What `symmetric_values` does, into ``value``; ``place`` is as long as the matrix."""
+def enter_values(outward, inward, degree, matrix, place):  # type: ignore[no-untyped-def]
+    """What `symmetric_values` does; ``place`` is as long as the matrix."""
+    start, _, column, value, _ = matrix
+    out_start, head, out_value = outward
+    in_start, tail, in_value = inward
     n = place.size
     for i in range(n):
         for e in range(start[i], start[i + 1]):
             place[column[e]] = e
             value[e] = 0.0
         for e in range(in_start[i], in_start[i + 1]):
-            if in_tail[e] < n:
-                value[place[in_tail[e]]] -= degree[in_tail[e]] * in_value[e]
+            if tail[e] < n:
+                value[place[tail[e]]] -= degree[tail[e]] * in_value[e]
         for e in range(out_start[i], out_start[i + 1]):
-            if out_head[e] < n:
-                value[place[out_head[e]]] -= degree[i] * out_value[e]
+            if head[e] < n:
+                value[place[head[e]]] -= degree[i] * out_value[e]
 
 
 @compiled
@@ -102,18 +95,19 @@ def enter(j, amount, begin, end, seen, column, value):  # type: ignore[no-untype
     return end + 1
 
 
-def match_pairs(start: Index, column: Index, value: Array, threshold: float) -> tuple[Index, int]:
+def match_pairs(matrix: Laplacian, threshold: float) -> tuple[Index, int]:
     """Aggregates: each vertex with its most strongly coupled neighbor that is not matched yet.
 
     It joins a neighbor that is, if the coupling to all others is below `threshold` times that one's.
     """
-    aggregate = np.full(start.size - 1, -1, np.int32)
-    return aggregate, match(start, column, value, threshold, aggregate)
+    aggregate = np.full(matrix.size, -1, np.int32)
+    return aggregate, match(matrix, threshold, aggregate)
 
 
 @compiled
-def match(start, column, value, threshold, aggregate):  # type: ignore[no-untyped-def]
+def match(matrix, threshold, aggregate):  # type: ignore[no-untyped-def]
     """What `match_pairs` does: fill ``aggregate``, -1 at first, and return the number of aggregates."""
+    start, _, column, value, _ = matrix
     n = aggregate.size
     count = 0
     for i in range(n):
@@ -138,12 +132,20 @@ def match(start, column, value, threshold, aggregate):  # type: ignore[no-untype
     return count
 
 
-def members(aggregate: Index, count: int) -> tuple[Index, Index]:
-    """The members of each aggregate: those of c are ``member[first[c] : first[c + 1]]``."""
-    first, member = np.zeros(count + 1, np.int64), np.empty(aggregate.size, np.int64)
-    np.cumsum(np.bincount(aggregate, minlength=count), out=first[1:])
-    list_members(aggregate, first[:-1].copy(), member)
-    return first, member
+class Groups(NamedTuple):
+    """Unknowns by the aggregate that they belong to: those of c are ``member[first[c] : first[c + 1]]``."""
+
+    aggregate: Index
+    first: Index
+    member: Index
+
+    @classmethod
+    def of(cls, aggregate: Index, count: int) -> Groups:
+        """From the aggregate of each unknown, and their number."""
+        first, member = np.zeros(count + 1, np.int64), np.empty(aggregate.size, np.int64)
+        np.cumsum(np.bincount(aggregate, minlength=count), out=first[1:])
+        list_members(aggregate, first[:-1].copy(), member)
+        return cls(aggregate, first, member)
 
 
 @compiled
@@ -154,28 +156,28 @@ def list_members(aggregate, place, member):  # type: ignore[no-untyped-def]
         place[aggregate[i]] += 1
 
 
-def coarsen(
-    start: Index, column: Index, value: Array, diagonal: Array, aggregate: Index, count: int
-) -> tuple[Index, Index, Index, Array, Array]:
+def coarsen(edges: EdgeList, diagonal: Array, aggregate: Index, count: int) -> Laplacian:
     """The matrix summed over aggregates, ``P^T H P`` with P the aggregates' indicators: again of the same kind."""
-    matrix = start, column, value, diagonal
-    new_start, new_middle = np.zeros(count + 1, start.dtype), np.zeros(count, start.dtype)
-    new_column, new_value = np.empty(column.size, np.uint32), np.empty(column.size)
-    new_diagonal, seen = np.zeros(count), np.full(count, -1, np.int64)
-    new = new_start, new_middle, new_column, new_value, new_diagonal
-    end = sum_over_aggregates(*matrix, aggregate, *members(aggregate, count), seen, *new)
-    return new_start, new_middle, new_column[:end].copy(), new_value[:end].copy(), new_diagonal
+    n_entries = edges.column.size
+    new = Laplacian(
+        np.zeros(count + 1, edges.start.dtype),
+        np.zeros(count, edges.start.dtype),
+        np.empty(n_entries, np.uint32),
+        np.empty(n_entries),
+        np.zeros(count),
+    )
+    end = sum_over_aggregates(edges, diagonal, Groups.of(aggregate, count), np.full(count, -1, np.int64), new)
+    return new._replace(column=new.column[:end].copy(), value=new.value[:end].copy())
 
 
 @compiled
-def sum_over_aggregates(  # type: ignore[no-untyped-def]
-    start, column, value, diagonal, aggregate, first, member, seen, new_start, new_middle, new_column, new_value,
-    new_diagonal,
-):  # fmt: skip
+def sum_over_aggregates(edges, diagonal, groups, seen, new):  # type: ignore[no-untyped-def]
     """What `coarsen` does; ``seen`` is -1 at first. Returns the number of entries off the diagonal."""
-    count = seen.size
+    start, column, value = edges
+    aggregate, first, member = groups
+    new_start, new_middle, new_column, new_value, new_diagonal = new
     end = 0
-    for c in range(count):
+    for c in range(seen.size):
         begin = end
         for m in range(first[c], first[c + 1]):
             i = member[m]
@@ -191,22 +193,20 @@ def sum_over_aggregates(  # type: ignore[no-untyped-def]
     return end
 
 
-def places(start: Index, column: Index, aggregate: Index, coarse_start: Index, coarse_column: Index) -> Index:
+def places(fine: Laplacian, aggregate: Index, coarse: Laplacian) -> Index:
     """Where the matrix summed over aggregates has each off-diagonal entry: off its diagonal, or behind that, on it."""
-    count = coarse_start.size - 1
-    place, at = np.empty(column.size, start.dtype), np.empty(count, start.dtype)
-    matrices = start, column, aggregate, coarse_start, coarse_column
-    find_places(*matrices, *members(aggregate, count), at, place)
+    place, at = np.empty(fine.column.size, fine.start.dtype), np.empty(coarse.size, fine.start.dtype)
+    find_places(fine, Groups.of(aggregate, coarse.size), coarse, at, place)
     return place
 
 
 @compiled
-def find_places(  # type: ignore[no-untyped-def]
-    start, column, aggregate, coarse_start, coarse_column, first, member, at, place
-):
+def find_places(fine, groups, coarse, at, place):  # type: ignore[no-untyped-def]
     """What `places` does, into ``place``; ``at`` is as long as the sum."""
-    count = at.size
-    for c in range(count):
+    start, _, column, _, _ = fine
+    coarse_start, _, coarse_column, _, _ = coarse
+    aggregate, first, member = groups
+    for c in range(at.size):
         for k in range(coarse_start[c], coarse_start[c + 1]):
             at[coarse_column[k]] = k
         at[c] = coarse_column.size + c
@@ -217,8 +217,9 @@ def find_places(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sum_entries(value, diagonal, place, aggregate, count, entries):  # type: ignore[no-untyped-def]
-    """The entries of the matrix summed over aggregates, which are so many, in the places of `places`."""
+def sum_entries(fine, place, aggregate, entries, count):  # type: ignore[no-untyped-def]
+    """The entries of the matrix summed over so many aggregates, in the places of `places`."""
+    _, _, _, value, diagonal = fine
     entries[:] = 0.0
     for e in range(value.size):
         entries[place[e]] += value[e]
@@ -240,12 +241,13 @@ def left_first(row, begin, end, column, value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def descend(start, middle, column, value, inverse, right, x, aggregate, coarse):  # type: ignore[no-untyped-def]
+def descend(matrix, inverse, right, aggregate, x, coarse):  # type: ignore[no-untyped-def]
     """Gauss-Seidel from x = 0, first to last; the residual, summed over aggregates, into `coarse`.
 
     `inverse` is that of the diagonal. What is left is the upper triangle times x: the lower one by columns, each row of
     which has just been read.
     """
+    start, middle, column, value, _ = matrix
     coarse[:] = 0.0
     for i in range(inverse.size):
         total = right[i]
@@ -257,31 +259,13 @@ def descend(start, middle, column, value, inverse, right, x, aggregate, coarse):
             coarse[aggregate[column[e]]] -= value[e] * own
 
 
-def ascend(
-    start: Index,
-    middle: Index,
-    column: Index,
-    value: Array,
-    inverse: Array,
-    right: Array,
-    x: Array,
-    aggregate: Index,
-    correction: Array,
-) -> Array:
+@compiled
+def ascend(matrix, inverse, right, aggregate, correction, x, product):  # type: ignore[no-untyped-def]
     """Add a correction by aggregates to x, in place; Gauss-Seidel, last to first; the product with the result.
 
     That is the right-hand side and the lower triangle, which met x before it changed, times the change: by columns.
     """
-    product = np.empty(inverse.size)
-    correct_and_smooth(start, middle, column, value, inverse, right, x, aggregate, correction, product)
-    return product
-
-
-@compiled
-def correct_and_smooth(  # type: ignore[no-untyped-def]
-    start, middle, column, value, inverse, right, x, aggregate, correction, product
-):
-    """What `ascend` does, into x and the product."""
+    start, middle, column, value, _ = matrix
     n = inverse.size
     for i in range(n):
         x[i] += correction[aggregate[i]]
@@ -297,11 +281,12 @@ def correct_and_smooth(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def band_width(start, column, place, most):  # type: ignore[no-untyped-def]
+def band_width(edges, place, most):  # type: ignore[no-untyped-def]
     """Largest distance of a row and a column in their places; those without a place (the ground) do not count.
 
     Some distance above `most` where there is one.
     """
+    start, column, _ = edges
     width, n = 0, place.size
     for i in range(n):
         own = place[i]
@@ -316,20 +301,21 @@ def band_width(start, column, place, most):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def fill_band(out_start, out_head, out_value, degree, place, rows):  # type: ignore[no-untyped-def]
+def fill_band(edges, degree, place, rows):  # type: ignore[no-untyped-def]
     """The lower triangle of the matrix of `symmetric_values`, summed over places, in band form: ``rows[i - j, j]``.
 
     ``place`` ends with -1, that of the ground. Edge by edge, ``y (s_head - c s_tail)^2``: what happens within a place
     does not take part, so nothing cancels.
     """
+    start, head, value = edges
     next_one = np.uint32(1)
     for i in range(place.size):
         c, one, own = degree[i], place[i], 0.0
-        e, last = out_start[i], out_start[i + 1]
+        e, last = start[i], start[i + 1]
         while e < last:
-            two, flow = place[out_head[e]], 0.0
-            while e < last and place[out_head[e]] == two:
-                flow += out_value[e]  # heads of one place mostly come one after another: they are entered as one
+            two, flow = place[head[e]], 0.0
+            while e < last and place[head[e]] == two:
+                flow += value[e]  # heads of one place mostly come one after another: they are entered as one
                 e += next_one
             if one == two:
                 own += (1.0 - c) ** 2 * flow

@@ -1,8 +1,8 @@
 """The certificate of a model's cost: a lower bound for each of its components, by products with blocks and terms.
 
-The argument is that of `balance_graph.certificate.blocks`, for any forms and exponents. With costs c, slopes ``y = p c``
-and a change d of the log-scales, let ``u = p A d``. The flow ``y (1 + u)`` lacks r of a circulation; H is the Hessian
-``A^T (p^2 c) A``. Its comparison matrix M has the same diagonal and minus the sizes of all other entries. If
+The argument is that of `balance_graph.certificate.blocks`, for any forms and exponents. With costs c, slopes
+``y = p c`` and a change d of the log-scales, let ``u = p A d``. The flow ``y (1 + u)`` lacks r of a circulation; H is
+the Hessian ``A^T (p^2 c) A``. Its comparison matrix M has the same diagonal, and minus the sizes of other entries. If
 ``M s > |r|`` for some ``s >= 0``, there is a d' with ``|d'| <= s`` and ``H d' = -r`` (Ostrowski 1937), and with d + d'
 in the place of d the flow is a circulation if no u is below -1. Since ``h(u) <= u^2 / (2 (1 - max|u|))``, the gap is at
 most ``(sqrt(d H d) + sqrt(s |r|))^2 / (2 (1 - max|u|))``.
@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import sparse
 
 from balance_graph._floating_point import own_rules
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
 from balance_graph.certificate.bound import Certificate, certify_problem
-from balance_graph.linear.conjugate_gradients import conjugate_gradients
+from balance_graph.linear.conjugate_gradients import Precondition, conjugate_gradients
 from balance_graph.models.cost import ModelCost, log_constant
 from balance_graph.models.flows import ModelFlows
 from balance_graph.models.point import ModelHessian
@@ -28,11 +29,15 @@ from balance_graph.problem.regularizers import Regularizer
 _EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; parallel steps take out what is rough first.
 _MAX_STEPS, _SWEEPS = 30, 10
+# Bounds from further off give away more than a millionth: steps go on, and the best of all bounds stands.
+_NEAR = 1e-3
 # The direction is solved for to this share of the imbalance, but hardly below what rounding hides: what it lacks counts
 # by its square. Imbalances this small need no direction: without one the bound is as good.
 _SHARE, _HIDDEN, _SMALL = 1e-4, 1e-13, 1e-7
 # Flows that change by less than this share of themselves keep their sign.
 _WIDEST = 0.5
+# With no more terms than this, a component for which products find no bound is certified by factorizations.
+_FEW = 50_000
 
 
 @own_rules
@@ -64,10 +69,10 @@ def certify_cost(cost: ModelCost, regularizer: Regularizer) -> Certificate:
     log_cost, log_bound = log_sum(np.array(costs)), log_sum(np.array(bounds))
     if log_cost == -math.inf:
         return Certificate(0.0, 0.0, 0.0, 0.0, regularizer)
-    rounding = 4.0 * _EPS * (len(costs) + 2.0 + abs(log_cost))
-    gap = -math.expm1(log_bound - rounding - log_cost)
-    whole = exp_or_inf(log_cost)
-    return Certificate(whole, whole * (1.0 - gap), whole * gap, gap, regularizer)
+    log_bound -= 4.0 * _EPS * (len(costs) + 2.0 + abs(log_cost))
+    whole, lower_bound, gap = exp_or_inf(log_cost), exp_or_inf(log_bound), -math.expm1(log_bound - log_cost)
+    absolute = whole - lower_bound if math.isfinite(whole) else exp_or_inf(log_cost + math.log(gap))
+    return Certificate(whole, lower_bound, absolute, gap, regularizer)
 
 
 def _constant(part: ModelCost) -> tuple[float, float]:
@@ -79,23 +84,27 @@ def _constant(part: ModelCost) -> tuple[float, float]:
 
 def _log_costs(part: ModelCost) -> tuple[float, float]:
     """Logarithms of the cost and of a lower bound."""
-    if not part.blocks:
-        certificate = certify_problem(part.problem, np.zeros(part.size))
-        with np.errstate(divide="ignore"):
-            return float(np.log(certificate.cost)), float(np.log(certificate.lower_bound))
-    with one_blas_thread():
-        flows = ModelFlows(part, np.zeros(part.size))
-        log_cost = flows.log_cost
-        found = _log_bound(flows)
-    return log_cost, -math.inf if found is None else found
+    if part.blocks:
+        with one_blas_thread():
+            flows = ModelFlows(part, np.zeros(part.size))
+            log_cost = flows.log_cost
+            found = _log_bound(flows)
+        if found is not None:
+            return log_cost, found
+        if part.n_terms > _FEW:
+            return log_cost, -math.inf
+    certificate = certify_problem(part.problem, np.zeros(part.size))
+    with np.errstate(divide="ignore"):
+        return float(np.log(certificate.cost)), float(np.log(certificate.lower_bound))
 
 
 def _log_bound(flows: ModelFlows) -> float | None:
     """Logarithm of a lower bound on the cost, from log-scales or from where Newton's method leads; None if nowhere."""
     flows.sweep(_SWEEPS, math.e)
+    log_bound: float | None = None
     for _ in range(_MAX_STEPS):
         if not flows.is_sound:
-            return None
+            return log_bound
         hessian = ModelHessian(flows)
         right = (flows.out_of - flows.into)[:-1]
         size = float(np.abs(right / hessian.weight).max())
@@ -104,15 +113,14 @@ def _log_bound(flows: ModelFlows) -> float | None:
             goal = max(_SHARE * size, min(100.0 * _SHARE * size, _HIDDEN))
             solved = hessian.solve(right.copy(), goal=goal, last_goal=goal, imbalance=0.0)
             if solved is None:
-                return None
+                return log_bound
             direction = solved
-        log_bound = _bound_here(flows, direction, hessian)
-        if log_bound is not None:
+        here = _bound_here(flows, direction, hessian)
+        log_bound = max((one for one in (log_bound, here) if one is not None), default=None)
+        if (log_bound is not None and size < _NEAR) or not direction.any():
             return log_bound
-        if not direction.any():
-            return None
         flows.move(direction / max(1.0, 2.0 * float(np.abs(direction).max())))
-    return None
+    return log_bound
 
 
 def _bound_here(flows: ModelFlows, direction: Array, hessian: ModelHessian) -> float | None:
@@ -179,7 +187,7 @@ class _Comparison:
         own = self._flows.curvatures * along
         out[:] = 2.0 * self._diagonal * step - self._transposed @ (own + self._flows.between(along))
 
-    def approximate_inverse(self, hessian: ModelHessian):  # type: ignore[no-untyped-def]
+    def approximate_inverse(self, hessian: ModelHessian) -> Precondition:
         """That of the Hessian where the two differ by signs of scales alone, else the diagonal."""
         signs = _signs(self._flows)
         if signs is None:
@@ -194,15 +202,14 @@ def _signs(flows: ModelFlows) -> Array | None:
     The scales that one block's rows depend on, times their coefficients, have one sign then, and those of its columns
     the other; two scales that one end depends on have opposite signs, times their coefficients.
     """
-    from scipy import sparse
     from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
     ends, size = flows.ends, flows.size
     pairs = []
-    for k, sides in enumerate(ends.at):
-        for side, sign in zip(sides, (1.0, -1.0), strict=True):
+    for k in (k for k in range(len(ends.at)) if ends.moves_both(k)):
+        for side, its_sign in zip(ends.at[k], (1.0, -1.0), strict=True):
             part = ends.matrix[side]
-            pairs.append((part.indices, np.full(part.nnz, size + k), sign * np.sign(part.data)))
+            pairs.append((part.indices, np.full(part.nnz, size + k), its_sign * np.sign(part.data)))
     lengths = np.diff(ends.matrix.indptr)
     if lengths.max(initial=0) > 2:
         return None
@@ -213,7 +220,8 @@ def _signs(flows: ModelFlows) -> Array | None:
     count = size + len(ends.at)
     flips = np.where(sign > 0, 0, count)
     heads = np.concatenate([other + flips, other + count - flips])
-    links = sparse.coo_array((np.ones(heads.size, dtype=np.int8), (np.concatenate([one, one + count]), heads)), shape=(2 * count, 2 * count))
+    entries = np.ones(heads.size, dtype=np.int8), (np.concatenate([one, one + count]), heads)
+    links = sparse.coo_array(entries, shape=(2 * count, 2 * count))
     _, label = csgraph.connected_components(links, directed=False)
     if np.any(label[:count] == label[count:]):
         return None
@@ -228,10 +236,10 @@ def _rounding(flows: ModelFlows) -> float:
     for each term in the longest, over columns and then over rows, and for each end that depends on a scale.
     """
     cost, ends = flows.cost, flows.ends
-    values = np.abs(ends.matrix) @ np.abs(flows.log_scales)
+    values = abs(ends.matrix) @ np.abs(flows.log_scales)
     exponents = [one.exponent for one in cost.blocks] + [float(cost.terms.exponent.max(initial=0.0))]
     furthest = 2.0 * max(exponents) * (float(values.max(initial=0.0)) + float(np.abs(cost.offset).max(initial=0.0)))
-    sizes = [abs(one.extent.log_least) + 2.0 * abs(one.log_largest) + abs(one.log_coefficient) for one in cost.blocks]
+    sizes = [abs(at.extent.log_least) + 2.0 * abs(at.log_largest) + abs(at.log_coefficient) for at in cost.blocks]
     logs = cost.terms.log_coefficient
     logarithms = max([0.0, *sizes, float(np.abs(logs).max(initial=0.0))]) + 3.0 * furthest + 2.0 * abs(flows.log_cost)
     longest = max([0, *(max(one.block.tail.size, one.block.head.size) for one in cost.blocks)])

@@ -1,4 +1,4 @@
-"""The cost of a model as a function of its log-scales: blocks of weights read where they lie, and terms for the rest."""
+"""The cost of a model as a function of its log-scales: blocks of weights read where they lie, terms for the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CostBlock(NamedTuple):
     exponent: float
     log_coefficient: float
     extent: Extent
-    count: int
+    n_nonzero: int
 
     @classmethod
     def of(cls, block: WeightBlock, exponent: float, coefficient: float = 1.0) -> CostBlock:
@@ -39,7 +39,7 @@ class CostBlock(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether no weight is zero, but those of whole rows and columns."""
-        return self.count == int(self.extent.rows.sum()) * int(self.extent.columns.sum())
+        return self.n_nonzero == int(self.extent.rows.sum()) * int(self.extent.columns.sum())
 
     @property
     def log_largest(self) -> float:
@@ -108,6 +108,11 @@ class ModelCost:
         """Number of log-scales."""
         return int(self.terms.A.shape[1])
 
+    @property
+    def n_terms(self) -> int:
+        """Number of terms, if every weight that is not zero is one."""
+        return int(self.terms.A.shape[0]) + sum(one.n_nonzero for one in self.blocks)
+
     def restricted(self, held: Array) -> ModelCost:
         """The cost of the scales that are not held, in order; `held` has log-scales, nan where they are free."""
         free, fixed = np.flatnonzero(np.isnan(held)), np.where(np.isnan(held), 0.0, held)
@@ -174,7 +179,7 @@ def stacked_patterns(patterns: Sequence[Sparse], size: int) -> Sparse:
         values.append(at.data)
         above += pattern.shape[0]
     entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    result = sparse.csr_array(sparse.coo_array(entries, shape=(above, int(first[-1]))), dtype=np.float64)
+    result = sparse.csr_array(sparse.coo_array(entries, shape=(above, int(first[-1]))).astype(np.float64))
     result.eliminate_zeros()
     return result
 
@@ -240,7 +245,7 @@ class _Components:
         label = self._labels()
         of_terms = self._first(label, self._terms.A)
         of_blocks = [int(label[members[0]]) if members.size else -1 for members in self._members]
-        self.parts = [
+        self.parts: list[tuple[Index, ModelCost]] = [
             (np.flatnonzero(label == k), self._part(np.flatnonzero(of_terms == k), of_blocks, k, label))
             for k in range(int(label.max(initial=-1)) + 1)
         ]
@@ -256,12 +261,13 @@ class _Components:
         from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
         size, matrix = self._cost.size, self._terms.A
-        starts = matrix.indices[np.minimum(matrix.indptr[:-1], max(matrix.nnz - 1, 0))] if matrix.nnz else matrix.indices
-        pairs = [(np.repeat(starts, np.diff(matrix.indptr)), matrix.indices)] if matrix.nnz else []
-        pairs += [(np.full(members.size, members[0]), members) for members in self._members if members.size]
         if not size:
             return np.zeros(0, dtype=np.int64)
-        one, two = (np.concatenate(side) for side in zip(*pairs, strict=True)) if pairs else (starts, starts)
+        lengths = np.diff(matrix.indptr)
+        first = matrix.indices[matrix.indptr[:-1][lengths > 0]]
+        pairs = [(np.repeat(first, lengths[lengths > 0]), matrix.indices)]
+        pairs += [(np.full(members.size, members[0]), members) for members in self._members if members.size]
+        one, two = (np.concatenate(side) for side in zip(*pairs, strict=True))
         links = sparse.coo_array((np.ones(one.size, dtype=np.int8), (one, two)), shape=(size, size))
         _, label = csgraph.connected_components(links, directed=False)
         return self._gathered(np.asarray(label, dtype=np.int64))

@@ -145,5 +145,5 @@ def common_denominator(forms: Sequence[Form]) -> dict[int, int]:
     result: dict[int, int] = {}
     for form in forms:
         for column, value in form.items():
-            result[column] = math.lcm(result.get(column, 1), Fraction(value).denominator)
+            result[column] = math.lcm(result.get(column, 1), value.denominator)
     return result

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._floating_point import own_rules
-from balance_graph._types import Array, Sparse
+from balance_graph._types import Array, Mask
 from balance_graph.models.cost import CostBlock, ModelCost
 from balance_graph.problem.log_domain import exp_or_inf, log_ratio, log_sum
 
@@ -35,6 +35,7 @@ class Ends:
     at : list of (slice, slice)
         Of each block: its rows and its columns.
     terms : slice
+    exponents : (n_ends,) array
     """
 
     def __init__(self, cost: ModelCost) -> None:
@@ -47,6 +48,9 @@ class Ends:
             first = middle + head.size
         self.terms = slice(first, first + cost.terms.A.shape[0])
         self.matrix = sparse.csr_array(sparse.vstack([*found, cost.terms.A], format="csr"), dtype=np.float64)
+        sizes = [one.block.tail.size + one.block.head.size for one in cost.blocks]
+        powers = np.array([one.exponent for one in cost.blocks])
+        self.exponents = np.concatenate([np.repeat(powers, sizes), cost.terms.exponent])
         positive = self.matrix.maximum(0.0)
         self.transposed = sparse.csr_array(self.matrix.T)
         self.into, self.out_of = sparse.csr_array(positive.T), sparse.csr_array((positive - self.matrix).T)
@@ -104,18 +108,14 @@ class ModelFlows:
         self.log_cost = log_sum(np.append(totals, of_terms))
         self.log_unit = max(float(totals.max(initial=-np.inf)), float(of_terms.max(initial=-np.inf)))
         self.log_unit = self.log_unit if np.isfinite(self.log_unit) else 0.0
-        self.placed = []
-        for one, log, sides in zip(placed, logs, ends.at, strict=True):
+        self.placed: list[_Placed] = []
+        for before, log, sides in zip(placed, logs, ends.at, strict=True):
             factor = float(np.exp(log - self.log_unit))
-            self.placed.append(one._replace(factor=factor))
+            self.placed.append(before._replace(factor=factor))
             for side in sides:
-                slopes[side] *= one.of.exponent * factor
+                slopes[side] *= before.of.exponent * factor
         slopes[ends.terms] = terms.exponent * np.exp(of_terms - self.log_unit)
-        self._exponents = np.concatenate(
-            [np.full(side.stop - side.start, one.exponent) for one, sides in zip(self.cost.blocks, ends.at, strict=True) for side in sides]
-            + [terms.exponent]
-        )
-        self.curvatures = self._exponents * slopes
+        self.curvatures = self.ends.exponents * slopes
         self.into = np.append(ends.into @ slopes, 0.0)
         self.out_of = np.append(ends.out_of @ slopes, 0.0)
 
@@ -150,9 +150,10 @@ class ModelFlows:
 
     @cached_property
     def _steepest(self) -> Array:
-        """By how much the imbalance of a scale can change with it, at most: exponents times coefficients, both ways."""
-        sides = [(sparse.diags_array(self._exponents) @ ends.T).max(axis=0) for ends in (self.ends.into, self.ends.out_of)]
-        return np.asarray(sum(side.toarray() for side in sides)).reshape(-1)
+        """By how much the imbalance of a scale can change with it: exponents times coefficients, both ways."""
+        exponents = sparse.diags_array(self.ends.exponents)
+        largest = [(exponents @ ends.T).max(axis=0).toarray() for ends in (self.ends.into, self.ends.out_of)]
+        return np.asarray(sum(largest)).reshape(-1)
 
     def imbalance(self) -> Array:
         """``log in - log out`` of each scale; inf where flows drown in others."""
@@ -180,15 +181,15 @@ class ModelFlows:
         """What the rows of blocks have of their columns in such a product, and columns of rows, end by end."""
         result = np.zeros_like(along)
         self.passes += 1
-        for k, (one, (rows, columns)) in enumerate(zip(self.placed, self.ends.at, strict=True)):
+        for k, (at, (rows, columns)) in enumerate(zip(self.placed, self.ends.at, strict=True)):
             if self.ends.moves_both(k):
-                by_row, by_column = _products(one, one.rows * along[rows], one.columns * along[columns])
-                scale = one.factor * one.of.exponent**2
-                result[rows], result[columns] = scale * one.rows * by_row, scale * one.columns * by_column
+                by_row, by_column = _products(at, at.rows * along[rows], at.columns * along[columns])
+                scale = at.factor * at.of.exponent**2
+                result[rows], result[columns] = scale * at.rows * by_row, scale * at.columns * by_column
         return result
 
 
-def _moved(one: CostBlock, values: Array, there: Array) -> tuple[Array, float]:
+def _moved(one: CostBlock, values: Array, there: Mask) -> tuple[Array, float]:
     """Factors of rows or columns, the largest of those that have weights being one; its logarithm."""
     logs = one.exponent * values
     largest = float(logs[there].max())

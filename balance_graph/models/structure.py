@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -283,7 +283,11 @@ class _FormTable:
         self.solved = solved
         self.numbers: dict[tuple[tuple[int, Any], ...], int] = {(): 0}
 
-    def number(self, factors: list[Any], labels: Iterable[int]) -> int:
+    def number(self, factors: list[Any], labels: list[int]) -> int:
+        if len(labels) == 1:  # by far the most are of one scale that is free
+            place = int(self.solved.component[labels[0]])
+            if labels[0] != ZERO and place != self.solved.pinned and place not in self.solved.pivots:
+                return self.numbers.setdefault(((place, factors[0]),), len(self.numbers))
         total: Form = {}
         for factor, label in zip(factors, labels, strict=True):
             if label != ZERO:

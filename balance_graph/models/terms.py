@@ -100,8 +100,8 @@ def check_finite(parameter: Parameter, costs: Array, exponent: float) -> None:
     """Refuse costs that are not finite, naming the parameter."""
     if not np.isfinite(costs).all():
         message = (
-            f"parameter {parameter.name} has weights that are not finite, or whose power {exponent:g} exceeds the range "
-            "of floats; mend it before balancing"
+            f"parameter {parameter.name} has weights that are not finite, or whose power {exponent:g} exceeds the "
+            "range of floats; mend it before balancing"
         )
         raise InvalidParameterError(message)
 

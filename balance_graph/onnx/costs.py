@@ -9,11 +9,11 @@ import numpy as np
 
 from balance_graph._types import Array
 from balance_graph.models.blocks import ArrayBlock
-from balance_graph.models.cost import CostBlock, ModelCost
-from balance_graph.models.large import large_blocks
+from balance_graph.models.cost import ModelCost
+from balance_graph.models.large import checked_block, large_blocks
 from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
-from balance_graph.models.terms import CostTerms, check_finite, cost_terms
+from balance_graph.models.terms import CostTerms, cost_terms
 from balance_graph.onnx.reading import ModelStructure
 
 
@@ -31,8 +31,7 @@ def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], rol
     for block in (one for one in model.structure.blocks if one in kept):
         weights = model.array(block.parameter)
         for a, exponent in powers:
-            found = CostBlock.of(_array_block(block, weights, exponent), exponent, a)
-            check_finite(block.parameter, np.array(found.extent.log_largest), exponent)
+            found = checked_block(block, _array_block(block, weights, exponent), exponent, a)
             if found.extent.log_largest > -np.inf:
                 blocks.append(found)
     return ModelCost.of(model.structure.forms, blocks, parts)

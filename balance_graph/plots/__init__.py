@@ -17,6 +17,7 @@ from balance_graph.plots._osborne import plot_osborne
 from balance_graph.plots._paths import plot_paths
 from balance_graph.plots._rates import plot_rates
 from balance_graph.plots._scale_bounds import plot_scale_bounds
+from balance_graph.plots._training import plot_training
 from balance_graph.plots._trajectories import plot_distances, plot_trajectories
 from balance_graph.plots._weights import plot_weights
 
@@ -38,6 +39,7 @@ __all__ = [
     "plot_rates",
     "plot_result",
     "plot_scale_bounds",
+    "plot_training",
     "plot_trajectories",
     "plot_weights",
 ]

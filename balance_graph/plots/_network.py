@@ -132,11 +132,11 @@ def _draw_nodes(ax: Axes, place: Array, values: Array, size: Array, shades: Any)
 
 
 def _draw_edges(ax: Axes, problem: BalanceProblem, place: Array, size: Array) -> None:
-    at = problem.manifold
+    manifold = problem.manifold
     order = np.flatnonzero(problem.active)
     order = order[np.argsort(problem.log_weight[order], kind="stable")]  # the strongest on top
     strength = np.exp(problem.log_weight[order] - problem.log_weight[order].max(initial=-745.0))
-    tail, head = at.tail[order], at.head[order]
+    tail, head = manifold.tail[order], manifold.head[order]
     loop = tail == head
     _draw_loops(ax, place[tail[loop]], strength[loop], size[tail[loop]])
     if order.size <= _MAX_ARROWS:
@@ -192,10 +192,10 @@ def _make_room(ax: Axes, place: Array, size: Array, problem: BalanceProblem) -> 
     """Limits of the axes that hold every node and the ring above it, and 7 percent of margin."""
     if not len(place):
         return
-    at, points = problem.manifold, 72.0 / ax.figure.dpi
+    manifold, points = problem.manifold, 72.0 / ax.figure.dpi
     extent = ax.get_window_extent()
     above = 0.5 * size + _LINE
-    loops = at.tail[problem.active & (at.tail == at.head)]
+    loops = manifold.tail[problem.active & (manifold.tail == manifold.head)]
     above[loops] = (_LIFT + _RING) * size[loops] + _LINE
     beside = 0.5 * size + _LINE
     x = _limits(place[:, 0], beside, beside, extent.width * points)

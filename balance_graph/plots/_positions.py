@@ -36,13 +36,15 @@ def _layers(G: nx.DiGraph[Any], roles: Sequence[str]) -> list[list[int]]:  # noq
 
 def _in_columns(layers: list[list[int]], problem: BalanceProblem) -> Array:
     """Columns of equal distance; each node near the mean height of what feeds it, so that fewer edges cross."""
-    at = problem.manifold
+    manifold = problem.manifold
     place = np.zeros((problem.n_nodes, 2))
     widest = max(map(len, layers))
     for column, nodes in enumerate(layers):
         if not nodes:
             continue
-        heights = [_mean_height(place, at.tail[at.head == k]) for k in nodes] if column else [0.0] * len(nodes)
+        heights = (
+            [_mean_height(place, manifold.tail[manifold.head == k]) for k in nodes] if column else [0.0] * len(nodes)
+        )
         order = np.argsort(-np.round(heights, 9), kind="stable")
         # Between equal distances and equal columns: short layers neither shrink to a knot nor tear apart.
         half = (len(nodes) / widest) ** 0.3 if len(nodes) > 1 else 0.0

@@ -1,6 +1,6 @@
 """Compiled passes over the edges of a large network at a moving point, each touching every edge once.
 
-Unknowns, ground and edge lists are those of `_network_kernels`.
+Unknowns, ground and edge lists are those of `problem.network_kernels`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ NEAR = 0.03
 
 
 @compiled
-def largest_log_value(start, column, log_value, by_row, by_column):  # type: ignore[no-untyped-def]
-    """The largest ``log_value + by_row + by_column`` over the edges."""
+def largest_log_value(edges, by_row, by_column):  # type: ignore[no-untyped-def]
+    """The largest ``value + by_row + by_column`` over the edges, whose values are logarithms."""
+    start, column, log_value = edges
     largest = -math.inf
     for i in range(start.size - 1):
         for e in range(start[i], start[i + 1]):
@@ -27,8 +28,9 @@ def largest_log_value(start, column, log_value, by_row, by_column):  # type: ign
 
 
 @compiled
-def exponentiate(start, column, value, by_row, by_column, unit):  # type: ignore[no-untyped-def]
+def exponentiate(edges, by_row, by_column, unit):  # type: ignore[no-untyped-def]
     """Turn logarithms into costs, ``exp(value + by_row + by_column - unit)``, in place."""
+    start, column, value = edges
     for i in range(start.size - 1):
         shift = by_row[i] - unit
         for e in range(start[i], start[i + 1]):
@@ -36,32 +38,26 @@ def exponentiate(start, column, value, by_row, by_column, unit):  # type: ignore
 
 
 @compiled
-def advance(start, column, value, by_row, by_column, sums):  # type: ignore[no-untyped-def]
-    """Multiply the costs by factors of their ends, in place; `sums` gets the sum of each row."""
+def advance(edges, by_row, by_column, are_logarithms, sums):  # type: ignore[no-untyped-def]
+    """Multiply the costs by factors of their ends, in place; `sums` gets the sum of each row.
+
+    Factors may be given by their logarithms: they may then exceed the range of floats where their products do not.
+    """
+    start, column, value = edges
     for i in range(start.size - 1):
-        factor, total = by_row[i], 0.0
+        own, total = by_row[i], 0.0
         for e in range(start[i], start[i + 1]):
-            scaled = value[e] * factor * by_column[column[e]]
+            other = by_column[column[e]]
+            scaled = value[e] * (math.exp(own + other) if are_logarithms else own * other)
             value[e] = scaled
             total += scaled
         sums[i] = total
 
 
 @compiled
-def advance_far(start, column, value, by_row, by_column, sums):  # type: ignore[no-untyped-def]
-    """As `advance`, from the logarithms of factors that may exceed the range of floats where their products do not."""
-    for i in range(start.size - 1):
-        factor, total = by_row[i], 0.0
-        for e in range(start[i], start[i + 1]):
-            scaled = value[e] * math.exp(factor + by_column[column[e]])
-            value[e] = scaled
-            total += scaled
-        sums[i] = total
-
-
-@compiled
-def largest_change(start, column, by_row, by_column):  # type: ignore[no-untyped-def]
+def largest_change(edges, by_row, by_column):  # type: ignore[no-untyped-def]
     """The largest ``|by_row + by_column|`` over the edges."""
+    start, column, _ = edges
     largest = 0.0
     for i in range(start.size - 1):
         for e in range(start[i], start[i + 1]):
@@ -70,11 +66,12 @@ def largest_change(start, column, by_row, by_column):  # type: ignore[no-untyped
 
 
 @compiled
-def gather(start, column, value, x, result):  # type: ignore[no-untyped-def]
+def gather(edges, x, result):  # type: ignore[no-untyped-def]
     """``result[i] = sum of value * x[column]`` over the edges of row i.
 
     A long row in four sums, which the processor adds to side by side; a short one is over before that pays.
     """
+    start, column, value = edges
     four = np.uint32(4)
     for i in range(start.size - 1):
         first, last = start[i], start[i + 1]
@@ -95,10 +92,9 @@ def gather(start, column, value, x, result):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def gather_and_scatter(  # type: ignore[no-untyped-def]
-    start, column, value, at_columns, at_rows, gathered, scattered, first, last
-):
+def gather_and_scatter(edges, at_columns, at_rows, gathered, scattered, first, last):  # type: ignore[no-untyped-def]
     """Over the rows first .. last: `gather`; and ``scattered[j] = sum of value * at_rows`` over the edges to j."""
+    start, column, value = edges
     two = np.uint32(2)
     scattered[:] = 0.0
     for i in range(first, last):
@@ -149,11 +145,13 @@ def log_ratios_of_near(over: Array, under: Array, factor: Array) -> tuple[Array,
 
 
 @compiled
-def local_sweep(out_start, out_head, out_value, in_start, in_tail, in_value, degree, up, down):  # type: ignore[no-untyped-def]
+def local_sweep(outward, inward, degree, up, down):  # type: ignore[no-untyped-def]
     """Balance every unknown once, in order: ``up = exp(p l)``, ``down = exp(-p c l)``, in place.
 
     Returns the largest ratio of in-cost to c times out-cost, or the reverse, that was met.
     """
+    out_start, out_head, out_value = outward
+    in_start, in_tail, in_value = inward
     most = least = 1.0
     for i in range(degree.size - 1):
         into = out_of = 0.0

@@ -14,6 +14,7 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.linear.links import links
 from balance_graph.problem.elimination import clean, spread_ratios
 from balance_graph.problem.log_domain import log_sum
+from balance_graph.problem.row_ends import RowEnds
 
 # A set earns a shift of its own when its weakest inner link carries this many times all that crosses its border;
 # below that the shift loses less than two digits, and the extra unknowns would only cost time.
@@ -30,11 +31,10 @@ def cluster_basis(matrix: Sparse, log_slopes: Array) -> Sparse | None:
     log_slopes : (n_rows,) array
         Logarithms of the flows.
     """
-    lengths = np.diff(matrix.indptr)
-    n = matrix.shape[1]
-    if n < 2 or np.any(lengths > 2):
+    n, ends = matrix.shape[1], RowEnds.of(matrix)
+    if n < 2 or ends is None:
         return None
-    one, two = _ends(matrix, lengths)
+    one, two = ends.one, ends.two
     forest = _spanning_forest(one, two, log_slopes, n + 1)
     sets = []
     for weakest, members in _candidates(forest, n):
@@ -43,16 +43,6 @@ def cluster_basis(matrix: Sparse, log_slopes: Array) -> Sparse | None:
             if shift is not None:
                 sets.append((members, shift))
     return _basis(sets, n) if sets else None
-
-
-def _ends(matrix: Sparse, lengths: Index) -> tuple[Index, Index]:
-    """The two unknowns of each row; n stands for the ground."""
-    n = matrix.shape[1]
-    one, two = np.full(lengths.size, n), np.full(lengths.size, n)
-    some, both = lengths > 0, lengths == 2
-    one[some] = matrix.indices[matrix.indptr[:-1][some]]
-    two[both] = matrix.indices[matrix.indptr[:-1][both] + 1]
-    return one, two
 
 
 def _spanning_forest(one: Index, two: Index, log_slopes: Array, size: int) -> list[tuple[float, int, int]]:
@@ -113,12 +103,11 @@ def _free_shift(matrix: Sparse, members: Index) -> Array | None:
 
     All by the same amount with degrees 1; otherwise in the ratios that the gains of the inner rows ask for.
     """
-    part = sparse.csr_array(matrix[:, members])
-    inner = np.flatnonzero(np.diff(part.indptr) == 2)
-    at = part.indptr[inner]
-    gain = -part.data[at] / part.data[at + 1]
+    ends = RowEnds.of(sparse.csr_array(matrix[:, members]))
+    assert ends is not None
+    inner = ends.take(np.flatnonzero(ends.second))
     shift = np.ones(members.size)
-    if np.all(gain == 1.0) or spread_ratios(shift, part.indices[at], part.indices[at + 1], gain):
+    if np.all(inner.gain == 1.0) or spread_ratios(shift, inner.one, inner.two, inner.gain):
         return shift
     return None
 

@@ -14,9 +14,9 @@ from typing import TypeVar
 import numpy as np
 
 from balance_graph._types import Array, Index
-from balance_graph.linear import multigrid_kernels as _multigrid_kernels
+from balance_graph.linear import multigrid_kernels
 from balance_graph.linear.edge_lists import EdgeList
-from balance_graph.linear.multigrid import Laplacian
+from balance_graph.linear.laplacian import Laplacian
 from balance_graph.points import _edge_kernels as kernels
 from balance_graph.points.start import scale_free_start
 from balance_graph.problem.cost_range import TWO_FACTORS
@@ -94,7 +94,7 @@ class EdgeFlows:
         still = np.zeros(self.size + 1)
 
         def coarse(edges: EdgeList) -> EdgeList:
-            start, _, column, value, _ = _multigrid_kernels.coarsen(*edges, still, to, n_aggregates + 1)
+            start, _, column, value, _ = multigrid_kernels.coarsen(edges, still, to, n_aggregates + 1)
             return EdgeList(start, column, value)
 
         outward, inward = self._both(lambda: coarse(self.outward), lambda: coarse(self._in))
@@ -113,10 +113,10 @@ class EdgeFlows:
         if log_unit is not None:
             for edges in (self._in, self.outward):
                 np.log(edges.value, out=edges.value)
-        unit = float(kernels.largest_log_value(*self._in, up, down))
+        unit = float(kernels.largest_log_value(self._in, up, down))
         self._both(
-            lambda: kernels.exponentiate(*self._in, up, down, unit),
-            lambda: kernels.exponentiate(*self.outward, down, up, unit),
+            lambda: kernels.exponentiate(self._in, up, down, unit),
+            lambda: kernels.exponentiate(self.outward, down, up, unit),
         )
         self._advance(np.ones(self.size + 1), np.ones(self.size + 1))
         return unit + (log_unit or 0.0)
@@ -144,17 +144,14 @@ class EdgeFlows:
         if self._is_near(up, down):
             self._advance(np.exp(up, out=up), np.exp(down, out=down))
         else:
-            self._both(
-                lambda: kernels.advance_far(*self._in, up, down, self.into),
-                lambda: kernels.advance_far(*self.outward, down, up, self.out_of),
-            )
+            self._advance(up, down, are_logarithms=True)
         self.log_scales += step
         self.longest_move = max(self.longest_move, float(np.abs(step).max(initial=0.0)))
 
-    def _advance(self, up: Array, down: Array) -> None:
+    def _advance(self, up: Array, down: Array, *, are_logarithms: bool = False) -> None:
         self._both(
-            lambda: kernels.advance(*self._in, up, down, self.into),
-            lambda: kernels.advance(*self.outward, down, up, self.out_of),
+            lambda: kernels.advance(self._in, up, down, are_logarithms, self.into),
+            lambda: kernels.advance(self.outward, down, up, are_logarithms, self.out_of),
         )
 
     @staticmethod
@@ -168,14 +165,14 @@ class EdgeFlows:
         down = -self.degree * up
         if self._is_near(up, down):
             return 1.0
-        change = kernels.largest_change(self._in.start, self._in.column, up, down)
+        change = kernels.largest_change(self._in, up, down)
         return min(1.0, TWO_FACTORS / change) if change > 0.0 else 1.0
 
     def sweep(self, most: int, enough: float) -> None:
         """Balance every unknown once, in order; again until no ratio met exceeds `enough`, at most `most` times."""
         up, down = np.ones(self.size + 1), np.ones(self.size + 1)
         for _ in range(most):
-            worst = kernels.local_sweep(*self.outward, *self._in, self.degree, up, down)
+            worst = kernels.local_sweep(self.outward, self._in, self.degree, up, down)
             if worst <= enough:
                 break
         self._advance(up, down)
@@ -203,8 +200,8 @@ class EdgeFlows:
             self._pass_over_one_list(tails, heads)
         else:
             self._both(
-                lambda: kernels.gather(*self._in, tails, self._from_tails),
-                lambda: kernels.gather(*self.outward, heads, self._from_heads),
+                lambda: kernels.gather(self._in, tails, self._from_tails),
+                lambda: kernels.gather(self.outward, heads, self._from_heads),
             )
         kernels.hessian_product(
             diagonal, self.degree, self._from_tails, self._more_from_tails, self._from_heads, step, out
@@ -212,7 +209,7 @@ class EdgeFlows:
 
     def _pass_over_one_list(self, tails: Array, heads: Array) -> None:
         """What tails and heads contribute to a product, each edge read once; where it pays, half on each core."""
-        rows = *self.outward, heads, tails, self._from_heads
+        rows = self.outward, heads, tails, self._from_heads
         if self._more_from_tails.size == 0:
             kernels.gather_and_scatter(*rows, self._from_tails, 0, self.size + 1)
             return
@@ -225,12 +222,9 @@ class EdgeFlows:
     def laplacian(self, earlier: Laplacian | None = None) -> Laplacian:
         """The Hessian of the cost over p^2 as a matrix; in the place of an earlier one, which has the same pattern."""
         if earlier is None:
-            start, middle, column = _multigrid_kernels.symmetric_pattern(*self.outward[:2], *self._in[:2])
-            value = np.empty(column.size)
-        else:
-            start, middle, column, value, _ = earlier
-        _multigrid_kernels.symmetric_values(start, column, *self.outward, *self._in, self.degree, value)
-        return Laplacian(start, middle, column, value, self.diagonal())
+            earlier = multigrid_kernels.symmetric_pattern(self.outward, self._in)
+        multigrid_kernels.symmetric_values(self.outward, self._in, self.degree, earlier)
+        return earlier._replace(diagonal=self.diagonal())
 
 
 def _reach(edges: EdgeList) -> float:

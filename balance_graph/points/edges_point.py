@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from typing import Any
 
 import numpy as np
 
-from balance_graph._types import Array, Index
+from balance_graph._types import Array
 from balance_graph.points.edges import EdgeFlows
 from balance_graph.points.flows import FlowsPoint
 from balance_graph.points.hessian import HessianSolver
@@ -93,22 +92,21 @@ def _measured(numbering: Numbering, log_scales: Array, log_unit: float, pool: Ex
 
     Held unknowns count like all others.
     """
-    problem, at = numbering.problem, numbering.problem.manifold
+    problem, manifold = numbering.problem, numbering.problem.manifold
     every = Numbering.of(problem)
     degree = np.ones(every.size + 1)
-    degree[every.unknown] = at.degree
+    degree[every.unknown] = manifold.degree
     up = numbering.exponent * log_scales
-    down = -at.degree * up
-    ends: tuple[Index | int, ...] = (*numbering.ends, every.unknown, every.size, numbering.parts)
-    weight, log_coefficient, exponent = numbering.costs
-    if log_coefficient.size == 0 and _is_moderate(numbering, up, down):
-        log_unit, sums = 0.0, kernels.near_end_sums
-        edges: tuple[Any, ...] = (*ends, weight, exponent, np.exp(up, out=up), np.exp(down, out=down))
+    down = -manifold.degree * up
+    edges = numbering.edges._replace(unknown=every.unknown)
+    if edges.log_coefficient.size == 0 and _is_moderate(numbering, up, down):
+        log_unit, ends = 0.0, kernels.Ends(np.exp(up, out=up), np.exp(down, out=down), 0.0, are_logarithms=False)
     else:
-        sums, edges = kernels.end_sums, (*ends, weight, log_coefficient, exponent, up, down, log_unit)
+        ends = kernels.Ends(up, down, log_unit, are_logarithms=True)
     half = problem.n_edges // 2
-    later = pool.submit(sums, *edges, half, problem.n_edges)
-    into, out_of = (one + other for one, other in zip(sums(*edges, 0, half), later.result(), strict=True))
+    later = pool.submit(kernels.end_sums, edges, ends, half, problem.n_edges, every.size)
+    sooner = kernels.end_sums(edges, ends, 0, half, every.size)
+    into, out_of = (one + other for one, other in zip(sooner, later.result(), strict=True))
     out_of *= degree
     alone = into + out_of == 0.0
     imbalance = np.abs(into - out_of) / np.where(alone, 1.0, into + out_of)

@@ -14,7 +14,9 @@ from balance_graph.points.hessian import HessianSolver
 from balance_graph.points.point import SUFFICIENT, Mark
 
 # Local sweeps at the start remove what is rough: until in- and out-costs are within a factor e, as far as that goes.
-_SWEEPS, _NEAR, _NEAR_LOG = 10, np.e, 1.0
+_SWEEPS, _NEAR = 10, np.e
+# Nearer than this (a warm start), Newton's method needs no sweep; further off, one mostly saves an iteration.
+_SMOOTH = 0.1
 # Far from balance, this share of the imbalance may be left: more digits would not bring Newton closer.
 _SHARE = 0.2
 # Near balance, exact directions leave about this times the square of the imbalance.
@@ -117,8 +119,8 @@ class FlowsPoint:
         return (f"inexact Newton: {self.hessian.steps} Krylov steps, {self.hessian.name}",)
 
     def prepare(self) -> None:
-        """Local sweeps, unless the start is as near to balance as they would bring it."""
-        if not self.largest <= _NEAR_LOG:
+        """Local sweeps, unless the start is nearer to balance than they would bring it."""
+        if not self.largest <= _SMOOTH:
             self.flows.sweep(_SWEEPS, _NEAR)
             self._imbalance = None
 

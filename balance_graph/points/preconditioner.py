@@ -11,7 +11,8 @@ from balance_graph._types import Array, Index
 from balance_graph.linear.band import Band, SolveBeside
 from balance_graph.linear.conjugate_gradients import Precondition
 from balance_graph.linear.factorization import Solve
-from balance_graph.linear.multigrid import Laplacian, Multigrid
+from balance_graph.linear.laplacian import Laplacian
+from balance_graph.linear.multigrid import Multigrid
 from balance_graph.points.edges import EdgeFlows
 from balance_graph.problem.live_pattern import LivePattern
 

@@ -54,9 +54,9 @@ def _one_sided(
     network: LiveNetwork, along: EdgeList, against: EdgeList, gain: Array, answer: Array, offset: Array
 ) -> Array:
     """One pass, with the t for which what is left over for the ground is as large as the cost of any unknown."""
-    order, distance = kernels.visits(along.start, along.column, against.start)
+    order, distance = kernels.visits(along, against)
     logs = against if network.log_unit is None else against._replace(value=np.log(against.value))
-    equations = (order, *logs, gain, answer, offset)
+    equations = (order, logs, gain, answer, offset)
     _, left_over, by_target = kernels.one_sided_log_scales(*equations, 0.0)
     last = int(np.count_nonzero(distance == 1))
     target = (left_over - np.log(last)) / (1.0 - by_target)

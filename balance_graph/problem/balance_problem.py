@@ -266,10 +266,10 @@ class BalanceProblem:
         """The problem with the weights of some edges set to zero; like all zero weights they then constrain nothing."""
         if not dead.any():
             return self
-        at = self.manifold
-        if at.shared is not None:
-            at = replace(at, shared=np.where(dead, -1, at.shared))
-        return replace(self, manifold=at, weight=np.where(dead, 0.0, self.weight))
+        manifold = self.manifold
+        if manifold.shared is not None:
+            manifold = replace(manifold, shared=np.where(dead, -1, manifold.shared))
+        return replace(self, manifold=manifold, weight=np.where(dead, 0.0, self.weight))
 
     def pruned(self, solution: Solution) -> BalanceProblem:
         """The problem that a solution with pruned weights is a solution of: those weights are zero.
@@ -405,9 +405,9 @@ class BalanceProblem:
         if isinstance(log_scales, Solution):
             dead = self.edge_mask(log_scales.pruned_edges)
             log_scales = log_scales.log_scales
-        at = self.manifold
+        manifold = self.manifold
         weights = scaled_weights(self, self.checked_log_scales(log_scales, "log_scales"), dead)
-        matrix: Sparse = sparse.csr_array((weights, (at.tail, at.head)), shape=(self.n_nodes, self.n_nodes))
+        matrix: Sparse = sparse.csr_array((weights, (manifold.tail, manifold.head)), shape=(self.n_nodes, self.n_nodes))
         return matrix
 
     def edge_mask(self, edges: Collection[tuple[Hashable, Hashable]]) -> Mask:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from balance_graph._types import Array, Index, Sparse
+from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.linear.links import links
+from balance_graph.problem.row_ends import RowEnds
 
 # Coefficients are sums of products of degrees of order one: an entry this far below the largest is rounding.
 ZERO = 1e-11
@@ -114,25 +115,38 @@ def gauge_columns(matrix: Sparse, preference: Array | None = None) -> Index:
     """
     from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
-    lengths = np.diff(matrix.indptr)
-    if np.any(lengths > 2):
+    ends = RowEnds.of(matrix)
+    if ends is None:
         pivots = _eliminate(matrix)
         return np.array([column for column in range(matrix.shape[1]) if column not in pivots], dtype=np.intp)
-    pairs = np.flatnonzero(lengths == 2)
-    start = matrix.indptr[pairs]
-    one, two = matrix.indices[start], matrix.indices[start + 1]
-    gain = -matrix.data[start] / matrix.data[start + 1]
-    count, component = csgraph.connected_components(links(one, two, matrix.shape[1]), directed=False)
+    pairs = ends.take(np.flatnonzero(ends.second))
+    count, component = csgraph.connected_components(links(pairs.one, pairs.two, matrix.shape[1]), directed=False)
     grounded = np.zeros(count, dtype=bool)
-    grounded[component[matrix.indices[matrix.indptr[:-1][lengths == 1]]]] = True
-    ratio = np.ones(matrix.shape[1])
-    for label in np.unique(component[one[gain != 1.0]]):
-        if not grounded[label]:
-            members = component[one] == label
-            grounded[label] = not spread_ratios(ratio, one[members], two[members], gain[members])
+    grounded[component[ends.one[(ends.first != 0.0) & (ends.second == 0.0)]]] = True
+    grounded |= consistent_ratios(component, pairs.one, pairs.two, pairs.gain, ~grounded)[1]
     order = np.arange(matrix.shape[1]) if preference is None else np.argsort(-preference, kind="stable")
     _, first = np.unique(component[order], return_index=True)
     return np.sort(order[first][~grounded])
+
+
+def consistent_ratios(component: Index, one: Index, two: Index, gain: Array, wanted: Mask) -> tuple[Array, Mask]:
+    """Ratios in which the vertices of each component move, and the components whose gains allow none.
+
+    Parameters
+    ----------
+    component : (n_vertices,) integer array
+        Component of each vertex.
+    one, two, gain : arrays
+        Links within components, ``x_two = gain * x_one``.
+    wanted : (n_components,) boolean array
+        The components to look at; the ratios of all others stay 1.
+    """
+    ratio, contradictory = np.ones(component.size), np.zeros(wanted.size, dtype=bool)
+    for label in np.unique(component[one[gain != 1.0]]):
+        if wanted[label]:
+            members = component[one] == label
+            contradictory[label] = not spread_ratios(ratio, one[members], two[members], gain[members])
+    return ratio, contradictory
 
 
 def spread_ratios(ratio: Array, one: Index, two: Index, gain: Array) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -117,22 +116,19 @@ class LiveNetwork:
     def without(self, drop: Mask, numbering: Numbering) -> LiveNetwork:
         """The network without some unknowns that no path to or from the ground goes through, its lists taken over."""
         number = numbered(~drop)
-        outward = EdgeList(*kernels.without(*self.outward, number, numbering.size))
-        inward = EdgeList(*kernels.without(*self.inward, number, numbering.size))
+        outward = EdgeList(*kernels.without(self.outward, number, numbering.size))
+        inward = EdgeList(*kernels.without(self.inward, number, numbering.size))
         pattern = self.pattern.without(drop, numbering, Places(*outward[:2]), Places(*inward[:2]))
         return replace(self, pattern=pattern, numbering=numbering, outward=outward, inward=inward)
 
     @classmethod
     def _compiled(cls, numbering: Numbering, pool: Executor) -> LiveNetwork:
         """The network of a numbering, found edge by edge; the distances tell what is cut off."""
-        ends, sides, costs = numbering.ends, (numbering.unknown, numbering.parts), _costs(numbering)
-        # A matrix has two entries for each edge: those must be counted as well.
-        starts = np.zeros((2, numbering.size + 2), dtype=np.uint32 if ends[0].size < 2**31 else np.uint64)
-        back = pool.submit(kernels.edge_list, starts[1], *ends[::-1], *sides, *costs)
-        one = EdgeList(starts[0], *kernels.edge_list(starts[0], *ends, *sides, *costs))
-        other = EdgeList(starts[1], *back.result())
-        backwards = pool.submit(kernels.visits, other.start, other.column, one.start)
-        order_along, from_ground = kernels.visits(one.start, one.column, other.start)
+        edges, costs, size = numbering.edges, _costs(numbering), numbering.size
+        back = pool.submit(kernels.edge_list, edges.backward, costs, size)
+        one, other = kernels.edge_list(edges, costs, size), back.result()
+        backwards = pool.submit(kernels.visits, other, one)
+        order_along, from_ground = kernels.visits(one, other)
         order_against, to_ground = backwards.result()
         pattern = LivePattern(
             active=None,
@@ -155,26 +151,24 @@ class LiveNetwork:
     @classmethod
     def _filled(cls, pattern: LivePattern, numbering: Numbering, pool: Executor) -> LiveNetwork:
         """The network of a pattern that is known: only its costs are computed."""
-        ends, sides, costs = numbering.ends, (numbering.unknown, numbering.parts), _costs(numbering)
-        back = pool.submit(kernels.edge_values, pattern.inward.start, *ends[::-1], *sides, *costs)
-        one = EdgeList(*pattern.outward, kernels.edge_values(pattern.outward.start, *ends, *sides, *costs))
+        edges, costs = numbering.edges, _costs(numbering)
+        back = pool.submit(kernels.edge_values, edges.backward, costs, pattern.inward.start)
+        one = EdgeList(*pattern.outward, kernels.edge_values(edges, costs, pattern.outward.start))
         other = EdgeList(*pattern.inward, back.result())
         range_of_costs = numbering.cost_range
         return cls(pattern, numbering, range_of_costs.spread, range_of_costs.log_unit, one, other)
 
     def accumulated(self, pool: Executor) -> tuple[Array, Array]:
         """Accumulated log costs from the ground along and against the edges, see `accumulated_costs`."""
-        accumulate: Any
-        lists: tuple[Any, Any] = self.inward, self.outward
         accumulate = kernels.accumulated_log_costs if self.log_unit is None else kernels.accumulated_costs
-        backward = pool.submit(accumulate, self.pattern.order_against, *lists[1])
-        return accumulate(self.pattern.order_along, *lists[0]), backward.result()
+        backward = pool.submit(accumulate, self.pattern.order_against, self.outward)
+        return accumulate(self.pattern.order_along, self.inward), backward.result()
 
 
-def _costs(numbering: Numbering) -> tuple[Any, ...]:
-    """What the compiled loops compute the costs of edges from, in a unit or as logarithms."""
+def _costs(numbering: Numbering) -> kernels.Costs:
+    """Costs in a unit, or as logarithms where they are too far apart."""
     log_unit = numbering.cost_range.log_unit
-    return *numbering.costs, log_unit or 0.0, log_unit is None
+    return kernels.Costs(log_unit or 0.0, log_unit is None)
 
 
 def _check_costs(problem: BalanceProblem) -> None:
@@ -214,6 +208,8 @@ def _in_parts(network: LiveNetwork, cut_off: Mask) -> Numbering:
 
 def _busiest(problem: BalanceProblem) -> Index:
     """The node with most edges."""
-    at = problem.manifold
-    ends = np.bincount(at.tail, minlength=at.n_nodes) + np.bincount(at.head, minlength=at.n_nodes)
+    manifold = problem.manifold
+    ends = np.bincount(manifold.tail, minlength=manifold.n_nodes) + np.bincount(
+        manifold.head, minlength=manifold.n_nodes
+    )
     return np.array([np.argmax(ends)])

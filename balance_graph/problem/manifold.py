@@ -22,7 +22,7 @@ from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.errors import InvalidNetworkError
 from balance_graph.linear.links import links
 from balance_graph.problem._paths import cycle_equations, path_equations
-from balance_graph.problem.elimination import clean, independent_numbers, null_space, spread_ratios
+from balance_graph.problem.elimination import clean, consistent_ratios, independent_numbers, null_space
 from balance_graph.problem.linear_manifold import LinearManifold
 from balance_graph.problem.log_domain import log_sum_by
 
@@ -334,14 +334,11 @@ def _solve_ties(manifold: Manifold) -> tuple[Index, Array, int]:
     count, component = csgraph.connected_components(links(one, two, n), directed=False)
     still = np.zeros(count, dtype=bool)
     still[component[pinned]] = True
-    ratio = np.ones(n)
-    for label in np.unique(component[one[gain != 1.0]]):
-        if not still[label]:
-            members = component[one] == label
-            still[label] = not spread_ratios(ratio, one[members], two[members], gain[members])
-            if still[label] and tied[members].any():
-                _raise_tie_conflict(manifold, one[members & tied], two[members & tied])
-    free = ~still[component]
+    ratio, contradictory = consistent_ratios(component, one, two, gain, ~still)
+    conflicts = np.flatnonzero(tied & contradictory[component[one]])
+    if conflicts.size:
+        _raise_tie_conflict(manifold, one[conflicts], two[conflicts])
+    free = ~(still | contradictory)[component]
     labels, coordinate = np.unique(component[free], return_inverse=True)
     result = np.full(n, -1)
     result[free] = coordinate

@@ -12,12 +12,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from balance_graph._compiled import compiled
 from balance_graph._types import Array, Index, Mask
+from balance_graph.linear.edge_lists import EdgeList
+
+
+class GivenEdges(NamedTuple):
+    """The edges of a network in their own order, as compiled loops read them.
+
+    Attributes
+    ----------
+    tail, head : (n_edges,) integer arrays
+        Nodes.
+    unknown : (n_nodes,) integer array
+        Unknown of each node.
+    part : (n_nodes,) integer array, or of size 1 where there is one part
+        Part of each node: edges between parts are left out.
+    weight : (n_edges,) array
+        Zero weights are left out.
+    log_coefficient : (n_edges,) array, or of size 0 where all coefficients are 1
+    exponent : float
+    """
+
+    tail: Index
+    head: Index
+    unknown: Index
+    part: Index
+    weight: Array
+    log_coefficient: Array
+    exponent: float
+
+    @property
+    def backward(self) -> GivenEdges:
+        """The same edges the other way round."""
+        return self._replace(tail=self.head, head=self.tail)
+
+
+class Costs(NamedTuple):
+    """What the values of an edge list are: costs in units of ``exp(log_unit)``, or the logarithms of costs."""
+
+    log_unit: float
+    are_logarithms: bool
+
 
 # Edges that numpy handles at a time: what it makes on the way fits in the cache, and its own calls do not show.
 _SLICE = 2**16
@@ -42,107 +82,89 @@ def range_of_sizes(values: Array) -> tuple[float, float, int]:
 
 
 @compiled
-def range_of_log_costs(weight, log_coefficient, exponent):  # type: ignore[no-untyped-def]
-    """The least and the largest `log_cost` of a nonzero weight."""
+def range_of_log_costs(edges):  # type: ignore[no-untyped-def]
+    """The least and the largest logarithm of the cost of a nonzero weight."""
+    _, _, _, _, weight, log_coefficient, exponent = edges
     least, largest = math.inf, -math.inf
     for e in range(weight.size):
         if weight[e] != 0.0:
-            value = log_cost(weight, log_coefficient, exponent, e)
+            value = log_cost(weight[e], log_coefficient, exponent, e)
             least, largest = min(least, value), max(largest, value)
     return least, largest
 
 
 @compiled
 def log_cost(weight, log_coefficient, exponent, e):  # type: ignore[no-untyped-def]
-    """Logarithm of the cost of an edge. An empty `log_coefficient` means coefficients 1."""
-    value = exponent * math.log(abs(np.float64(weight[e])))
+    """Logarithm of the cost of edge e, of this weight."""
+    value = exponent * math.log(abs(np.float64(weight)))
     return value + log_coefficient[e] if log_coefficient.size > 0 else value
 
 
 @compiled
 def cost(weight, log_coefficient, exponent, log_unit, e):  # type: ignore[no-untyped-def]
-    """The cost of an edge in units of ``exp(log_unit)``, without logarithms where there is nothing but a power."""
+    """The cost of edge e in units of ``exp(log_unit)``, without logarithms where there is nothing but a power."""
     if log_coefficient.size > 0 or log_unit != 0.0:
         return math.exp(log_cost(weight, log_coefficient, exponent, e) - log_unit)
-    size = abs(np.float64(weight[e]))
+    size = abs(np.float64(weight))
     if exponent == 2.0:
         return size * size
     return size if exponent == 1.0 else size**exponent
 
 
-def edge_list(start: Index, row_node: Index, *edges: Any) -> tuple[Index, Array]:
-    """The edge list of one side, with the costs of the edges or their logarithms; ``start`` is filled.
-
-    Parameters
-    ----------
-    start, row_node, edges
-        Those of `enter_edges`.
-    """
+def edge_list(edges: GivenEdges, costs: Costs, size: int) -> EdgeList:
+    """The edges that scales move by tail, with their costs; those between `size` unknowns and the ground."""
+    n_edges = edges.tail.size
+    # A matrix has two entries for each edge: those must be counted as well.
+    start: Index = np.zeros(size + 2, np.uint32 if n_edges < 2**31 else np.uint64)
     # Of what is left out, nothing is ever touched: it takes no memory.
-    column, value = np.empty(row_node.size, np.uint32), np.empty(row_node.size)
-    enter_edges(start, row_node, *edges, np.empty_like(start), column, value)
+    column, value = np.empty(n_edges, np.uint32), np.empty(n_edges)
+    count_edges(edges, start)
+    np.cumsum(start, out=start)
+    enter_edges(edges, costs, start[:-1].copy(), column, value)
     end = int(start[-1])
-    return column[:end], value[:end]
+    return EdgeList(start, column[:end], value[:end])
 
 
-@compiled
-def enter_edges(  # type: ignore[no-untyped-def]
-    start, row_node, column_node, unknown, part, weight, log_coefficient, exponent, log_unit, as_logarithms, place,
-    column, value,
-):  # fmt: skip
-    """Enter the edges of one side into a list, by a counting sort, with their costs or the logarithms of these.
-
-    ``unknown`` numbers the nodes, ``part`` labels the parts that they belong to (of size 1 if there is one part): edges
-    between parts are left out, and so are zero weights and edges that no scale moves. ``place`` is as long as
-    ``start``.
-    """
-    size = start.size - 2
-    whole = part.size == 1
-    for e in range(row_node.size):
-        r, c = row_node[e], column_node[e]
-        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
-            start[unknown[r] + 1] += 1
-    for i in range(size + 1):
-        start[i + 1] += start[i]
-    for i in range(size + 1):
-        place[i] = start[i]
-    for e in range(row_node.size):
-        r, c = row_node[e], column_node[e]
-        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
-            at = place[unknown[r]]
-            place[unknown[r]] = at + 1
-            column[at] = unknown[c]
-            if as_logarithms:
-                value[at] = log_cost(weight, log_coefficient, exponent, e)
-            else:
-                value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
-
-
-@compiled
-def edge_values(  # type: ignore[no-untyped-def]
-    start, row_node, column_node, unknown, part, weight, log_coefficient, exponent, log_unit, as_logarithms
-):
-    """The values of `edge_list`, for an edge list whose other arrays are known."""
-    whole = part.size == 1
-    place = start[:-1].copy()
-    value = np.empty(start[start.size - 1], np.float64)
-    for e in range(row_node.size):
-        r, c = row_node[e], column_node[e]
-        if unknown[r] != unknown[c] and (whole or part[r] == part[c]) and weight[e] != 0.0:
-            at = place[unknown[r]]
-            place[unknown[r]] = at + 1
-            if as_logarithms:
-                value[at] = log_cost(weight, log_coefficient, exponent, e)
-            else:
-                value[at] = cost(weight, log_coefficient, exponent, log_unit, e)
+def edge_values(edges: GivenEdges, costs: Costs, start: Index) -> Array:
+    """The values of `edge_list`, where the other arrays of the list are known."""
+    value = np.empty(start[-1])
+    enter_edges(edges, costs, start[:-1].copy(), np.empty(0, np.uint32), value)
     return value
 
 
-def edges_left_out(tail: Index, head: Index, unknown: Index, part: Index, weight: Array) -> tuple[Index, Index, Mask]:
-    """The live edges that no scale moves, the dead ones of nonzero weight, and whether each node has live edges.
+@compiled
+def count_edges(edges, start):  # type: ignore[no-untyped-def]
+    """Count the edges from each unknown, one place further on."""
+    tail, head, unknown, part, weight, _, _ = edges
+    whole = part.size == 1
+    for e in range(tail.size):
+        t, h = tail[e], head[e]
+        if unknown[t] != unknown[h] and (whole or part[t] == part[h]) and weight[e] != 0.0:
+            start[unknown[t] + 1] += 1
 
-    The arguments are those of `enter_edges`.
-    """
+
+@compiled
+def enter_edges(edges, costs, place, column, value):  # type: ignore[no-untyped-def]
+    """Enter the edges into a list by tail, each in the next place of its row; columns only where there is room."""
+    tail, head, unknown, part, weight, log_coefficient, exponent = edges
+    log_unit, are_logarithms = costs
+    whole, are_known = part.size == 1, column.size == 0
+    for e in range(tail.size):
+        t, h = tail[e], head[e]
+        if unknown[t] != unknown[h] and (whole or part[t] == part[h]) and weight[e] != 0.0:
+            at = place[unknown[t]]
+            place[unknown[t]] = at + 1
+            if not are_known:
+                column[at] = unknown[h]
+            if are_logarithms:
+                value[at] = log_cost(weight[e], log_coefficient, exponent, e)
+            else:
+                value[at] = cost(weight[e], log_coefficient, exponent, log_unit, e)
+
+
+def edges_left_out(edges: GivenEdges) -> tuple[Index, Index, Mask]:
+    """The live edges that no scale moves, the dead ones of nonzero weight, and whether each node has live edges."""
+    tail, head, unknown, part, weight, _, _ = edges
     touched = np.zeros(unknown.size, dtype=bool)
     still, dead = [], []
     for some in slices(tail.size):
@@ -156,8 +178,9 @@ def edges_left_out(tail: Index, head: Index, unknown: Index, part: Index, weight
 
 
 @compiled
-def without(start, column, value, number, size):  # type: ignore[no-untyped-def]
+def without(edges, number, size):  # type: ignore[no-untyped-def]
     """Drop the rows and columns of negative new number from a list, in place; the list shortened."""
+    start, column, value = edges
     new_start = np.zeros(size + 2, start.dtype)
     end = 0
     for i in range(start.size - 1):
@@ -172,22 +195,23 @@ def without(start, column, value, number, size):  # type: ignore[no-untyped-def]
     return new_start, column[:end], value[:end]
 
 
-def visits(start: Index, column: Index, back_start: Index) -> tuple[Index, Index]:
+def visits(along: EdgeList, against: EdgeList) -> tuple[Index, Index]:
     """Order of visits and distances from the ground along a list; -1 where it does not reach.
 
     A row is visited once all before it have been, as far as cycles allow, else in the order rows are reached.
     """
-    n = start.size - 1
+    n = along.start.size - 1
     order, reached, ready = (np.empty(n, np.int32) for _ in range(3))
     distance = np.full(n, -1, np.int32)
-    waiting, visited = np.diff(back_start).astype(np.int32), np.zeros(n, np.bool_)
-    count = visit(start, column, waiting, visited, reached, ready, order, distance)
+    waiting, visited = np.diff(against.start).astype(np.int32), np.zeros(n, np.bool_)
+    count = visit(along, waiting, visited, reached, ready, order, distance)
     return order[:count], distance
 
 
 @compiled
-def visit(start, column, waiting, visited, reached, ready, order, distance):  # type: ignore[no-untyped-def]
+def visit(along, waiting, visited, reached, ready, order, distance):  # type: ignore[no-untyped-def]
     """What `visits` does: fill ``order`` and ``distance``, and return the number of visits."""
+    start, column, _ = along
     n = start.size - 2
     n_visited = n_ready = next_reached = next_ready = 0
     reached[0] = n
@@ -221,22 +245,24 @@ def visit(start, column, waiting, visited, reached, ready, order, distance):  # 
     return n_visited
 
 
-def accumulated_costs(order: Index, start: Index, column: Index, value: Array) -> Array:
+def accumulated_costs(order: Index, edges: EdgeList) -> Array:
     """Logarithm of ``x_i = sum of value * x_j`` over the columns j visited before i; 1 at the first, the ground.
 
     Values must lie between 1e-140 and 1e140.
     """
-    size, power, result = np.zeros(start.size - 1), np.zeros(start.size - 1, np.int64), np.zeros(start.size - 1)
-    accumulate(order, start, column, value, size, power, result)
+    n = edges.start.size - 1
+    size, power, result = np.zeros(n), np.zeros(n, np.int64), np.zeros(n)
+    accumulate(order, edges, size, power, result)
     return result
 
 
 @compiled
-def accumulate(order, start, column, value, size, power, result):  # type: ignore[no-untyped-def]
+def accumulate(order, edges, size, power, result):  # type: ignore[no-untyped-def]
     """What `accumulated_costs` does; ``size`` and ``power`` are zero at first.
 
     Such sums leave the range of floats along deep networks: each is a number of moderate size times a power of 2^512.
     """
+    start, column, value = edges
     block = 2.0**512
     size[order[0]] = 1.0
     for k in range(1, order.size):
@@ -263,8 +289,9 @@ def accumulate(order, start, column, value, size, power, result):  # type: ignor
 
 
 @compiled
-def accumulated_log_costs(order, start, column, log_value):  # type: ignore[no-untyped-def]
+def accumulated_log_costs(order, edges):  # type: ignore[no-untyped-def]
     """The same from the logarithms of the values, whatever their range."""
+    start, column, log_value = edges
     result = np.full(start.size - 1, -math.inf)
     result[order[0]] = 0.0
     for k in range(1, order.size):
@@ -282,14 +309,13 @@ def accumulated_log_costs(order, start, column, log_value):  # type: ignore[no-u
 
 
 @compiled
-def one_sided_log_scales(  # type: ignore[no-untyped-def]
-    order, start, column, log_value, gain, answer, offset, target
-):
+def one_sided_log_scales(order, edges, gain, answer, offset, target):  # type: ignore[no-untyped-def]
     """``u_i = answer_i (log of the sum of exp(log_value + gain_j u_j) - target) + offset_i`` over columns before i.
 
     With any degrees. Also, for the ground, which comes first with u = 0 and last with what is left for it: the
     logarithm of that sum, and its derivative by the target.
     """
+    start, column, log_value = edges
     u, slope = np.zeros(start.size - 1), np.zeros(start.size - 1)
     visited = np.zeros(start.size - 1, np.bool_)
     visited[order[0]] = True
@@ -316,52 +342,39 @@ def one_sided_log_scales(  # type: ignore[no-untyped-def]
     return u, log_sum, log_slope
 
 
-def end_sums(tail: Index, head: Index, unknown: Index, size: int, *edges: Any) -> tuple[Array, Array]:
-    """In- and out-cost of each unknown at given log-scales, from the weights as given, over the edges first .. last.
+class Ends(NamedTuple):
+    """What multiplies the costs at the two ends of an edge, by node: ``exp(p l)`` and ``exp(-p c l)``.
 
-    ``up`` and ``down`` are ``p l`` and ``-p c l`` by node; all costs in units of ``exp(log_unit)``. The rest as in
-    `enter_edges`.
+    Or the logarithms of both, less a unit: costs and factors may then exceed the range of floats where their product
+    does not.
     """
+
+    up: Array
+    down: Array
+    log_unit: float
+    are_logarithms: bool
+
+
+def end_sums(edges: GivenEdges, ends: Ends, first: int, last: int, size: int) -> tuple[Array, Array]:
+    """In- and out-cost of each unknown at given log-scales, from the weights as given, over the edges first .. last."""
     into, out_of = np.zeros(size + 1), np.zeros(size + 1)
-    add_end_costs(tail, head, unknown, *edges, into, out_of)
+    add_end_costs(edges, ends, first, last, into, out_of)
     return into, out_of
 
 
 @compiled
-def add_end_costs(  # type: ignore[no-untyped-def]
-    tail, head, unknown, part, weight, log_coefficient, exponent, up, down, log_unit, first, last, into, out_of
-):
+def add_end_costs(edges, ends, first, last, into, out_of):  # type: ignore[no-untyped-def]
     """What `end_sums` does: add to ``into`` and ``out_of``."""
+    tail, head, unknown, part, weight, log_coefficient, exponent = edges
+    up, down, log_unit, are_logarithms = ends
     whole = part.size == 1
     for e in range(first, last):
         t, h = tail[e], head[e]
         i, j = unknown[h], unknown[t]
         if i != j and (whole or part[t] == part[h]) and weight[e] != 0.0:
-            amount = math.exp(log_cost(weight, log_coefficient, exponent, e) + up[h] + down[t] - log_unit)
-            into[i] += amount
-            out_of[j] += amount
-
-
-def near_end_sums(tail: Index, head: Index, unknown: Index, size: int, *edges: Any) -> tuple[Array, Array]:
-    """As `end_sums`, with coefficients 1 and in units of 1, from ``exp(p l)`` and ``exp(-p c l)``.
-
-    All costs must be in the range of floats.
-    """
-    into, out_of = np.zeros(size + 1), np.zeros(size + 1)
-    add_near_end_costs(tail, head, unknown, *edges, np.empty(0), into, out_of)
-    return into, out_of
-
-
-@compiled
-def add_near_end_costs(  # type: ignore[no-untyped-def]
-    tail, head, unknown, part, weight, exponent, up, down, first, last, no_coefficient, into, out_of
-):
-    """What `near_end_sums` does: add to ``into`` and ``out_of``."""
-    whole = part.size == 1
-    for e in range(first, last):
-        t, h = tail[e], head[e]
-        i, j = unknown[h], unknown[t]
-        if i != j and (whole or part[t] == part[h]):
-            amount = cost(weight, no_coefficient, exponent, 0.0, e) * up[h] * down[t]
+            if are_logarithms:
+                amount = math.exp(log_cost(weight[e], log_coefficient, exponent, e) + up[h] + down[t] - log_unit)
+            else:
+                amount = cost(weight[e], log_coefficient, exponent, 0.0, e) * up[h] * down[t]
             into[i] += amount
             out_of[j] += amount

@@ -74,13 +74,13 @@ class Numbering:
         UnsuitedError
             Where log-scales of nodes that move together are not equal.
         """
-        at = problem.manifold
-        if at.subspace is not None:
+        manifold = problem.manifold
+        if manifold.subspace is not None:
             raise UnsuitedError(Unsuited.SHARED)
-        if np.any(at.ratio != 1.0):
+        if np.any(manifold.ratio != 1.0):
             raise UnsuitedError(Unsuited.RATIOS)
-        unknown = np.where(at.coordinate < 0, at.n_coordinates, at.coordinate).astype(np.uint32)
-        return cls(problem, unknown, at.n_coordinates, None, _NONE)
+        unknown = np.where(manifold.coordinate < 0, manifold.n_coordinates, manifold.coordinate).astype(np.uint32)
+        return cls(problem, unknown, manifold.n_coordinates, None, _NONE)
 
     def holding(self, held: Index, drop: Mask, part: Index | None) -> Numbering:
         """The unknowns of some nodes held, others dropped: all of these become ground."""
@@ -100,16 +100,16 @@ class Numbering:
         UnsuitedError
             Where nodes of one unknown differ, or have edges among themselves that a scale moves.
         """
-        at, unknown = self.problem.manifold, self.unknown
+        manifold, unknown = self.problem.manifold, self.unknown
         degree = np.ones(self.size + 1)
-        if np.all(at.degree[unknown < self.size] == 1.0):
+        if np.all(manifold.degree[unknown < self.size] == 1.0):
             return degree
-        degree[unknown] = at.degree
+        degree[unknown] = manifold.degree
         degree[-1] = 1.0
-        if np.any((degree[unknown] != at.degree) & (unknown < self.size)):
+        if np.any((degree[unknown] != manifold.degree) & (unknown < self.size)):
             raise UnsuitedError(Unsuited.DEGREES)
-        within = (unknown[at.tail] == unknown[at.head]) & (unknown[at.tail] < self.size)
-        if np.any(at.degree[at.tail[within]] != 1.0):
+        within = (unknown[manifold.tail] == unknown[manifold.head]) & (unknown[manifold.tail] < self.size)
+        if np.any(manifold.degree[manifold.tail[within]] != 1.0):
             raise UnsuitedError(Unsuited.SELF_LOOP)
         return degree
 
@@ -126,30 +126,30 @@ class Numbering:
         """Exponent of the cost of every edge."""
         return float(self.problem.regularizer.p)  # type: ignore[attr-defined]
 
-    @property
-    def parts(self) -> Index:
-        """Part of each node for the compiled loops, of size 1 where there is one part."""
-        return np.zeros(1, dtype=np.int32) if self.part is None else self.part
-
     @cached_property
-    def costs(self) -> tuple[Array, Array, float]:
-        """What the compiled loops compute the cost of an edge from: weights, log coefficients, exponent."""
+    def edges(self) -> kernels.GivenEdges:
+        """The edges as compiled loops read them."""
         weight, log_coefficient = self.problem.weight, self.problem.log_coefficient
         if weight.dtype not in (np.float32, np.float64):
             weight = weight.astype(np.float64)
-        coefficient = log_coefficient if log_coefficient.any() else np.empty(0)
-        return np.ascontiguousarray(weight), coefficient, self.exponent
+        return kernels.GivenEdges(
+            *self.ends,
+            unknown=self.unknown,
+            part=np.zeros(1, dtype=np.int32) if self.part is None else self.part,
+            weight=np.ascontiguousarray(weight),
+            log_coefficient=log_coefficient if log_coefficient.any() else np.empty(0),
+            exponent=self.exponent,
+        )
 
     @cached_property
     def cost_range(self) -> CostRange:
         """The range of the costs of the edges."""
-        weight, log_coefficient, exponent = self.costs
-        if log_coefficient.size:
-            return CostRange(*kernels.range_of_log_costs(weight, log_coefficient, exponent))
-        least, largest, _ = kernels.range_of_sizes(weight)
+        if self.edges.log_coefficient.size:
+            return CostRange(*kernels.range_of_log_costs(self.edges))
+        least, largest, _ = kernels.range_of_sizes(self.edges.weight)
         if largest == 0.0:
             return CostRange(math.inf, -math.inf)
-        return CostRange(exponent * math.log(least), exponent * math.log(largest))
+        return CostRange(self.exponent * math.log(least), self.exponent * math.log(largest))
 
     def left_out(self, n_moved: int) -> LeftOut:
         """What is not among the edges that scales move, which are so many."""
@@ -157,17 +157,17 @@ class Numbering:
         loose = (self.unknown == self.size) & (coordinate >= 0)
         if n_moved == self.problem.n_edges and not loose.any():
             return NOTHING_LEFT_OUT
-        still, dead, touched = kernels.edges_left_out(*self.ends, self.unknown, self.parts, self.costs[0])
+        still, dead, touched = kernels.edges_left_out(self.edges)
         nodes = np.flatnonzero(loose & touched)
         return LeftOut(still, dead, nodes[np.unique(coordinate[nodes], return_index=True)[1]])
 
     def log_cost_of(self, edges: Index, log_scales: Array | None = None) -> float:
         """Logarithm of the cost of some edges, as given or at log-scales of all nodes."""
-        problem, at = self.problem, self.problem.manifold
+        problem, manifold = self.problem, self.problem.manifold
         log_weights = log_abs(problem.weight[edges])
         if log_scales is not None:
-            tail = at.tail[edges]
-            log_weights = log_weights + log_scales[at.head[edges]] - at.degree[tail] * log_scales[tail]
+            tail = manifold.tail[edges]
+            log_weights = log_weights + log_scales[manifold.head[edges]] - manifold.degree[tail] * log_scales[tail]
         return log_sum(self.exponent * log_weights + problem.log_coefficient[edges])
 
     def expand(self, values: Array) -> Array:

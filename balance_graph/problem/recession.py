@@ -34,7 +34,7 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.problem import stiemke
-from balance_graph.problem.elimination import ZERO, spread_ratios
+from balance_graph.problem.elimination import ZERO, consistent_ratios
 
 # A row falls by this share of its terms, lest the fall be lost in their rounding: far above 2^-52, and so little that
 # moves stay integers where entries are, up to its inverse.
@@ -148,15 +148,12 @@ class _Cycles:
         k = matrix.shape[1]
         tail, head, gain = self._edges(matrix, lengths)
         links = sparse.coo_array((np.ones(head.size), (tail, head)), shape=(2 * k + 1, 2 * k + 1)).tocsr()
-        self.component: Index = csgraph.connected_components(links, directed=True, connection="strong")[1]
-        self.ratio = np.ones(2 * k + 1)
+        self.component: Index
+        count, self.component = csgraph.connected_components(links, directed=True, connection="strong")
         inner = self.component[tail] == self.component[head]
-        inner &= self.component[head] != self.component[-1]
-        one, two, gain = tail[inner], head[inner], gain[inner]
-        for label in np.unique(self.component[one[gain != 1.0]]):
-            members = self.component[one] == label
-            if not spread_ratios(self.ratio, one[members], two[members], gain[members]):
-                self.ratio[self.component == label] = np.nan
+        moving = np.arange(count) != self.component[-1]
+        self.ratio, loose = consistent_ratios(self.component, tail[inner], head[inner], gain[inner], moving)
+        self.ratio[loose[self.component]] = np.nan
 
     @staticmethod
     def _edges(matrix: Sparse, lengths: Index) -> tuple[Index, Index, Array]:

@@ -15,7 +15,7 @@ from balance_graph._arguments import check_positive
 from balance_graph._types import Array
 from balance_graph.errors import InvalidRegularizerError
 from balance_graph.problem.log_domain import times_exp
-from balance_graph.problem.regularizers import LogWeightCost
+from balance_graph.problem.log_weight_cost import LogWeightCost
 
 # Below this, log(1 + z) is z to the last digit.
 _TINY = -37.0

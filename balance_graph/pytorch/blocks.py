@@ -104,10 +104,15 @@ class DeviceBlock:
     ----------
     tail, head : integer arrays
     weights : (n_rows, n_columns) tensor
+    is_cost : bool
+        Whether the entries are costs: no power is taken.
     """
 
-    def __init__(self, tail: Index, head: Index, weights: torch.Tensor) -> None:
-        self.tail, self.head, self._weights = tail, head, weights
+    def __init__(self, tail: Index, head: Index, weights: torch.Tensor, *, is_cost: bool = False) -> None:
+        self.tail, self.head, self._weights, self._is_cost = tail, head, weights, is_cost
+
+    def _power(self, exponent: float) -> float:
+        return 1.0 if self._is_cost else exponent
 
     def extent(self, exponent: float) -> Extent:
         """The range of the costs, and which rows and columns have any."""
@@ -124,7 +129,7 @@ class DeviceBlock:
             largest = max(largest, high)
             least = min(least, float(torch.where(there, sizes, math.inf).min()))
         with np.errstate(divide="ignore"):
-            low, high = (exponent * float(np.log(size)) for size in (least, largest))
+            low, high = (self._power(exponent) * float(np.log(size)) for size in (least, largest))
         return Extent(low, high, rows, columns.numpy())
 
     def count(self) -> int:
@@ -137,11 +142,12 @@ class DeviceBlock:
 
     def costs(self, exponent: float, some: slice) -> Array:
         """The costs of some rows."""
-        return np.asarray(power(self._weights[some], exponent).cpu().numpy())
+        return np.asarray(power(self._weights[some], self._power(exponent)).cpu().numpy())
 
     def products(self, exponent: float, log_unit: float, rows: Array, columns: Array) -> tuple[Array, Array]:
         """``C @ columns`` and ``rows @ C``, with the costs C in units of ``exp(log_unit)``."""
         # A power of two is an exact factor; it leaves another, for the sums, that is close to 1.
+        exponent = self._power(exponent)
         digits = max(-1022, min(1022, round(log_unit / (exponent * math.log(2.0)))))
         rest = math.exp(exponent * digits * math.log(2.0) - log_unit)
         scale, device = 2.0**-digits, self._weights.device

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 
-import numpy as np
 import torch
 
 from balance_graph.errors import UnsupportedError
-from balance_graph.models.blocks import ArrayBlock
-from balance_graph.models.cost import CostBlock, ModelCost
-from balance_graph.models.large import large_blocks
+from balance_graph.models.blocks import ArrayBlock, WeightBlock
+from balance_graph.models.cost import ModelCost
+from balance_graph.models.large import checked_block, large_blocks
 from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
 from balance_graph.models.terms import ROLES, CostTerms, check_finite
 from balance_graph.models.terms import cost_terms as terms_of
-from balance_graph.pytorch.blocks import has_positions, summed_costs, weight_block, whole_cost
+from balance_graph.pytorch.blocks import DeviceBlock, has_positions, summed_costs, weight_block, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -104,15 +103,16 @@ def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], rol
         values = _values(model, block.parameter)
         plain = None if has_positions(block) else weight_block(block, values)
         for a, exponent in powers:
-            found = CostBlock.of(_summed(block, values, exponent) if plain is None else plain, exponent, a)
-            if not found.extent.log_largest < math.inf:
-                check_finite(block.parameter, np.array(math.inf), exponent)
+            found = checked_block(block, _summed(block, values, exponent) if plain is None else plain, exponent, a)
             if found.extent.log_largest > -math.inf:
                 blocks.append(found)
     return ModelCost.of(model.structure.forms, blocks, parts)
 
 
-def _summed(block: Block, values: torch.Tensor, exponent: float) -> ArrayBlock:
+def _summed(block: Block, values: torch.Tensor, exponent: float) -> WeightBlock:
     costs = summed_costs(block, values, exponent)
     check_finite(block.parameter, costs, exponent)
-    return ArrayBlock(block.rows.reshape(-1), block.columns.reshape(-1), costs, is_cost=True)
+    tail, head = block.rows.reshape(-1), block.columns.reshape(-1)
+    if values.device.type == "cpu":
+        return ArrayBlock(tail, head, costs, is_cost=True)
+    return DeviceBlock(tail, head, torch.from_numpy(costs).to(values.device), is_cost=True)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from torch import nn
 
-from balance_graph._types import Array, Mask
-from balance_graph.models.flows import CostState, state_of
+from balance_graph._types import Array
 from balance_graph.models.report import layer_of
 from balance_graph.models.request import powers_of, roles_of
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.pytorch.costs import model_cost
 from balance_graph.pytorch.held import held_scales
-from balance_graph.pytorch.reading import read_module
+from balance_graph.pytorch.reading import ModelStructure, read_module
+from balance_graph.pytorch.sums import BlockSums
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +64,7 @@ def imbalance(
 ) -> ModuleImbalance:
     """Relative imbalance of a module as it stands, for each unit, for each layer and in total.
 
-    The module is read once; with new weights only sums are computed.
+    The module is read once; with new weights only sums are computed, in the precision of the weights, single at least.
 
     Parameters
     ----------
@@ -102,29 +103,60 @@ def imbalance(
     """
     chosen = as_regularizer(regularizer)
     model = read_module(module, example_inputs, kwargs=kwargs)
-    roles = roles_of(costed)
-    cost = model_cost(model, powers_of(chosen), roles)
-    free = np.ones(model.structure.size, dtype=bool)
-    free[list(held_scales(model, cost, roles))] = False
-    names = [name for name, is_free in zip(model.structure.scales, free.tolist(), strict=True) if is_free]
-    return _measured(state_of(cost, np.zeros(model.structure.size)), free, names)
+    return _meter(model, powers_of(chosen), roles_of(costed)).measured()
 
 
-def _measured(state: CostState, free: Mask, names: Sequence[str]) -> ModuleImbalance:
-    units = state.relative_imbalances[free]
-    # Relative to the largest, so that no cost is out of the range of floats.
-    logs = np.logaddexp(*(side[free] for side in state.sides))
-    sizes = np.exp(logs - max(logs, default=0.0))
-    layers = np.array([layer_of(name) for name in names], dtype=object)
-    return ModuleImbalance(
-        units=dict(zip(names, units.tolist(), strict=True)),
-        layers={
-            layer: _share(units[layers == layer], sizes[layers == layer]) for layer in dict.fromkeys(layers.tolist())
-        },
-        total=_share(units, sizes),
-        largest=float(units.max(initial=0.0)),
-        cost=state.cost,
-    )
+_Powers = tuple[tuple[float, float], ...]
+_METERS: WeakKeyDictionary[ModelStructure, dict[tuple[_Powers, tuple[str, ...]], _Meter]] = WeakKeyDictionary()
+
+
+def _meter(model: ModelStructure, powers: _Powers, roles: tuple[str, ...]) -> _Meter:
+    known = _METERS.setdefault(model, {})
+    if (powers, roles) not in known:
+        known[powers, roles] = _Meter(model, powers, roles)
+    return known[powers, roles]
+
+
+class _Meter:
+    """Measures a module again and again; what depends on the architecture, and on which weights are zero, is kept."""
+
+    def __init__(self, model: ModelStructure, powers: _Powers, roles: tuple[str, ...]) -> None:
+        self._structure, self._powers, self._roles = model.structure, powers, roles
+        # Without the module's structure as a key within its own value, which would keep it alive.
+        self._sums = BlockSums(ModelStructure(model.structure, model.tensors), powers, roles)
+        self._zeros: bytes | None = None
+
+    def measured(self) -> ModuleImbalance:
+        costs = self._sums.costs()
+        slopes = self._sums.slopes(costs)
+        if slopes.zeros != self._zeros:
+            self._look(slopes.zeros)
+        units = slopes.relative_imbalances[self._free]
+        sizes = (slopes.positive + slopes.negative)[self._free]
+        shares, totals = np.zeros(len(self._layers)), np.zeros(len(self._layers))
+        np.add.at(shares, self._layer, units * sizes)
+        np.add.at(totals, self._layer, sizes)
+        layers = np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0)
+        return ModuleImbalance(
+            units=dict(zip(self._names, units.tolist(), strict=True)),
+            layers=dict(zip(self._layers, layers.tolist(), strict=True)),
+            total=_share(units, sizes),
+            largest=float(units.max(initial=0.0)),
+            cost=self._sums.total(costs),
+        )
+
+    def _look(self, zeros: bytes) -> None:
+        """Find the scales that the cost holds in place: other weights are zero than before."""
+        model = self._sums.model
+        free = np.ones(self._structure.size, dtype=bool)
+        free[list(held_scales(model, model_cost(model, self._powers, self._roles), self._roles))] = False
+        self._free = np.flatnonzero(free)
+        self._names = [self._structure.scales[k] for k in self._free.tolist()]
+        layers = [layer_of(name) for name in self._names]
+        self._layers = [*dict.fromkeys(layers)]
+        number = {layer: k for k, layer in enumerate(self._layers)}
+        self._layer = np.array([number[layer] for layer in layers], dtype=np.int64)
+        self._zeros = zeros
 
 
 def _share(units: Array, sizes: Array) -> float:

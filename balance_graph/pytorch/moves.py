@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from balance_graph._types import Array
+from balance_graph._types import Array, Index
 from balance_graph.models import Block
+from balance_graph.pytorch import kernels
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -27,11 +29,15 @@ class Companion(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Elements of a block in a tensor of the parameter's shape, and the forms by which they are multiplied."""
+    """Elements of a block in a tensor of the parameter's shape, and the forms by which they are multiplied.
+
+    `is_matrix`: the block is the whole parameter, and rows and columns of it are multiplied each by a number.
+    """
 
     place: tuple[Any, ...] | None
     split: tuple[int, ...] | None
-    forms: tuple[torch.Tensor, ...]
+    forms: tuple[Index, ...]
+    is_matrix: bool
 
 
 class Mover:
@@ -60,14 +66,15 @@ class _Factors:
     """Powers of the scales of all forms."""
 
     def __init__(self, values: Array) -> None:
-        self._values = torch.from_numpy(values)
-        self._known: dict[tuple[float, torch.dtype, torch.device], torch.Tensor] = {}
+        self._values = values
+        self._known: dict[tuple[float, torch.dtype], NDArray[Any]] = {}
 
-    def of(self, degree: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    def of(self, degree: float, dtype: torch.dtype) -> NDArray[Any]:
         """Computed in double precision, rounded once."""
-        key = degree, dtype, device
+        key = degree, dtype
         if key not in self._known:
-            self._known[key] = (degree * self._values).exp().to(device, dtype)
+            powers = np.exp(degree * self._values)
+            self._known[key] = powers if dtype == torch.float64 else powers.astype(np.float32)
         return self._known[key]
 
 
@@ -77,15 +84,18 @@ def _shift(tensor: torch.Tensor, offset: float) -> None:
 
 
 def _multiply(tensor: torch.Tensor, part: _Part, factors: _Factors, degree: float) -> None:
-    elements = tensor if part.place is None else tensor[part.place]
-    narrow = tensor.dtype.itemsize < 4
-    table = factors.of(degree, torch.float32 if narrow else tensor.dtype, tensor.device)
+    table = factors.of(degree, tensor.dtype)
     both = [table[forms] for forms in part.forms]
-    if narrow and len(both) == 2:  # so that the product is rounded once
-        both = [both[0] * both[1]]
+    matrix = kernels.as_matrix(tensor) if part.is_matrix else None
+    if matrix is not None:
+        kernels.scale(matrix, both[0].reshape(-1), both[1].reshape(-1))
+        return
+    elements = tensor if part.place is None else tensor[part.place]
     seen = elements if part.split is None else elements.view(part.split)
+    if tensor.dtype.itemsize < 4 and len(both) == 2:  # so that the product is rounded once
+        both = [both[0] * both[1]]
     for factor in both:
-        seen.mul_(factor)
+        seen.mul_(torch.from_numpy(factor).to(tensor.device))
     if part.place is not None and not _is_sliced(part.place):  # a copy
         tensor[part.place] = elements
 
@@ -94,8 +104,12 @@ def _part(block: Block, device: torch.device) -> _Part:
     shape = block.parameter.shape
     index = tuple(_as_torch(i, device) for i in block.index())
     is_whole = index == tuple(slice(0, size) for size in shape) if _is_sliced(index) else False
-    forms = tuple(_as_torch(forms, device) for forms in (block.rows, block.columns) if forms.any())
-    return _Part(None if is_whole else index, None if is_whole and block.split == shape else block.split, forms)
+    forms = tuple(forms for forms in (block.rows, block.columns) if forms.any())
+    is_plain = is_whole and block.split == shape
+    is_matrix = (
+        is_plain and len(forms) == 2 and (block.rows.shape, block.columns.shape) == ((shape[0], 1), (1, shape[-1]))
+    )
+    return _Part(None if is_whole else index, None if is_plain else block.split, forms, is_matrix)
 
 
 def _is_sliced(index: tuple[Any, ...]) -> bool:

@@ -16,27 +16,30 @@ otherwise. Where P or N is zero, the scale could move for ever at no cost: it st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from balance_graph._types import Array, Index, Mask
-from balance_graph.errors import InvalidParameterError
 from balance_graph.models import Block, Structure
 from balance_graph.models.terms import ROLES, cost_terms
 from balance_graph.problem.recession import find_recession
 from balance_graph.pytorch.reading import ModelStructure
+from balance_graph.pytorch.sums import BlockSums, LayerCosts
 
 
 class _Entries(NamedTuple):
-    """Where scales of a group enter one side of a block: at which rows or columns, with which coefficients."""
+    """Where scales of a group enter one side of a block: at which rows or columns, with which coefficients.
+
+    `single` is the one coefficient of all scales, in order, each at the place of its number; 0.0 if it is not so plain.
+    """
 
     block: int
     side: int
     place: Index
     local: Index
     coefficient: Array
+    single: float = 0.0
 
 
 class _Group(NamedTuple):
@@ -72,96 +75,64 @@ class Sweep:
         self.model = model
         self.powers = powers
         self.bound = bound
-        structure = model.structure
-        self.blocks = [
-            block
-            for block in structure.blocks
-            if not block.parameter.is_buffer and (block.parameter.role or "weight") in roles
-        ]
-        self.groups = _groups(structure, self.blocks, _held(structure, roles))
+        self._sums = BlockSums(model, powers, roles)
+        self._held = _held(model.structure, roles)
+        self.groups = _groups(model.structure, self._sums.blocks, self._held)
 
     def log_scales(self) -> Array:
         """The log-scales that one sweep chooses for the weights as they are now."""
-        costs = [_Costs(self.model, block, self.powers) for block in self.blocks]
+        costs = self._sums.costs()
         result = np.zeros(self.model.structure.size)
         largest = max(exponent for _, exponent in self.powers)
         for group in self.groups:
             positive, negative = self._sides(group, costs)
-            moves = np.zeros(group.scales.size)
-            two = (positive > 0) & (negative > 0)
-            moves[two] = np.log(negative[two] / positive[two]) / (largest * group.slope[two])
-            moves = np.clip(moves, -self.bound, self.bound)
+            moves = _balancing(positive, negative) / (largest * group.slope)
+            np.minimum(np.maximum(moves, -self.bound, out=moves), self.bound, out=moves)
             result[group.scales] = moves
             for entry in group.entries:
-                costs[entry.block].move(entry, moves)
+                costs[entry.block].move(entry.side, _steps(entry, moves, costs[entry.block].shape))
         return result
 
     def imbalances(self) -> Array:
-        """``|P - N| / (P + N)`` of every free scale; 0 where one of them is zero, as in dead units."""
-        costs = [_Costs(self.model, block, self.powers) for block in self.blocks]
-        result = np.zeros(self.model.structure.size)
-        for group in self.groups:
-            positive, negative = self._sides(group, costs)
-            two = (positive > 0) & (negative > 0)
-            result[group.scales[two]] = np.tanh(0.5 * np.abs(np.log(positive[two] / negative[two])))
-        return result
+        """``|P - N| / (P + N)`` of every free scale; 0 where one of them is zero, as in dead units, or it is held."""
+        found = self._sums.slopes(self._sums.costs()).relative_imbalances
+        found[self._held] = 0.0
+        return found
 
-    def _sides(self, group: _Group, costs: list[_Costs]) -> tuple[Array, Array]:
+    def _sides(self, group: _Group, costs: list[LayerCosts]) -> tuple[Array, Array]:
         """P and N of the scales of a group."""
         size = group.scales.size
         positive, negative = np.zeros(size), np.zeros(size)
         for entry in group.entries:
-            parts = entry.coefficient * costs[entry.block].sums(entry.side)[entry.place]
-            positive += np.bincount(entry.local, np.maximum(parts, 0.0), minlength=size)
-            negative += np.bincount(entry.local, np.maximum(-parts, 0.0), minlength=size)
-        if not np.isfinite(positive + negative).all():
-            name = self.model.structure.scales[int(group.scales[~np.isfinite(positive + negative)][0])]
-            message = f"{name}: its weights, or their powers, are not finite; balancing needs finite parameters"
-            raise InvalidParameterError(message)
+            sums = costs[entry.block].sums(entry.side)
+            if entry.single > 0.0:
+                positive += entry.single * sums
+            elif entry.single < 0.0:
+                negative -= entry.single * sums
+            else:
+                parts = entry.coefficient * sums[entry.place]
+                positive += np.bincount(entry.local, np.maximum(parts, 0.0), minlength=size)
+                negative += np.bincount(entry.local, np.maximum(-parts, 0.0), minlength=size)
+        self._sums.check_finite(positive + negative, group.scales)
         return positive, negative
 
 
-class _Costs:
-    """What the elements of a block cost, scaled as far as a sweep has come."""
-
-    def __init__(self, model: ModelStructure, block: Block, powers: Sequence[tuple[float, float]]) -> None:
-        values = model.tensor(block.parameter).detach()
-        self.powers = powers
-        self.matrices = [block.sums(_power(values, exponent)) for _, exponent in powers]
-        self.logs: list[Any] = [None, None]
-
-    def sums(self, side: int) -> Array:
-        """Derivatives of the costs of rows (side 0) or columns (side 1) by their log-scales."""
-        result: Array = np.zeros(self.matrices[0].shape[side])
-        for matrix, (a, exponent) in zip(self.matrices, self.powers, strict=True):
-            total = _weighted(matrix if side == 0 else matrix.T, self._factors(1 - side, exponent, matrix))
-            part = a * exponent * total.cpu().numpy().astype(np.float64)
-            own = self.logs[side]
-            result += part if own is None else part * np.exp(exponent * own)
-        return result
-
-    def move(self, entry: _Entries, moves: Array) -> None:
-        """Log-scales of rows or columns change with the scales of a group."""
-        size = self.matrices[0].shape[entry.side]
-        steps = np.bincount(entry.place, entry.coefficient * moves[entry.local], minlength=size)
-        own = self.logs[entry.side]
-        self.logs[entry.side] = steps if own is None else own + steps
-
-    def _factors(self, side: int, exponent: float, matrix: torch.Tensor) -> torch.Tensor | None:
-        own = self.logs[side]
-        return None if own is None else torch.from_numpy(np.exp(exponent * own)).to(matrix.device, matrix.dtype)
+def _balancing(positive: Array, negative: Array) -> Array:
+    """``log(N / P)``; zero where one of them is."""
+    two = (positive > 0.0) & (negative > 0.0)
+    if two.all():
+        return np.log(negative / positive)
+    result = np.zeros(positive.size)
+    result[two] = np.log(negative[two] / positive[two])
+    return result
 
 
-def _power(values: torch.Tensor, exponent: float) -> torch.Tensor:
-    wide = values if values.dtype.itemsize >= 4 else values.to(torch.float32)
-    return wide * wide if exponent == 2 else wide.abs().pow_(exponent)
-
-
-def _weighted(matrix: torch.Tensor, factors: torch.Tensor | None) -> torch.Tensor:
-    """Sums of rows, the columns multiplied by factors."""
-    if matrix.shape[1] == 1 and factors is None:
-        return matrix[:, 0]
-    return matrix @ (torch.ones_like(matrix[0]) if factors is None else factors)
+def _steps(entry: _Entries, moves: Array, shape: tuple[int, int]) -> Array:
+    """What the moves of a group's scales add to the log-scales of rows or columns."""
+    if entry.single:
+        return entry.single * moves
+    steps = entry.coefficient * moves[entry.local]
+    return np.asarray(np.bincount(entry.place, steps, minlength=shape[entry.side]), dtype=np.float64)
 
 
 def _held(structure: Structure, roles: Sequence[str]) -> Mask:
@@ -185,7 +156,7 @@ def _groups(structure: Structure, blocks: list[Block], held: Mask) -> list[_Grou
     for scale, numbers in seen.items():
         members.setdefault(tuple(numbers), []).append(scale)
     return [
-        _group(np.sort(np.array(scales)), [sides[number] for number in numbers])
+        _group(np.sort(np.array(scales)), [(sides[k], blocks[k // 2].shape[k % 2]) for k in numbers])
         for numbers, scales in sorted(members.items())
     ]
 
@@ -197,8 +168,8 @@ def _entries_of(structure: Structure, number: int, side: int, forms: Index, held
     return _Entries(number, side, place[free], scale[free], found.data[free].astype(np.float64))
 
 
-def _group(scales: Index, sides: list[_Entries]) -> _Group:
-    entries = tuple(_restricted(side, scales) for side in sides)
+def _group(scales: Index, sides: list[tuple[_Entries, int]]) -> _Group:
+    entries = tuple(_restricted(side, scales, size) for side, size in sides)
     together: dict[int, int] = {}
     slopes = np.zeros((2, scales.size))
     for entry in entries:
@@ -208,7 +179,10 @@ def _group(scales: Index, sides: list[_Entries]) -> _Group:
     return _Group(scales, entries, max(together.values()) * slopes.sum(axis=0))
 
 
-def _restricted(side: _Entries, scales: Index) -> _Entries:
+def _restricted(side: _Entries, scales: Index, size: int) -> _Entries:
     chosen = np.isin(side.local, scales)
     local = np.searchsorted(scales, side.local[chosen])
-    return _Entries(side.block, side.side, side.place[chosen], local, side.coefficient[chosen])
+    place, coefficient, number = side.place[chosen], side.coefficient[chosen], np.arange(scales.size)
+    is_single = np.array_equal(place, number) and np.array_equal(local, number) and np.ptp(coefficient) == 0.0
+    single = float(coefficient[0]) if is_single and scales.size == size else 0.0
+    return _Entries(side.block, side.side, place, local, coefficient, single)

@@ -139,14 +139,16 @@ class ModuleBalancer:
         return self._structure
 
     def _refresh(self) -> None:
-        if self._identities != _identities(self.module):
+        if self._identities != _identities(self._parts):
             self._read()
 
     def _read(self) -> None:
         self._structure = read_module(self.module, self.example_inputs, kwargs=self.kwargs, training=True)
         self._sweep = Sweep(self._structure, self._powers, self.roles, BOUND)
         self._mover = Mover(self._structure)
-        self._identities = _identities(self.module)
+        self._parts = tuple(self.module.modules())
+        self._identities = _identities(self._parts)
+        self._found: tuple[list[Companion], tuple[int, ...]] | None = None
         self._is_checked = False
 
     def step(self) -> Array | None:
@@ -167,7 +169,7 @@ class ModuleBalancer:
         self.calls += 1
         if self.calls % self.every:
             return None
-        model, companions = self.structure, [*self._companions()]
+        model, companions = self.structure, self._companions()
         scales = self._sweep.log_scales() if self.mode == "sweep" else self._optimal_log_scales(model)
         if self.check and not self._is_checked:
             self._move_and_check(scales, companions)
@@ -246,8 +248,17 @@ class ModuleBalancer:
             check_count(state["calls"], "calls")
         self.calls, self.every, self.mode = state["calls"], state["every"], state["mode"]
 
-    def _companions(self) -> Iterator[Companion]:
-        """All tensors that are scaled, each once."""
+    def _companions(self) -> list[Companion]:
+        """All tensors that are scaled, each once; found again while the optimizers hold the same."""
+        if self.gradients or self.averages:
+            return [*self._all_companions()]
+        states = (state for one in self.optimizers for state in one.state.values())
+        identities = tuple(id(value) for state in states for value in state.values())
+        if self._found is None or self._found[1] != identities:
+            self._found = [*self._all_companions()], identities
+        return self._found[0]
+
+    def _all_companions(self) -> Iterator[Companion]:
         tensors = self._structure.tensors
         for key, tensor in tensors.items():
             yield Companion(key, tensor, 1.0)
@@ -298,8 +309,10 @@ def _unwrapped(module: Any) -> Any:
             return module
 
 
-def _identities(module: nn.Module) -> tuple[int, ...]:
-    return (*(id(tensor) for tensor in module.parameters()), *(id(tensor) for tensor in module.buffers()))
+def _identities(parts: Sequence[nn.Module]) -> list[int]:
+    """Of all parameters, buffers and submodules."""
+    held = (dictionary for part in parts for dictionary in (part._parameters, part._buffers, part._modules))  # noqa: SLF001
+    return [id(one) for dictionary in held for one in dictionary.values()]
 
 
 def _named(average: Any) -> dict[str, torch.Tensor]:

@@ -16,8 +16,8 @@ from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.log_domain import exp_or_inf
+from balance_graph.problem.log_weight_cost import LogWeightCost
 from balance_graph.problem.quotient import Quotient
-from balance_graph.problem.regularizers import LogWeightCost
 from balance_graph.problem.solution import Outcome, Solution, Status
 from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.gradient_flow import FlowSolver

@@ -20,7 +20,7 @@ from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.log_domain import log_sum_by
 from balance_graph.problem.quotient import Quotient
 from balance_graph.solvers.conductor import check_problem, solve
-from balance_graph.solvers.local.log_sweeps import color_classes
+from balance_graph.solvers.local.coloring import color_classes
 from balance_graph.solvers.local.stochastic import check_tied
 from balance_graph.solvers.newton import NewtonSolver
 

@@ -11,7 +11,7 @@ import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.graph.compilation import node_activation
 from balance_graph.problem.log_domain import times_exp
-from balance_graph.problem.regularizers import LogWeightCost
+from balance_graph.problem.log_weight_cost import LogWeightCost
 from balance_graph.theory.statement import Tally, Trial, statement
 from balance_graph.theory.subject import Subject, difference, output_change, weights_of, why_no_optimum
 
@@ -60,14 +60,14 @@ def the_theory_extends(trial: Trial) -> None:
 
 
 def _without_features(subject: Subject) -> str:
-    at = subject.problem.manifold
+    manifold = subject.problem.manifold
     features = (
-        at.group is not None
-        or at.fixed is not None
-        or at.shared is not None
+        manifold.group is not None
+        or manifold.fixed is not None
+        or manifold.shared is not None
         or subject.problem.exponent is not None
         or subject.is_recurrent
-        or len(set(at.degree[at.free_nodes].tolist())) > 1
+        or len(set(manifold.degree[manifold.free_nodes].tolist())) > 1
         or not isinstance(subject.regularizer, bg.Lp)
     )
     if subject.graph.number_of_edges() > _MOST_EDGES:
@@ -148,16 +148,16 @@ class _Definition:
 
 def _add_constraints(subject: Subject, balanced: nx.DiGraph[Any], tally: Tally) -> None:
     """Read off the weights whether ties, fixed edges and copies are kept."""
-    at, log_gains = subject.problem.manifold, _gains(subject, balanced)
-    if at.fixed is not None:
-        tally.add(float(np.abs(log_gains[at.fixed]).max()), f"{subject.name}, fixed edges")
-    if at.shared is not None:
-        for label in np.unique(at.shared[at.shared >= 0]):
-            tally.add(float(np.ptp(log_gains[at.shared == label])), f"{subject.name}, shared weights")
-    if at.group is not None:
-        log_scales = at.log_scales_of(log_gains)
-        for label in np.unique(at.group[at.group >= 0]):
-            tally.add(float(np.ptp(log_scales[at.group == label])), f"{subject.name}, tied nodes")
+    manifold, log_gains = subject.problem.manifold, _gains(subject, balanced)
+    if manifold.fixed is not None:
+        tally.add(float(np.abs(log_gains[manifold.fixed]).max()), f"{subject.name}, fixed edges")
+    if manifold.shared is not None:
+        for label in np.unique(manifold.shared[manifold.shared >= 0]):
+            tally.add(float(np.ptp(log_gains[manifold.shared == label])), f"{subject.name}, shared weights")
+    if manifold.group is not None:
+        log_scales = manifold.log_scales_of(log_gains)
+        for label in np.unique(manifold.group[manifold.group >= 0]):
+            tally.add(float(np.ptp(log_scales[manifold.group == label])), f"{subject.name}, tied nodes")
 
 
 def _gains(subject: Subject, balanced: nx.DiGraph[Any]) -> Array:

@@ -9,7 +9,8 @@ import networkx as nx
 import numpy as np
 
 from balance_graph import networks
-from balance_graph.problem.regularizers import ElasticNet, LogConvex, Lp, Regularizer
+from balance_graph.problem.log_weight_cost import LogConvex
+from balance_graph.problem.regularizers import ElasticNet, Lp, Regularizer
 from balance_graph.theory.subject import Subject
 
 _POWERS = ("relu2", "bipu(0.5)", "bipu(3,1,-0.5)", "leaky_relu(0.2)", "bipu(1.5,1,1)")

@@ -1,8 +1,7 @@
 """Exact gradients of the error of any network in its weights, by reverse accumulation.
 
-The network is run as `balance_graph.graph.evaluation` runs it: edges inside a strongly connected component carry the
-value of the step before, zero at first; all others act at once. With z the weighted sum at a node and f its activation,
-the backward pass carries ``delta = f'(z) dE/d(state)`` from heads to tails and from each step to the one before, and
+Values propagate as in `balance_graph.graph.propagation`. With z the weighted sum at a node and f its activation, the
+backward pass carries ``delta = f'(z) dE/d(state)`` from heads to tails and from each step to the one before, and
 ``dE/dw = sum of delta(head) * state(tail)`` over batch and steps.
 
 The derivative of a positively homogeneous f needs no formula of its own: by Euler's theorem ``f'(z) = c f(z) / z``.
@@ -12,19 +11,18 @@ five-point differences, to about 1e-11.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import networkx as nx
 import numpy as np
-from scipy import sparse
 
-from balance_graph._types import Array, Index, Mask
+from balance_graph._types import Array, Index
 from balance_graph.graph.activations import Activation
-from balance_graph.graph.compilation import compile_graph, node_activation, roles_of
 from balance_graph.graph.evaluation import evaluate
+from balance_graph.graph.propagation import Matrices, Propagation
 
 # Up to so many nodes dense matrices are faster than sparse ones, and small beside everything else.
 _DENSE = 500
@@ -101,144 +99,57 @@ class NetworkError:
 
     def outputs(self, weights: Array) -> Array:
         """The outputs with the given weights."""
-        states, _ = self._forward(*self._matrices(weights))
-        return self._shaped(states)
+        return self._shaped([state for state, _ in self._steps(self._matrices(weights))])
 
     def gradient(self, weights: Array) -> tuple[float, Array]:
         """The error, and its slope in the weight of every edge, each copy of a shared parameter by itself."""
-        now, before = self._matrices(weights)
-        states, sums = self._forward(now, before)
+        matrices = self._matrices(weights)
+        states, sums = (list(one) for one in zip(*self._steps(matrices), strict=True))
         value, slopes = self.error(self._shaped(states), self.targets)
-        deltas = self._backward(now, before, sums, states, slopes.reshape(len(states), -1, self._output_nodes.size))
-        return value, self._edge_slopes(states, deltas)
-
-    # ---- the network as arrays ---------------------------------------------------------------------------------
+        by_step = slopes.reshape(len(states), -1, self._network.outputs.size)
+        return value, self._edge_slopes(states, self._backward(matrices, sums, states, by_step))
 
     @cached_property
-    def _at(self) -> Any:
-        return compile_graph(self.graph).manifold
+    def _network(self) -> Propagation:
+        return Propagation.of(self.graph)
 
-    @cached_property
-    def _roles(self) -> list[str]:
-        return list(roles_of(self.graph).values())
+    def _matrices(self, weights: Array) -> Matrices:
+        return self._network.matrices(weights, dense=self._network.size <= _DENSE)
 
-    def _nodes_of(self, role: str) -> Index:
-        return np.array([k for k, one in enumerate(self._roles) if one == role], dtype=np.intp)
-
-    @cached_property
-    def _input_nodes(self) -> Index:
-        return self._nodes_of("input")
-
-    @cached_property
-    def _bias_nodes(self) -> Index:
-        return self._nodes_of("bias")
-
-    @cached_property
-    def _output_nodes(self) -> Index:
-        return self._nodes_of("output")
-
-    @cached_property
-    def _present(self) -> Mask:
-        return np.array([data["weight"] != 0 for _, _, data in self.graph.edges(data=True)], dtype=np.bool_)
-
-    @cached_property
-    def _delayed(self) -> Mask:
-        """Edges inside a strongly connected component of the edges of nonzero weight."""
-        tail, head, present = self._at.tail, self._at.head, self._present
-        links: nx.DiGraph[int] = nx.DiGraph()
-        links.add_nodes_from(range(self._at.n_nodes))
-        links.add_edges_from(zip(tail[present].tolist(), head[present].tolist(), strict=True))
-        component = np.zeros(self._at.n_nodes, dtype=np.intp)
-        for number, members in enumerate(nx.strongly_connected_components(links)):
-            component[list(members)] = number
-        return np.asarray(component[tail] == component[head])
-
-    @cached_property
-    def _levels(self) -> list[list[tuple[Activation, Index]]]:
-        """Nodes in the order in which they can be computed, those of one activation together."""
-        direct = self._present & ~self._delayed
-        graph: nx.DiGraph[int] = nx.DiGraph()
-        graph.add_nodes_from(range(self._at.n_nodes))
-        graph.add_edges_from(zip(self._at.tail[direct].tolist(), self._at.head[direct].tolist(), strict=True))
-        functions = [node_activation(data, node) for node, data in self.graph.nodes(data=True)]
-        levels = []
-        for generation in nx.topological_generations(graph):
-            groups: dict[int, list[int]] = {}
-            for node in generation:
-                if self._roles[node] in {"hidden", "output"}:
-                    groups.setdefault(id(functions[node]), []).append(node)
-            levels.append([(functions[nodes[0]], np.array(nodes)) for nodes in groups.values()])
-        return levels
-
-    def _matrices(self, weights: Array) -> tuple[Any, Any]:
-        """Matrices (head, tail) of the edges that act at once and of the delayed ones."""
-        return self._matrix(weights, self._present & ~self._delayed), self._matrix(
-            weights, self._present & self._delayed
-        )
-
-    def _matrix(self, weights: Array, chosen: Mask) -> Any:
-        head, tail, n = self._at.head[chosen], self._at.tail[chosen], self._at.n_nodes
-        if n > _DENSE:
-            return sparse.csr_array((weights[chosen], (head, tail)), shape=(n, n))
-        matrix = np.zeros((n, n))
-        matrix[head, tail] = weights[chosen]
-        return matrix
-
-    @property
-    def _sequence(self) -> Array:
-        """Inputs as (steps, batch, n_inputs)."""
-        return self.inputs if self.inputs.ndim == 3 else self.inputs[None]
+    def _steps(self, matrices: Matrices) -> Iterator[tuple[Array, Array]]:
+        """Values and sums of all nodes after each step."""
+        return self._network.run(matrices, self.inputs if self.inputs.ndim == 3 else self.inputs[None])
 
     def _shaped(self, states: list[Array]) -> Array:
-        outputs = np.stack([state[self._output_nodes].T for state in states])
+        outputs = np.stack([state[self._network.outputs].T for state in states])
         return outputs if self.inputs.ndim == 3 else outputs[0]
 
-    # ---- forward and backward ----------------------------------------------------------------------------------
-
-    def _forward(self, now: Any, before: Any) -> tuple[list[Array], list[Array]]:
-        """State and weighted sum of every node at every step: arrays (n_nodes, batch)."""
-        sequence = self._sequence
-        state = np.zeros((self._at.n_nodes, sequence.shape[1]))
-        states, sums = [], []
-        for inputs in sequence:
-            total = before @ state
-            state = np.zeros_like(state)
-            state[self._input_nodes] = inputs.T
-            state[self._bias_nodes] = 1.0
-            for level in self._levels:
-                for function, nodes in level:
-                    total[nodes] += now[nodes] @ state
-                    state[nodes] = function(total[nodes])
-            states.append(state)
-            sums.append(total)
-        return states, sums
-
-    def _backward(self, now: Any, before: Any, sums: list[Array], states: list[Array], slopes: Array) -> list[Array]:
+    def _backward(self, matrices: Matrices, sums: list[Array], states: list[Array], slopes: Array) -> list[Array]:
         """``dE/dz`` of every node at every step."""
         later = np.zeros_like(sums[0])
         deltas = []
         for total, state, slope in zip(reversed(sums), reversed(states), slopes[::-1], strict=True):
             back = later.copy()
-            back[self._output_nodes] += slope.T
+            back[self._network.outputs] += slope.T
             delta = np.zeros_like(total)
-            for level in reversed(self._levels):
-                for function, nodes in level:
+            for stage in reversed(self._network.stages):
+                for function, nodes in stage:
                     delta[nodes] = derivative(function, total[nodes], state[nodes]) * back[nodes]
-                    back += now[nodes].T @ delta[nodes]
-            later = before.T @ delta
+                    back += matrices.now[nodes].T @ delta[nodes]
+            later = matrices.before.T @ delta
             deltas.append(delta)
         return deltas[::-1]
 
     def _edge_slopes(self, states: list[Array], deltas: list[Array]) -> Array:
         """``sum of delta(head) * state(tail)``, of the step before where the edge is delayed."""
-        tail, head = self._at.tail, self._at.head
+        tail, head = self._network.tail, self._network.head
         slopes = np.zeros(tail.size)
         previous = np.zeros_like(states[0])
         for state, delta in zip(states, deltas, strict=True):
-            source = np.where(self._delayed[:, None], previous[tail], state[tail])
+            source = np.where(self._network.delayed[:, None], previous[tail], state[tail])
             slopes += np.einsum("eb,eb->e", delta[head], source)
             previous = state
-        return np.where(self._present, slopes, 0.0)
+        return np.where(self._network.present, slopes, 0.0)
 
 
 def derivative(function: Activation, sums: Array, states: Array) -> Array:

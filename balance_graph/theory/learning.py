@@ -70,12 +70,17 @@ def _without_error(subject: Subject) -> str:
 
 def _add_euler(subject: Subject, weighted: Array, tally: Tally) -> None:
     """Both sums at every free node, from the definition."""
-    at = subject.problem.manifold
-    sizes = np.bincount(at.head, np.abs(weighted), at.n_nodes) + np.bincount(at.tail, np.abs(weighted), at.n_nodes)
-    into, out_of = np.bincount(at.head, weighted, at.n_nodes), np.bincount(at.tail, weighted, at.n_nodes)
-    for k in at.free_nodes.tolist():
+    manifold = subject.problem.manifold
+    sizes = np.bincount(manifold.head, np.abs(weighted), manifold.n_nodes) + np.bincount(
+        manifold.tail, np.abs(weighted), manifold.n_nodes
+    )
+    into, out_of = (
+        np.bincount(manifold.head, weighted, manifold.n_nodes),
+        np.bincount(manifold.tail, weighted, manifold.n_nodes),
+    )
+    for k in manifold.free_nodes.tolist():
         if sizes[k] > 0.0:
-            tally.add((into[k] - at.degree[k] * out_of[k]) / sizes[k], subject.at(at.nodes[k]))
+            tally.add((into[k] - manifold.degree[k] * out_of[k]) / sizes[k], subject.at(manifold.nodes[k]))
 
 
 def _against_differences(
@@ -185,31 +190,34 @@ def gradient_flow_conserves_imbalance(trial: Trial) -> None:
 
 
 def _why_not_separate(subject: Subject) -> str:
-    at = subject.problem.manifold
-    if at.shared is not None or at.fixed is not None:
+    manifold = subject.problem.manifold
+    if manifold.shared is not None or manifold.fixed is not None:
         return "shared or fixed weights: the flow of their parameters conserves other sums"
     return ""
 
 
 def _square_imbalance(subject: Subject, values: Array) -> Array:
     """Sum of squares over in-edges less c times that over out-edges, at every node."""
-    at = subject.problem.manifold
+    manifold = subject.problem.manifold
     return np.asarray(
-        np.bincount(at.head, values**2, at.n_nodes) - at.degree * np.bincount(at.tail, values**2, at.n_nodes)
+        np.bincount(manifold.head, values**2, manifold.n_nodes)
+        - manifold.degree * np.bincount(manifold.tail, values**2, manifold.n_nodes)
     )
 
 
 def _squares(subject: Subject) -> Array:
     """Sum of squares over in-edges plus c times that over out-edges, 1 where there are none."""
-    at, squares = subject.problem.manifold, subject.weights**2
-    sizes = np.bincount(at.head, squares, at.n_nodes) + at.degree * np.bincount(at.tail, squares, at.n_nodes)
+    manifold, squares = subject.problem.manifold, subject.weights**2
+    sizes = np.bincount(manifold.head, squares, manifold.n_nodes) + manifold.degree * np.bincount(
+        manifold.tail, squares, manifold.n_nodes
+    )
     return np.where(sizes > 0.0, sizes, 1.0)
 
 
 def _add_nodes(subject: Subject, values: Array, tally: Tally) -> None:
-    at = subject.problem.manifold
-    for k in at.free_nodes.tolist():
-        tally.add(values[k], subject.at(at.nodes[k]))
+    manifold = subject.problem.manifold
+    for k in manifold.free_nodes.tolist():
+        tally.add(values[k], subject.at(manifold.nodes[k]))
 
 
 def _flowed(training: Training) -> Array | None:

@@ -58,15 +58,15 @@ def _exponent(subject: Subject) -> float:
 
 def _plain_nodes(subject: Subject) -> list[Hashable]:
     """Free nodes that move alone, without self-loops, with weights on both sides."""
-    at = subject.problem.manifold
-    if at.shared is not None:
+    manifold = subject.problem.manifold
+    if manifold.shared is not None:
         return []
-    alone = np.bincount(at.coordinate[at.coordinate >= 0], minlength=at.n_coordinates) == 1
+    alone = np.bincount(manifold.coordinate[manifold.coordinate >= 0], minlength=manifold.n_coordinates) == 1
     found = []
-    for k in at.free_nodes.tolist():
-        node = at.nodes[k]
+    for k in manifold.free_nodes.tolist():
+        node = manifold.nodes[k]
         sides = [edges(node, data=True) for edges in (subject.graph.in_edges, subject.graph.out_edges)]
-        plain = at.coordinate[k] >= 0 and alone[at.coordinate[k]] and not subject.graph.has_edge(node, node)
+        plain = manifold.coordinate[k] >= 0 and alone[manifold.coordinate[k]] and not subject.graph.has_edge(node, node)
         if plain and all(any(data["weight"] != 0 for *_, data in side) for side in sides):
             found.append(node)
     return found

@@ -81,10 +81,10 @@ def _disagreement(subject: Subject, log_gains: Array, rng: np.random.Generator) 
 
     The paths form a random tree; every other edge into a node that it reaches is the end of a second path.
     """
-    at = subject.problem.manifold
-    gain = dict(zip(zip(at.tail.tolist(), at.head.tolist(), strict=True), log_gains.tolist(), strict=True))
+    manifold = subject.problem.manifold
+    gain = dict(zip(zip(manifold.tail.tolist(), manifold.head.tolist(), strict=True), log_gains.tolist(), strict=True))
     links = nx.DiGraph(list(gain))
-    log_scale = dict.fromkeys(np.flatnonzero(at.pinned).tolist(), 0.0)
+    log_scale = dict.fromkeys(np.flatnonzero(manifold.pinned).tolist(), 0.0)
     queue = deque(rng.permutation(list(log_scale)).tolist())
     while queue:
         tail = queue.popleft()

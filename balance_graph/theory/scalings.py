@@ -93,14 +93,14 @@ def scalings_commute_and_balancings_do_not(trial: Trial) -> None:
 
 def _apart(subject: Subject) -> Iterator[tuple[Hashable, Hashable]]:
     """Pairs of free nodes that move no common edge, and that a balancing of the other leaves as they are."""
-    at = subject.problem.manifold
-    moved = sparse.csr_array(at.reduced_incidence != 0).astype(float)
+    manifold = subject.problem.manifold
+    moved = sparse.csr_array(manifold.reduced_incidence != 0).astype(float)
     meet = (moved.T @ moved).toarray() > 0
-    unknowns = (at.basis != 0).toarray()
-    for k, one in enumerate(at.free_nodes.tolist()):
-        for two in at.free_nodes[k + 1 :].tolist():
+    unknowns = (manifold.basis != 0).toarray()
+    for k, one in enumerate(manifold.free_nodes.tolist()):
+        for two in manifold.free_nodes[k + 1 :].tolist():
             if not meet[np.ix_(unknowns[one], unknowns[two])].any():
-                yield at.nodes[one], at.nodes[two]
+                yield manifold.nodes[one], manifold.nodes[two]
 
 
 def _order_matters(network: nx.DiGraph[Any], a: Hashable, b: Hashable, cost: bg.Regularizer) -> float | None:

@@ -15,7 +15,7 @@ import numpy as np
 import balance_graph as bg
 from balance_graph._types import Array
 from balance_graph.graph.compilation import node_activation
-from balance_graph.problem.regularizers import LogWeightCost
+from balance_graph.problem.log_weight_cost import LogWeightCost
 from balance_graph.theory.gradients import NetworkError, Parameters, least_squares
 from balance_graph.theory.subject import Subject
 

@@ -80,9 +80,9 @@ def _gauges(subject: Subject) -> Array:
     """Log-scales that change no weight, as columns: runs may hold other nodes still than the bounds do."""
     from scipy.linalg import null_space
 
-    at = subject.problem.manifold
-    moves = at.reduced_incidence[np.flatnonzero(subject.problem.active)].toarray()
-    return np.asarray(at.basis @ null_space(moves)) if moves.size else np.zeros((at.n_nodes, 0))
+    manifold = subject.problem.manifold
+    moves = manifold.reduced_incidence[np.flatnonzero(subject.problem.active)].toarray()
+    return np.asarray(manifold.basis @ null_space(moves)) if moves.size else np.zeros((manifold.n_nodes, 0))
 
 
 def _after_simultaneous_rounds(rounds: int) -> float:

@@ -18,15 +18,57 @@ from the same pass.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from balance_graph._compiled import compiled
-from balance_graph.solvers.local._kernels import sift_down, sift_up
+from balance_graph._types import Array, Index
+from balance_graph.solvers.local import coloring
+from balance_graph.solvers.local._heap import reorder
 
 # With factors and costs within e^±100, sums stay within e^±200 and imbalances within e^±600, times the number of edges.
 LOG_MOST = 100.0
 LEAST, MOST = math.exp(-LOG_MOST), math.exp(LOG_MOST)
+
+# The same loop as for small networks, compiled.
+first_fit_colors = compiled(coloring.first_fit_colors)
+
+
+class Network(NamedTuple):
+    """Entries with their costs, what the ground adds to the sums, and the degree of each unknown."""
+
+    start: Index
+    neighbor: Index
+    cost: Array
+    from_ground: Array
+    to_ground: Array
+    degree: Array
+
+
+class Factors(NamedTuple):
+    """The factors of each unknown."""
+
+    up: Array
+    down: Array
+
+
+class Sums(NamedTuple):
+    """The sums of each unknown in halves, what comes from unknowns after it apart."""
+
+    into: Array
+    late_into: Array
+    out_of: Array
+    late_out_of: Array
+
+
+class RunningSums(NamedTuple):
+    """Whole sums, and the largest that each has been since it was made afresh."""
+
+    into: Array
+    out_of: Array
+    peak_into: Array
+    peak_out_of: Array
 
 
 @compiled
@@ -78,8 +120,9 @@ def entries(tail, head, log_cost, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def log_range(start, neighbor, log_value, up, down):  # type: ignore[no-untyped-def]
+def log_range(entries, up, down):  # type: ignore[no-untyped-def]
     """Least and largest logarithm of the cost of an edge between unknowns, the factors given as logarithms."""
+    start, neighbor, log_value = entries
     least, largest = math.inf, -math.inf
     for i in range(up.size):
         for e in range(start[4 * i], start[4 * i + 2]):
@@ -89,8 +132,9 @@ def log_range(start, neighbor, log_value, up, down):  # type: ignore[no-untyped-
 
 
 @compiled
-def exponentiate(start, neighbor, log_value, up, down, unit, cost):  # type: ignore[no-untyped-def]
+def exponentiate(entries, up, down, unit, cost):  # type: ignore[no-untyped-def]
     """Costs in units of ``exp(unit)``, the factors given as logarithms."""
+    start, neighbor, log_value = entries
     for i in range(up.size):
         shift = down[i] - unit
         for e in range(start[4 * i], start[4 * i + 2]):
@@ -101,9 +145,12 @@ def exponentiate(start, neighbor, log_value, up, down, unit, cost):  # type: ign
 
 
 @compiled
-def measure(start, neighbor, cost, from_ground, to_ground, up, down, into, late_into, out_of, late_out_of):  # type: ignore[no-untyped-def]
+def measure(network, factors, sums):  # type: ignore[no-untyped-def]
     """In- and out-sums, each edge counted from its tail."""
-    clear(from_ground, to_ground, into, late_into, out_of, late_out_of)
+    start, neighbor, cost, _, _, _ = network
+    up, down = factors
+    into, late_into, out_of, late_out_of = sums
+    clear(network, sums)
     for i in range(up.size):
         factor = down[i]
         total = 0.0
@@ -119,17 +166,20 @@ def measure(start, neighbor, cost, from_ground, to_ground, up, down, into, late_
 
 
 @compiled
-def clear(from_ground, to_ground, into, late_into, out_of, late_out_of):  # type: ignore[no-untyped-def]
+def clear(network, sums):  # type: ignore[no-untyped-def]
     """What the sums have before any edge between unknowns is counted."""
-    into[:] = from_ground
-    out_of[:] = to_ground
-    late_into[:] = 0.0
-    late_out_of[:] = 0.0
+    sums.into[:] = network.from_ground
+    sums.out_of[:] = network.to_ground
+    sums.late_into[:] = 0.0
+    sums.late_out_of[:] = 0.0
 
 
 @compiled
-def extremes(degree, to_ground, up, down, into, late_into, out_of, late_out_of):  # type: ignore[no-untyped-def]
+def extremes(network, factors, sums):  # type: ignore[no-untyped-def]
     """Largest ratio of in-cost and c times out-cost, or the reverse, and the cost of all edges."""
+    _, _, _, _, to_ground, degree = network
+    up, down = factors
+    into, late_into, out_of, late_out_of = sums
     least, largest, total = 1.0, 1.0, 0.0
     for i in range(up.size):
         arriving = up[i] * (into[i] + late_into[i])
@@ -140,7 +190,7 @@ def extremes(degree, to_ground, up, down, into, late_into, out_of, late_out_of):
 
 
 @compiled
-def factors(c, into, out_of):  # type: ignore[no-untyped-def]
+def balancing_factors(c, into, out_of):  # type: ignore[no-untyped-def]
     """Factors of a node of degree c that balance it: ``up * into = c * down * out_of``."""
     ratio = c * out_of / into
     if c == 1.0:
@@ -157,29 +207,18 @@ def in_range(up, down):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sweep_in_order(  # type: ignore[no-untyped-def]
-    start,
-    neighbor,
-    cost,
-    from_ground,
-    to_ground,
-    degree,
-    last_late_into,
-    last_late_out_of,
-    up,
-    down,
-    into,
-    late_into,
-    out_of,
-    late_out_of,
-):
+def sweep_in_order(network, last_sums, factors, sums):  # type: ignore[no-untyped-def]
     """Balance every unknown once, in order, from the sums at the end of the last sweep; factors and sums at the end.
 
     False as soon as a factor leaves its range; the results are then of no use.
     """
-    clear(from_ground, to_ground, into, late_into, out_of, late_out_of)
+    start, neighbor, cost, _, _, degree = network
+    _, last_late_into, _, last_late_out_of = last_sums
+    up, down = factors
+    into, late_into, out_of, late_out_of = sums
+    clear(network, sums)
     for i in range(degree.size):
-        high, low = factors(degree[i], into[i] + last_late_into[i], out_of[i] + last_late_out_of[i])
+        high, low = balancing_factors(degree[i], into[i] + last_late_into[i], out_of[i] + last_late_out_of[i])
         if not in_range(high, low):
             return False
         up[i], down[i] = high, low
@@ -209,13 +248,15 @@ def whole_sum(first, last, neighbor, cost, factor):  # type: ignore[no-untyped-d
 
 
 @compiled
-def sweep(order, start, neighbor, cost, from_ground, to_ground, degree, up, down):  # type: ignore[no-untyped-def]
+def sweep(order, network, factors):  # type: ignore[no-untyped-def]
     """Balance the unknowns in the given order, factors in place; False as soon as a factor leaves its range."""
+    start, neighbor, cost, from_ground, to_ground, degree = network
+    up, down = factors
     for i in order:
         first, middle, last = start[4 * i], start[4 * i + 2], start[4 * i + 4]
         out_of = to_ground[i] + whole_sum(first, middle, neighbor, cost, up)
         into = from_ground[i] + whole_sum(middle, last, neighbor, cost, down)
-        high, low = factors(degree[i], into, out_of)
+        high, low = balancing_factors(degree[i], into, out_of)
         if not in_range(high, low):
             return False
         up[i], down[i] = high, low
@@ -223,37 +264,23 @@ def sweep(order, start, neighbor, cost, from_ground, to_ground, degree, up, down
 
 
 @compiled
-def greedy_sweep(  # type: ignore[no-untyped-def]
-    enough,
-    start,
-    neighbor,
-    cost,
-    from_ground,
-    to_ground,
-    degree,
-    up,
-    down,
-    into,
-    out_of,
-    peak_into,
-    peak_out_of,
-    key,
-    heap,
-    place,
-):
+def greedy_sweep(enough, network, factors, running, heap):  # type: ignore[no-untyped-def]
     """Balance the unknown of largest key, n times or until no key exceeds `enough`, in place; False out of range.
 
     Here sums are whole, and running: one that has fallen to a quarter of its peak is summed afresh, before
     cancellation could cost accuracy.
     """
+    start, neighbor, cost, from_ground, to_ground, degree = network
+    up, down = factors
+    into, out_of, peak_into, peak_out_of = running
     for _ in range(degree.size):
-        i = heap[0]
-        if key[i] <= enough:
+        i = heap.order[0]
+        if heap.key[i] <= enough:
             break
         first, middle, last = start[4 * i], start[4 * i + 2], start[4 * i + 4]
         out_of[i] = peak_out_of[i] = to_ground[i] + whole_sum(first, middle, neighbor, cost, up)
         into[i] = peak_into[i] = from_ground[i] + whole_sum(middle, last, neighbor, cost, down)
-        high, low = factors(degree[i], into[i], out_of[i])
+        high, low = balancing_factors(degree[i], into[i], out_of[i])
         if not in_range(high, low):
             return False
         rise, drop = high - up[i], low - down[i]
@@ -273,8 +300,8 @@ def greedy_sweep(  # type: ignore[no-untyped-def]
                 out_of[k] = peak_out_of[k] = to_ground[k] + rest
         for e in range(first, last):
             k = neighbor[e]
-            reorder(k, excess(degree[k], up[k], down[k], into[k], out_of[k]), key, heap, place)
-        reorder(i, excess(degree[i], high, low, into[i], out_of[i]), key, heap, place)
+            reorder(heap, k, excess(degree[k], up[k], down[k], into[k], out_of[k]))
+        reorder(heap, i, excess(degree[i], high, low, into[i], out_of[i]))
     return True
 
 
@@ -295,37 +322,9 @@ def excess(c, up, down, into, out_of):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def keys(degree, up, down, into, out_of):  # type: ignore[no-untyped-def]
+def keys(network, factors, running):  # type: ignore[no-untyped-def]
     """The keys of all unknowns."""
-    key = np.empty(degree.size)
+    key = np.empty(network.degree.size)
     for i in range(key.size):
-        key[i] = excess(degree[i], up[i], down[i], into[i], out_of[i])
+        key[i] = excess(network.degree[i], factors.up[i], factors.down[i], running.into[i], running.out_of[i])
     return key
-
-
-@compiled
-def reorder(k, new, key, heap, place):  # type: ignore[no-untyped-def]
-    """Give unknown k a new key, and its place in the heap."""
-    old = key[k]
-    key[k] = new
-    if new > old:
-        sift_up(heap, place, key, place[k])
-    elif new < old:
-        sift_down(heap, place, key, place[k])
-
-
-@compiled
-def first_fit_colors(start, neighbor):  # type: ignore[no-untyped-def]
-    """Color of each unknown, in turn the least that no neighbor has."""
-    n = start.size // 4
-    color = np.full(n, -1, np.int64)
-    taken = np.full(n + 1, -1, np.int64)
-    for i in range(n):
-        for e in range(start[4 * i], start[4 * i + 4]):
-            if color[neighbor[e]] >= 0:
-                taken[color[neighbor[e]]] = i
-        c = 0
-        while taken[c] == i:
-            c += 1
-        color[i] = c
-    return color

@@ -8,12 +8,14 @@ then, and before any state is called balanced.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from balance_graph._types import Array, Index
 from balance_graph.solvers.local import _edge_kernels as kernels
 from balance_graph.solvers.local._edges import Edges, GroundEdges
+from balance_graph.solvers.local._heap import Heap
 from balance_graph.solvers.local._sweep_state import SweepState
 
 # Sweeps between two refreshments of the costs, which take the time of a few sweeps.
@@ -21,24 +23,15 @@ _REFRESH = 100
 _EPS = float(np.finfo(float).eps)
 
 
-class _Point:
-    """Factors, at first 1, and sums, in halves, of all unknowns; two take turns, as fresh memory costs time."""
+class _Point(NamedTuple):
+    """Factors, at first 1, and sums of all unknowns; two take turns, as fresh memory costs time."""
 
-    def __init__(self, size: int) -> None:
-        self.up, self.down = np.ones(size), np.ones(size)
-        self.into, self.late_into, self.out_of, self.late_out_of = (np.empty(size) for _ in range(4))
+    factors: kernels.Factors
+    sums: kernels.Sums
 
-    @property
-    def factors(self) -> tuple[Array, Array]:
-        return self.up, self.down
-
-    @property
-    def late_sums(self) -> tuple[Array, Array]:
-        return self.late_into, self.late_out_of
-
-    @property
-    def sums(self) -> tuple[Array, Array, Array, Array]:
-        return self.into, self.late_into, self.out_of, self.late_out_of
+    @classmethod
+    def of(cls, size: int) -> _Point:
+        return cls(kernels.Factors(np.ones(size), np.ones(size)), kernels.Sums(*(np.empty(size) for _ in range(4))))
 
 
 class EdgeSweeps:
@@ -75,7 +68,7 @@ class EdgeSweeps:
             order, self._in_any_order
         )
         self._cost = np.empty(edges.entries.neighbor.size)
-        self._next = _Point(edges.size)
+        self._next = _Point.of(edges.size)
         self._age, self._fits = 0, False
         self._refresh(np.zeros(edges.size))
 
@@ -83,7 +76,7 @@ class EdgeSweeps:
     def displacement(self) -> Array:
         """Displacement of the unknowns of the quotient."""
         result = np.empty(self._edges.size)
-        result[self._edges.order] = self._center + np.log(self._at.up) / self._edges.exponent
+        result[self._edges.order] = self._center + np.log(self._at.factors.up) / self._edges.exponent
         return result
 
     def advance(self) -> None:
@@ -115,7 +108,7 @@ class EdgeSweeps:
     def _refresh(self, displacement: Array) -> None:
         """Center on a displacement: costs from the weights as given, and factors 1."""
         edges = self._edges
-        self._center, self._at, self._age = displacement[edges.order], _Point(edges.size), 0
+        self._center, self._at, self._age = displacement[edges.order], _Point.of(edges.size), 0
         up = edges.exponent * self._center
         down = -edges.degree * up
         least, largest = self._log_range(up, down)
@@ -125,16 +118,17 @@ class EdgeSweeps:
         if not self._fits:
             self.state = self._log_state(displacement)
             return
-        kernels.exponentiate(*edges.entries, up, down, self._log_unit, self._cost)
-        self._from_ground = self._ground_sums(edges.from_ground, up)
-        self._to_ground = self._ground_sums(edges.to_ground, down)
-        self._sum(self._at)
+        kernels.exponentiate(edges.entries, up, down, self._log_unit, self._cost)
+        start, neighbor, _ = edges.entries
+        ground = self._ground_sums(edges.from_ground, up), self._ground_sums(edges.to_ground, down)
+        self._network = kernels.Network(start, neighbor, self._cost, *ground, edges.degree)
+        kernels.measure(self._network, *self._at)
         self.state = self._measured(self._at)
 
     def _log_range(self, up: Array, down: Array) -> tuple[float, float]:
         """Logarithms of the least and the largest cost of an edge."""
         edges = self._edges
-        inner = kernels.log_range(*edges.entries, up, down)
+        inner = kernels.log_range(edges.entries, up, down)
         ground = np.concatenate([_log_costs(edges.from_ground, up), _log_costs(edges.to_ground, down)])
         return min(inner[0], ground.min(initial=np.inf)), max(inner[1], ground.max(initial=-np.inf))
 
@@ -143,43 +137,30 @@ class EdgeSweeps:
         sums: Array = np.bincount(edges.unknown, costs, minlength=self._edges.size).astype(float)
         return sums
 
-    @property
-    def _network(self) -> tuple[Array | Index, ...]:
-        """Entries and ground sums: what all compiled loops begin with."""
-        start, neighbor, _ = self._edges.entries
-        return start, neighbor, self._cost, self._from_ground, self._to_ground
-
-    def _sum(self, point: _Point) -> None:
-        kernels.measure(*self._network, *point.factors, *point.sums)
-
     def _measured(self, point: _Point) -> SweepState:
-        edges = self._edges
-        ratio, total = kernels.extremes(edges.degree, self._to_ground, *point.factors, *point.sums)
-        log_cost = float(np.logaddexp(np.log(total) + self._log_unit, edges.log_constant))
+        ratio, total = kernels.extremes(self._network, *point)
+        log_cost = float(np.logaddexp(np.log(total) + self._log_unit, self._edges.log_constant))
         return SweepState(log_cost, (ratio - 1.0) / (ratio + 1.0), self._rounding)
 
     def _in_order(self, order: Index) -> bool:  # noqa: ARG002 - the entries are in this order
-        at, new = self._at, self._next
-        degree = self._edges.degree
-        return bool(kernels.sweep_in_order(*self._network, degree, *at.late_sums, *new.factors, *new.sums))
+        return bool(kernels.sweep_in_order(self._network, self._at.sums, *self._next))
 
     def _in_any_order(self, order: Index) -> bool:
         self._copy_factors()
-        done = kernels.sweep(order, *self._network, self._edges.degree, *self._next.factors)
+        done = kernels.sweep(order, self._network, self._next.factors)
         if done:
-            self._sum(self._next)
+            kernels.measure(self._network, *self._next)
         return bool(done)
 
     def _greedy(self, order: Index) -> bool:  # noqa: ARG002 - the heap decides
         self._copy_factors()
-        at, degree, factors = self._at, self._edges.degree, self._next.factors
-        sums = at.into + at.late_into, at.out_of + at.late_out_of
-        key = kernels.keys(degree, *factors, *sums)
-        heap = np.argsort(-key, kind="stable")
-        place, peaks = np.argsort(heap), [one.copy() for one in sums]
-        done = kernels.greedy_sweep(1.0 + self._tol, *self._network, degree, *factors, *sums, *peaks, key, heap, place)
+        sums, network, factors = self._at.sums, self._network, self._next.factors
+        whole = sums.into + sums.late_into, sums.out_of + sums.late_out_of
+        running = kernels.RunningSums(*whole, *(one.copy() for one in whole))
+        heap = Heap.of(kernels.keys(network, factors, running))
+        done = kernels.greedy_sweep(1.0 + self._tol, network, factors, running, heap)
         if done:
-            self._sum(self._next)
+            kernels.measure(network, *self._next)
         return bool(done)
 
     def _copy_factors(self) -> None:

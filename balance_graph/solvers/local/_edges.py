@@ -68,7 +68,7 @@ class Edges:
         edges = cls._between(np.arange(quotient.size), *ends, quotient)
         if not by_color:
             return edges
-        color = kernels.first_fit_colors(edges.entries.start, edges.entries.neighbor)
+        color = kernels.first_fit_colors(edges.entries.start[::4].copy(), edges.entries.neighbor)
         return cls._between(np.argsort(color, kind="stable"), *ends, quotient)
 
     @classmethod

@@ -8,17 +8,45 @@ the in side if the rate is positive, else on the out side. All flows are kept as
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from balance_graph._compiled import compiled
+from balance_graph._types import Array, Index
+from balance_graph.solvers.local._heap import reorder
 
 EPS = float(np.finfo(np.float64).eps)
 
 
+class Entries(NamedTuple):
+    """The entries of each unknown."""
+
+    start: Index
+    row: Index
+    rate: Array
+    log_size: Array
+
+
+class Partners(NamedTuple):
+    """The other entry of each entry's row, -1 where there is none; and the unknown that owns each entry."""
+
+    other: Index
+    owner: Index
+
+
+class RunningSums(NamedTuple):
+    """In-sum (index 2k) and out-sum (2k + 1) of each unknown k in units of ``exp(top)``, and their largest so far."""
+
+    top: Array
+    total: Array
+    peak: Array
+
+
 @compiled
-def sides(k, start, row, rate, log_size, log_flow, shift):  # type: ignore[no-untyped-def]
+def sides(k, entries, log_flow, shift):  # type: ignore[no-untyped-def]
     """Log in - log out of unknown k after a shift, its derivative by the shift, and what rounding leaves in it."""
+    start, row, rate, log_size = entries
     top_in = top_out = -math.inf
     for e in range(start[k], start[k + 1]):
         value = log_size[e] + log_flow[row[e]] + rate[e] * shift
@@ -43,7 +71,7 @@ def sides(k, start, row, rate, log_size, log_flow, shift):  # type: ignore[no-un
 
 
 @compiled
-def local_shift(k, start, row, rate, log_size, log_flow):  # type: ignore[no-untyped-def]
+def local_shift(k, entries, log_flow):  # type: ignore[no-untyped-def]
     """The shift that balances unknown k: Newton on ``log in - log out``, an increasing function, kept in a bracket.
 
     With one rate on each side the function is linear and the first step exact.
@@ -51,7 +79,7 @@ def local_shift(k, start, row, rate, log_size, log_flow):  # type: ignore[no-unt
     shift = 0.0
     low, high = -math.inf, math.inf
     for _ in range(200):
-        value, slope, rounding = sides(k, start, row, rate, log_size, log_flow, shift)
+        value, slope, rounding = sides(k, entries, log_flow, shift)
         if value > 0.0:
             high = shift
         else:
@@ -63,14 +91,15 @@ def local_shift(k, start, row, rate, log_size, log_flow):  # type: ignore[no-unt
             shift += step
         else:  # both ends are finite, as steps towards an open end stay inside
             shift = 0.5 * (low + high)
-        if uniform(k, start, rate):
+        if uniform(k, entries):
             break
     return shift
 
 
 @compiled
-def uniform(k, start, rate):  # type: ignore[no-untyped-def]
+def uniform(k, entries):  # type: ignore[no-untyped-def]
     """Whether each side of unknown k has one rate."""
+    start, _, rate, _ = entries
     rate_in = rate_out = 0.0
     for e in range(start[k], start[k + 1]):
         if rate[e] > 0.0:
@@ -86,53 +115,21 @@ def uniform(k, start, rate):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sweep(order, start, row, rate, log_size, log_flow, displacement):  # type: ignore[no-untyped-def]
+def sweep(order, entries, log_flow, displacement):  # type: ignore[no-untyped-def]
     """Balance the unknowns in the given order, in place."""
+    start, row, rate, _ = entries
     for k in order:
-        shift = local_shift(k, start, row, rate, log_size, log_flow)
+        shift = local_shift(k, entries, log_flow)
         displacement[k] += shift
         for e in range(start[k], start[k + 1]):
             log_flow[row[e]] += rate[e] * shift
 
 
 @compiled
-def sift_up(heap, place, key, at):  # type: ignore[no-untyped-def]
-    """Move an element of the max-heap up to where it belongs."""
-    item = heap[at]
-    while at > 0:
-        above = (at - 1) // 2
-        if key[heap[above]] >= key[item]:
-            break
-        heap[at] = heap[above]
-        place[heap[at]] = at
-        at = above
-    heap[at] = item
-    place[item] = at
-
-
-@compiled
-def sift_down(heap, place, key, at):  # type: ignore[no-untyped-def]
-    """Move an element of the max-heap down to where it belongs."""
-    item = heap[at]
-    size = heap.size
-    while True:
-        below = 2 * at + 1
-        if below >= size:
-            break
-        if below + 1 < size and key[heap[below + 1]] > key[heap[below]]:
-            below += 1
-        if key[heap[below]] <= key[item]:
-            break
-        heap[at] = heap[below]
-        place[heap[at]] = at
-        at = below
-    heap[at] = item
-    place[item] = at
-
-
-@compiled
-def refresh(k, start, row, rate, log_size, log_flow, top, total, peak):  # type: ignore[no-untyped-def]
-    """Recompute the running in-sum (index 2k) and out-sum (2k + 1) of unknown k from its entries."""
+def refresh(k, entries, log_flow, running):  # type: ignore[no-untyped-def]
+    """Recompute the running sums of unknown k from its entries."""
+    start, row, rate, log_size = entries
+    top, total, peak = running
     for side in (2 * k, 2 * k + 1):
         top[side] = -math.inf
         total[side] = 0.0
@@ -147,80 +144,56 @@ def refresh(k, start, row, rate, log_size, log_flow, top, total, peak):  # type:
 
 
 @compiled
-def running_key(k, top, total):  # type: ignore[no-untyped-def]
+def running_key(k, running):  # type: ignore[no-untyped-def]
     """``|log in - log out|`` of unknown k from its running sums."""
+    top, total, _ = running
     difference = top[2 * k] + math.log(total[2 * k]) - top[2 * k + 1] - math.log(total[2 * k + 1])
     return abs(difference)
 
 
 @compiled
-def start_greedy(start, row, rate, log_size, log_flow, key, top, total, peak):  # type: ignore[no-untyped-def]
+def start_greedy(entries, log_flow, running, key):  # type: ignore[no-untyped-def]
     """Running sums and keys of all unknowns."""
     for k in range(key.size):
-        refresh(k, start, row, rate, log_size, log_flow, top, total, peak)
-        key[k] = running_key(k, top, total)
+        refresh(k, entries, log_flow, running)
+        key[k] = running_key(k, running)
 
 
 @compiled
-def greedy_steps(  # type: ignore[no-untyped-def]
-    n_steps,
-    tolerance,
-    start,
-    row,
-    rate,
-    log_size,
-    other,
-    owner,
-    log_flow,
-    displacement,
-    heap,
-    place,
-    key,
-    top,
-    total,
-    peak,
-):
-    """Balance the unknown of largest ``|log in - log out|``, up to n_steps times; returns the steps taken.
+def greedy_sweep(enough, entries, partners, log_flow, displacement, running, heap):  # type: ignore[no-untyped-def]
+    """Balance the unknown of largest ``|log in - log out|``, n times or until none exceeds `enough`, in place.
 
-    The keys come from running sums in units of ``exp(top)``. A sum that has fallen to a quarter of its peak, or risen
-    far above its unit, is recomputed from its entries before cancellation or range could cost accuracy.
+    The keys come from running sums. One that has fallen to a quarter of its peak, or risen far above its unit, is
+    recomputed from its entries before cancellation or range could cost accuracy.
     """
-    for step in range(n_steps):
-        k = heap[0]
-        if key[k] <= tolerance:
-            return step
-        shift = local_shift(k, start, row, rate, log_size, log_flow)
+    start, row, rate, _ = entries
+    for _ in range(displacement.size):
+        k = heap.order[0]
+        if heap.key[k] <= enough:
+            break
+        shift = local_shift(k, entries, log_flow)
         displacement[k] += shift
         for e in range(start[k], start[k + 1]):
             before = log_flow[row[e]]
             log_flow[row[e]] = before + rate[e] * shift
-            f = other[e]
+            f = partners.other[e]
             if f >= 0:
-                update_neighbor(
-                    f, before, owner, start, row, rate, log_size, log_flow, heap, place, key, top, total, peak
-                )
-        refresh(k, start, row, rate, log_size, log_flow, top, total, peak)
-        key[k] = running_key(k, top, total)
-        sift_down(heap, place, key, place[k])
-    return n_steps
+                owner = partners.owner[f]
+                update(owner, f, before, entries, log_flow, running)
+                reorder(heap, owner, running_key(owner, running))
+        refresh(k, entries, log_flow, running)
+        reorder(heap, k, running_key(k, running))
 
 
 @compiled
-def update_neighbor(  # type: ignore[no-untyped-def]
-    f, before, owner, start, row, rate, log_size, log_flow, heap, place, key, top, total, peak
-):
-    """Bring the running sum of the unknown that owns entry f up to date after a change of the entry's row."""
-    k = owner[f]
+def update(k, f, before, entries, log_flow, running):  # type: ignore[no-untyped-def]
+    """Bring the running sum of unknown k up to date after a change of the flow of its entry f."""
+    _, row, rate, log_size = entries
+    top, total, peak = running
     side = 2 * k + (0 if rate[f] > 0.0 else 1)
     new = log_size[f] + log_flow[row[f]] - top[side]
     if new < 30.0:
         total[side] += math.exp(new) - math.exp(log_size[f] + before - top[side])
         peak[side] = max(peak[side], total[side])
     if new >= 30.0 or total[side] <= 0.25 * peak[side]:
-        refresh(k, start, row, rate, log_size, log_flow, top, total, peak)
-    old_key = key[k]
-    key[k] = running_key(k, top, total)
-    if key[k] > old_key:
-        sift_up(heap, place, key, place[k])
-    else:
-        sift_down(heap, place, key, place[k])
+        refresh(k, entries, log_flow, running)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import count, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
-from balance_graph._types import Array, Index, Sparse
+from balance_graph._types import Array, Index
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.rows import rounding_of
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.rows import PowerRows
 from balance_graph.solvers.local._sweep_state import SweepState
 from balance_graph.solvers.local.blocks import Block
+from balance_graph.solvers.local.coloring import color_classes
+
+if TYPE_CHECKING:
+    from balance_graph.solvers.local._kernels import Entries
 
 
 class LogSweeps:
@@ -89,95 +91,54 @@ def _sweeper(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Entries:
+def _entries(quotient: Quotient) -> Entries:
     """A by columns, as the compiled loops want it."""
+    from balance_graph.solvers.local._kernels import Entries
 
-    start: Index
-    row: Index
-    rate: Array
-    log_size: Array
-
-    @classmethod
-    def of(cls, quotient: Quotient) -> _Entries:
-        columns = sparse.csc_array(quotient.matrix)
-        rows = quotient.rows
-        assert isinstance(rows, PowerRows)
-        row = columns.indices.astype(np.intp)
-        return cls(
-            start=columns.indptr.astype(np.intp),
-            row=row,
-            rate=columns.data * rows.exponent[row],
-            log_size=np.log(np.abs(columns.data)),
-        )
-
-    @property
-    def arrays(self) -> tuple[Index, Index, Array, Array]:
-        return self.start, self.row, self.rate, self.log_size
+    rows, columns = quotient.rows, sparse.csc_array(quotient.matrix)
+    assert isinstance(rows, PowerRows)
+    row = columns.indices.astype(np.intp)
+    start, rate = columns.indptr.astype(np.intp), columns.data * rows.exponent[row]
+    return Entries(start, row, rate, np.log(np.abs(columns.data)))
 
 
 def _kernel_sweeps(quotient: Quotient, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
     from balance_graph.solvers.local import _kernels
 
-    entries = _Entries.of(quotient)
+    entries = _entries(quotient)
     for order in orders:
         # Flows are computed afresh every sweep, so rounding does not build up in them.
         log_flow = quotient.log_slopes(displacement)[0]
         displacement = displacement.copy()
-        _kernels.sweep(order, *entries.arrays, log_flow, displacement)
+        _kernels.sweep(order, entries, log_flow, displacement)
         yield displacement
 
 
 def _greedy(quotient: Quotient, displacement: Array, tol: float) -> Iterator[Array]:
     from balance_graph.solvers.local import _kernels
+    from balance_graph.solvers.local._heap import Heap
 
-    entries = _Entries.of(quotient)
-    other = _other_entries(entries, quotient.matrix.shape[0])
-    n = quotient.size
+    n, entries = quotient.size, _entries(quotient)
     owner = np.repeat(np.arange(n), np.diff(entries.start))
-    top, total, peak, key = np.zeros(2 * n), np.zeros(2 * n), np.zeros(2 * n), np.zeros(n)
+    partners = _kernels.Partners(_other_entries(entries.row, quotient.matrix.shape[0]), owner)
+    running, key = _kernels.RunningSums(*np.zeros((3, 2 * n))), np.zeros(n)
     while True:
         log_flow = quotient.log_slopes(displacement)[0]
         displacement = displacement.copy()
-        _kernels.start_greedy(*entries.arrays, log_flow, key, top, total, peak)
-        heap = np.argsort(-key, kind="stable")
-        place = np.argsort(heap)
-        _kernels.greedy_steps(
-            n, tol, *entries.arrays, other, owner, log_flow, displacement, heap, place, key, top, total, peak
-        )
+        _kernels.start_greedy(entries, log_flow, running, key)
+        _kernels.greedy_sweep(tol, entries, partners, log_flow, displacement, running, Heap.of(key))
         yield displacement
 
 
-def _other_entries(entries: _Entries, n_rows: int) -> Index:
+def _other_entries(row: Index, n_rows: int) -> Index:
     """For each entry the other entry of its row, -1 where there is none."""
-    other = np.full(entries.row.size, -1, dtype=np.intp)
-    order = np.argsort(entries.row, kind="stable")
-    first = np.searchsorted(entries.row[order], np.arange(n_rows))
-    both = np.flatnonzero(np.bincount(entries.row, minlength=n_rows) == 2)
+    other = np.full(row.size, -1, dtype=np.intp)
+    order = np.argsort(row, kind="stable")
+    first = np.searchsorted(row[order], np.arange(n_rows))
+    both = np.flatnonzero(np.bincount(row, minlength=n_rows) == 2)
     one, two = order[first[both]], order[first[both] + 1]
     other[one], other[two] = two, one
     return other
-
-
-def color_classes(matrix: Sparse) -> list[Index]:
-    """Classes of mutually non-adjacent unknowns of the rows with matrix A, in the order in which they are balanced."""
-    if matrix.shape[1] == 0:
-        return []
-    pattern = sparse.csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
-    adjacency = sparse.csr_array(pattern.T @ pattern)
-    adjacency.setdiag(0.0)
-    adjacency.eliminate_zeros()
-    color = np.array(_first_fit_colors(adjacency.indptr.tolist(), adjacency.indices.tolist()))
-    return [np.flatnonzero(color == c) for c in range(int(color.max()) + 1)]
-
-
-def _first_fit_colors(start: list[int], neighbor: list[int]) -> list[int]:
-    """Color of each vertex of a graph in CSR form, in turn the least that no neighbor has."""
-    color: list[int] = []
-    for first, last in pairwise(start):
-        taken = {color[k] for k in neighbor[first:last] if k < len(color)}
-        color.append(next(c for c in count() if c not in taken))
-    return color
 
 
 def _block_sweeps(quotient: Quotient, displacement: Array, classes: list[Index]) -> Iterator[Array]:
@@ -227,22 +188,19 @@ def _single_sweeps(quotient: Quotient, displacement: Array, orders: Iterator[Ind
 
 
 def _greedy_blocks(quotient: Quotient, displacement: Array) -> Iterator[Array]:
-    """Greedy order with a lazy heap: stale entries are skipped when they surface."""
+    """Greedy order for regularizers that only Python can evaluate."""
+    from balance_graph.solvers.local._heap import Heap, reorder
+
     columns = sparse.csc_array(quotient.matrix)
     blocks = [Block.of(quotient, columns, np.array([k])) for k in range(quotient.size)]
     touching = [np.unique(quotient.matrix[block.row].indices) for block in blocks]
     while True:
         displacement = displacement.copy()
         log_gains = quotient.log_gains(displacement)
-        key = [block.log_imbalance(log_gains) for block in blocks]
-        heap = [(-value, k) for k, value in enumerate(key)]
-        heapq.heapify(heap)
+        heap = Heap.of(np.array([block.log_imbalance(log_gains) for block in blocks]))
         for _ in range(quotient.size):
-            while -heap[0][0] != key[heap[0][1]]:
-                heapq.heappop(heap)
-            k = heap[0][1]
+            k = int(heap.order[0])
             _apply(blocks[k], log_gains, displacement)
             for neighbor in touching[k].tolist():
-                key[neighbor] = blocks[neighbor].log_imbalance(log_gains)
-                heapq.heappush(heap, (-key[neighbor], neighbor))
+                reorder(heap, neighbor, blocks[neighbor].log_imbalance(log_gains))
         yield displacement
