@@ -41,7 +41,7 @@ from balance_graph.errors import (  # noqa: E402
     UnsupportedError,
 )
 from balance_graph.models import Tensor, large, registry, rule  # noqa: E402
-from balance_graph.onnx import apply, balance_model, read_model  # noqa: E402
+from balance_graph.onnx import apply, balance_model, evaluation, files, read_model  # noqa: E402
 
 # ---- the optimum ------------------------------------------------------------------------------------------------------
 
@@ -311,6 +311,20 @@ def test_weights_in_other_files(tmp_path):
     (tmp_path / "in.data").unlink()
     with pytest.raises(NetworkFileError, match="other files"):
         balance_model(path)
+
+
+def test_models_too_large_for_one_file(tmp_path, monkeypatch):
+    model = single(gemms(("Relu", "h", "r"), width=300))
+    expected = balance_model(model)
+    for module in (evaluation, files):
+        monkeypatch.setattr(module, "LARGEST", 1000)
+    report = balance_model(model, output=tmp_path / "out.onnx")
+    assert report.runtime == "ONNX Runtime"
+    assert {p.name for p in tmp_path.iterdir()} == {"out.onnx", "out.onnx.data"}
+    assert (tmp_path / "out.onnx").stat().st_size < 3000
+    for name, values in weights_of(expected.model).items():
+        for written in (onnx.load(tmp_path / "out.onnx"), report.model):
+            np.testing.assert_array_equal(weights_of(written)[name], values)
 
 
 @pytest.mark.parametrize("is_external", [False, True])
