@@ -243,6 +243,11 @@ LAYERS = {
     "BatchNormalization of shared ones": (
         lambda: convs(("BatchNormalization", "h u c mu u", "r"), c=random(4), mu=random(4), u=np.ones(4)), 0 + 4,
     ),
+    "BatchNormalization whose mean is read elsewhere": (
+        # the mean in the maximum has the scale of h, in the norm that of h as well
+        lambda: convs(("Reshape", "mu s4", "k"), ("Max", "h k", "p"), ("BatchNormalization", "p g c mu var", "r"),
+                      s4=np.array([1, 4, 1, 1]), **affine(), **STATISTICS), 4 + 4,
+    ),
     "BatchNormalization that trains": (
         lambda: convs(("BatchNormalization", "h g c mu var", "r mo vo", {"training_mode": 1}), **affine(), **STATISTICS), 4,
     ),

@@ -100,12 +100,17 @@ def graph_of(model: onnx.ModelProto) -> Graph:
         name = model.graph.sparse_initializer[0].values.name
         message = f"initializer {name!r} is sparse; make it dense before balancing"
         raise UnsupportedError(message)
-    tensors = dict(_tensors(model.graph))
+    tensors = tensors_of(model)
     written = inliner.inline_local_functions(model) if model.functions else model
     nodes = [_node(node) for node in written.graph.node]
     outputs = tuple(output.name for output in model.graph.output)
     inputs = tuple(one for one in model.graph.input if one.name not in tensors)
     return Graph(written, tuple(_needed(nodes, outputs)), tensors, inputs, outputs)
+
+
+def tensors_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Initializers and tensors of ``Constant`` nodes, by name."""
+    return dict(_tensors(model.graph))
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:

@@ -43,26 +43,30 @@ VIEWS = frozenset(
 
 
 def parameters_of(graph: Graph) -> dict[str, bool]:
-    """Names of the parameters, with True for running statistics."""
+    """Names of the parameters, with True for running statistics; those that are read elsewhere, too, are parameters."""
     constants = set(graph.tensors)
     for node in graph.nodes:
         if all(name in constants for name in node.reads):
             constants.update(node.outputs)
     sources = {name: name for name, tensor in graph.tensors.items() if tensor.data_type in FLOATING}
-    found: dict[str, bool] = {}
+    parameters, statistics, others = set[str](), set[str](), set[str]()
     for node in graph.nodes:
         if node.name in VIEWS and node.inputs and node.inputs[0] in sources:
             sources.update(dict.fromkeys(node.outputs, sources[node.inputs[0]]))
-        elif any(name not in constants for name in node.reads):
-            for place, name in enumerate(node.inputs):
-                source = sources.get(name)
-                if source is None:
-                    continue
-                if _is_parameter(node, place, graph.tensors[source]):
-                    found[source] = False
-                elif place in BUFFERS.get(node.name, ()):
-                    found.setdefault(source, True)
-    return found
+            continue
+        is_constant = all(name in constants for name in node.reads)
+        for place, name in enumerate(node.inputs):
+            if name not in sources:
+                continue
+            source = sources[name]
+            if not is_constant and place in BUFFERS.get(node.name, ()):
+                statistics.add(source)
+            elif not is_constant and _is_parameter(node, place, graph.tensors[source]):
+                parameters.add(source)
+            else:
+                others.add(source)
+    known = parameters | statistics
+    return {name: name not in parameters | others for name in graph.tensors if name in known}
 
 
 def _is_parameter(node: Node, place: int, tensor: onnx.TensorProto) -> bool:

@@ -18,7 +18,7 @@ from balance_graph.models.labels import PINNED, constant, constant_like
 from balance_graph.models.tensors import Operand, Parameter, pinned
 from balance_graph.onnx.evaluation import run
 from balance_graph.onnx.files import ModelLike, load
-from balance_graph.onnx.graph import Graph, Node, graph_of
+from balance_graph.onnx.graph import Graph, Node, graph_of, tensors_of
 from balance_graph.onnx.inputs import given_inputs, random_inputs
 from balance_graph.onnx.operations.arguments import NotUnderstoodError
 from balance_graph.onnx.parameters import parameters_of
@@ -59,7 +59,7 @@ class ModelStructure:
 
     def of(self, scaled: onnx.ModelProto) -> ModelStructure:
         """The same structure of a copy with other weights."""
-        return replace(self, model=scaled, _tensors=graph_of(scaled).tensors)
+        return replace(self, model=scaled, _tensors=tensors_of(scaled))
 
     def array(self, parameter: Parameter) -> Any:
         """The parameter's values."""

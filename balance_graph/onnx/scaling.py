@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from balance_graph._types import Array
 from balance_graph.models import Block
-from balance_graph.onnx.graph import graph_of
+from balance_graph.onnx.graph import tensors_of
 from balance_graph.onnx.reading import ModelStructure
 
 
@@ -55,7 +55,7 @@ def apply(model: ModelStructure, log_scales: Any) -> onnx.ModelProto:
     values = model.structure.values(log_scales)
     copy = onnx.ModelProto()
     copy.CopyFrom(model.model)
-    tensors = graph_of(copy).tensors
+    tensors = tensors_of(copy)
     blocks: dict[str, list[Block]] = {}
     for block in model.structure.blocks:
         blocks.setdefault(str(block.parameter.key), []).append(block)
