@@ -49,6 +49,9 @@ def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.M
         pytest.importorskip("torch", reason='needs torch: pip install "balance-graph[torch]"')
     if name == "balance_graph.pytorch.checkpoint":
         pytest.importorskip("safetensors", reason='needs safetensors: pip install "balance-graph[torch]"')
+    if name.startswith("balance_graph.onnx"):
+        for package in ("onnx", "onnxruntime"):
+            pytest.importorskip(package, reason='needs onnx: pip install "balance-graph[onnx]"')
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)

@@ -1,13 +1,14 @@
 """The command line, ``balance-graph`` or ``python -m balance_graph``.
 
-Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``, ``warmup``. A
-network file is node-link JSON, GraphML or an edge list as CSV or TSV (`balance_graph.read_network`); ``--source``,
-``--target``, ``--weight`` and ``--delimiter`` are its options. What was taken for what without them is one line on the
-standard error that starts with ``balance-graph: note:``, unless ``--quiet``.
+Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE``, ``verify [FILE]``, ``model FILE``
+(a neural network in ONNX), ``warmup``. A network file is node-link JSON, GraphML or an edge list as CSV or TSV
+(`balance_graph.read_network`); ``--source``, ``--target``, ``--weight`` and ``--delimiter`` are its options. What was
+taken for what without them is one line on the standard error that starts with ``balance-graph: note:``, unless
+``--quiet``.
 
 Exit codes: 0 done; 1 the answer is no (not attained, not balanced to the tolerance, not equivalent, the demo's routes
-disagree, a statement of the theory fails); 2 bad input, with one line on the standard error that starts with
-``balance-graph: error:``; 130 interrupted; 141 the reader of the output went away.
+disagree, a statement of the theory fails, a model's outputs would change); 2 bad input, with one line on the standard
+error that starts with ``balance-graph: error:``; 130 interrupted; 141 the reader of the output went away.
 
 ``--json`` prints one JSON document, and nothing else, on the standard output, also where the exit code is 1 (on 2 it
 prints none). A node is written as in node-link JSON: text, a number, a bool, or a list for a tuple. A number that is
@@ -42,6 +43,11 @@ not finite (a cost or scale beyond the range of floats) is ``null``; its logarit
     where it does not apply), ``checks`` [{``what``, ``residual``, ``tolerance``, ``reason``, ``witness``, ``count``,
     ``holds``}], ``networks``, ``skipped`` {network: reason}, ``counterexamples`` [{``description``, ``measured``,
     ``margin``, ``fails``}], ``no_counterexample``, ``seconds``.
+``model``
+    ``file``, ``p``, ``function_kept``, ``output_change``, ``tolerance``, ``units_suspected`` (names; where the function
+    was not kept, there are no further keys), ``converged``, ``initial_cost``, ``cost``, ``initial_relative_imbalance``,
+    ``relative_imbalance``, ``certificate``, ``free_scales``, ``runtime``, ``unknown`` {operation: [nodes]}, ``units``
+    [{``name``, ``status``, ``reason``, ``scale``, ``parameters``}], ``output`` (path or null).
 ``warmup``
     ``seconds`` of importing and compiling.
 """
@@ -57,6 +63,7 @@ from balance_graph.cli._balance import add_balance
 from balance_graph.cli._compare import add_compare
 from balance_graph.cli._demo import add_demo
 from balance_graph.cli._inspect import add_inspect
+from balance_graph.cli._model import add_model
 from balance_graph.cli._options import Parser, as_options
 from balance_graph.cli._verify import add_verify
 from balance_graph.cli._warmup import add_warmup
@@ -114,6 +121,6 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"balance-graph {bg.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for add in (add_demo, add_balance, add_inspect, add_compare, add_verify, add_warmup):
+    for add in (add_demo, add_balance, add_inspect, add_compare, add_verify, add_model, add_warmup):
         add(commands)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
@@ -9,12 +10,16 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Sparse
-from balance_graph.models.cost import full_block_pattern, stacked_patterns
+from balance_graph.errors import InvalidNetworkError
+from balance_graph.models.blocks import WeightBlock
+from balance_graph.models.cost import CostBlock, full_block_pattern, stacked_patterns
 from balance_graph.models.structure import Block, Structure
-from balance_graph.models.terms import costed_blocks
+from balance_graph.models.terms import check_finite, costed_blocks
 
 # With fewer terms in all, factorizations beat passes over blocks; a block of fewer weights costs more than its terms.
 _MANY, _LARGE = 50_000, 4096
+# Logarithm of about the largest float.
+_RANGE = 709.0
 
 _KNOWN: WeakKeyDictionary[Structure, dict[tuple[str, ...], frozenset[Block]]] = WeakKeyDictionary()
 _PATTERNS: WeakKeyDictionary[Structure, dict[tuple[str, ...], Sparse]] = WeakKeyDictionary()
@@ -33,6 +38,17 @@ def _large_blocks(structure: Structure, roles: Sequence[str]) -> frozenset[Block
     if sum(_n_terms(block) for block in blocks) <= _MANY:
         return frozenset()
     return frozenset(block for block in blocks if _n_terms(block) >= _LARGE and not shares_scales(structure, block))
+
+
+def checked_block(block: Block, weights: WeightBlock, exponent: float, coefficient: float) -> CostBlock:
+    """The block with its cost; refused, naming the parameter, if that is not finite."""
+    try:
+        found = CostBlock.of(weights, exponent, coefficient)
+        largest = math.exp(min(found.extent.log_largest, _RANGE))
+    except (InvalidNetworkError, ValueError):  # a weight that is not finite, or a size that is not a number
+        largest = math.inf
+    check_finite(block.parameter, np.array(largest if largest < math.exp(_RANGE) else math.inf), exponent)
+    return found
 
 
 def _n_terms(block: Block) -> int:

@@ -4,6 +4,7 @@ from balance_graph._optional import import_optional
 
 import_optional("torch", extra="torch", purpose="balance_graph.pytorch")
 
+from balance_graph.models.report import UnitReport  # noqa: E402
 from balance_graph.pytorch.balancing import balance_module  # noqa: E402
 from balance_graph.pytorch.checkpoint import balance_checkpoint  # noqa: E402
 from balance_graph.pytorch.checkpoint_report import CheckpointReport  # noqa: E402
@@ -13,7 +14,7 @@ from balance_graph.pytorch.graphs import to_graph  # noqa: E402
 from balance_graph.pytorch.imbalance import ModuleImbalance, imbalance  # noqa: E402
 from balance_graph.pytorch.optimizers import register_optimizer  # noqa: E402
 from balance_graph.pytorch.reading import ModelStructure, read_module  # noqa: E402
-from balance_graph.pytorch.report import ModuleReport, UnitReport  # noqa: E402
+from balance_graph.pytorch.report import ModuleReport  # noqa: E402
 from balance_graph.pytorch.scaling import apply  # noqa: E402
 from balance_graph.pytorch.training import ModuleBalancer  # noqa: E402
 

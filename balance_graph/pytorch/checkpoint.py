@@ -13,12 +13,11 @@ from torch import nn
 
 from balance_graph._types import Array
 from balance_graph.errors import FunctionChangedError, InvalidParameterError
-from balance_graph.problem.regularizers import Regularizer, as_regularizer
-from balance_graph.pytorch.balancing import checked_bound, checked_tolerance
+from balance_graph.models.request import Request
+from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.blocks import whole_cost
 from balance_graph.pytorch.checkpoint_files import CheckpointFiles
 from balance_graph.pytorch.checkpoint_report import CheckpointReport
-from balance_graph.pytorch.costs import powers_of, roles_of
 from balance_graph.pytorch.evaluation import outputs_of, precision_of, relative_change, tolerance_of
 from balance_graph.pytorch.new_directory import check_new, new_directory
 from balance_graph.pytorch.scaling import scale_block
@@ -112,25 +111,24 @@ def balance_checkpoint(
     ['model.safetensors']
     >>> folder.cleanup()
     """
-    chosen, limit, allowed = as_regularizer(regularizer), checked_bound(bound), checked_tolerance(tolerance)
-    powers, roles = powers_of(chosen), roles_of(costed)
+    request = Request.of(regularizer, costed, bound, tolerance)
     _check_call(model, example_inputs)
     call, times = (example_inputs, kwargs or {}), _Times()
     files = CheckpointFiles.of(directory)
     check_new(output, files.directory)
     stored = StoredModel.of(model, *call, files)
     times.note("read")
-    cost = StoredCost(stored, powers, roles)
-    found = cost.least(limit)
+    cost = StoredCost(stored, request.powers, request.roles)
+    found = cost.least(request.bound)
     times.note("solve")
     with new_directory(output, files.directory) as partial:
         written = files.at(partial)
         times.note("copy")
         rewrite(stored, written, found.optimum.log_scales)
         times.note("rewrite")
-        measured = cost.measured(written, found, chosen, allowed)
+        measured = cost.measured(written, found, request.regularizer, request.tolerance)
         times.note("measure")
-        change = _change(stored, written, call, allowed) if check else None
+        change = _change(stored, written, call, request.tolerance) if check else None
         times.note("check")
     return CheckpointReport(
         output=Path(output),
@@ -141,9 +139,9 @@ def balance_checkpoint(
         certificate=measured.certificate,
         output_change=change,
         log_scales=found.optimum.log_scales,
-        regularizer=chosen,
-        costed=tuple(costed),
-        bound=limit,
+        regularizer=request.regularizer,
+        costed=request.costed,
+        bound=request.bound,
         converged=found.optimum.converged and found.optimum.is_bounded_optimum,
         n_components=len(cost.components),
         seconds=times.seconds,

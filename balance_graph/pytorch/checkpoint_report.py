@@ -10,9 +10,9 @@ from pathlib import Path
 from balance_graph._types import Array
 from balance_graph.certificate.bound import Certificate
 from balance_graph.models.optimum import Optimum
+from balance_graph.models.report import UnitReport, unit_lines, unit_reports
 from balance_graph.models.structure import Structure
 from balance_graph.problem.regularizers import Regularizer
-from balance_graph.pytorch.report import UnitReport, unit_lines, unit_reports
 
 
 @dataclass(frozen=True, eq=False, repr=False)

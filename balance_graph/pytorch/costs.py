@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 
-import numpy as np
 import torch
 
 from balance_graph._types import Array
-from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
+from balance_graph.errors import UnsupportedError
 from balance_graph.models.blocks import ArrayBlock, WeightBlock
-from balance_graph.models.cost import CostBlock, ModelCost
-from balance_graph.models.large import large_blocks
+from balance_graph.models.cost import ModelCost
+from balance_graph.models.large import checked_block, large_blocks
 from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
 from balance_graph.models.terms import ROLES, CostTerms, check_finite
 from balance_graph.models.terms import cost_terms as terms_of
-from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.blocks import DeviceBlock, has_positions, summed_costs, weight_block, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 from balance_graph.pytorch.sharded_blocks import sharded_block, sharded_cost, sharded_sums
@@ -110,24 +108,10 @@ def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], rol
         values = _values(model, block.parameter)
         plain = None if has_positions(block) else _kept(block, values)
         for a, exponent in powers:
-            found = _cost_block(block, _summed(block, values, exponent) if plain is None else plain, exponent, a)
+            found = checked_block(block, _summed(block, values, exponent) if plain is None else plain, exponent, a)
             if found.extent.log_largest > -math.inf:
                 blocks.append(found)
     return ModelCost.of(model.structure.forms, blocks, parts)
-
-
-def _cost_block(block: Block, weights: WeightBlock, exponent: float, coefficient: float) -> CostBlock:
-    try:
-        found = CostBlock.of(weights, exponent, coefficient)
-        largest = math.exp(min(found.extent.log_largest, _RANGE))
-    except (InvalidNetworkError, ValueError):  # a weight that is not finite, or a size that is not a number
-        largest = math.inf
-    check_finite(block.parameter, np.array(largest if largest < math.exp(_RANGE) else math.inf), exponent)
-    return found
-
-
-# Logarithm of about the largest float.
-_RANGE = 709.0
 
 
 def _whole(values: torch.Tensor, parameter: Parameter, exponent: float) -> float:
@@ -154,26 +138,3 @@ def _summed(block: Block, values: torch.Tensor, exponent: float) -> WeightBlock:
     if values.device.type == "cpu":
         return ArrayBlock(tail, head, costs, is_cost=True)
     return DeviceBlock(tail, head, torch.from_numpy(costs).to(values.device), is_cost=True)
-
-
-def powers_of(regularizer: Regularizer) -> tuple[tuple[float, float], ...]:
-    """Coefficients and exponents of a sum of powers; other costs cannot be summed once for all scales."""
-    terms = getattr(regularizer, "terms", None)
-    if terms is None:
-        message = (
-            f"a module is balanced for sums of powers: a number p, Lp, ElasticNet or Posynomial; {regularizer!r} "
-            "would need the cost of every single weight again at all scales"
-        )
-        raise InvalidParameterError(message)
-    return tuple(terms)
-
-
-def roles_of(costed: Sequence[str]) -> tuple[str, ...]:
-    """Roles of parameters, from the words for what has a cost."""
-    if isinstance(costed, str) or not costed or not set(costed) <= set(COSTED):
-        message = f"costed must be one or more of {tuple(COSTED)}, as a tuple; got {costed!r}"
-        raise InvalidParameterError(message)
-    return tuple(COSTED[word] for word in costed)
-
-
-COSTED = {"weights": "weight", "biases": "bias", "norms": "norm"}

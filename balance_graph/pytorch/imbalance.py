@@ -12,11 +12,12 @@ from torch import nn
 
 from balance_graph._types import Array
 from balance_graph.models.flows import state_of
+from balance_graph.models.report import layer_of
+from balance_graph.models.request import powers_of, roles_of
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
-from balance_graph.pytorch.costs import model_cost, powers_of, roles_of
+from balance_graph.pytorch.costs import model_cost
 from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.reading import ModelStructure, read_module
-from balance_graph.pytorch.report import layer_of
 from balance_graph.pytorch.shards import is_sharded
 from balance_graph.pytorch.sums import BlockSums, Slopes
 
