@@ -154,5 +154,5 @@ def _apart(one: Array, other: Array) -> Array:
 def _added(certificates: Sequence[Certificate], regularizer: Regularizer) -> Certificate:
     """The certificate of a sum: costs, bounds and gaps add up."""
     cost, gap = (math.fsum(getattr(one, name) for one in certificates) for name in ("cost", "gap"))
-    gap += 4.0 * np.finfo(float).eps * cost
+    gap += 4.0 * float(np.finfo(float).eps) * cost
     return Certificate(cost, cost - gap, gap, gap / cost if cost else 0.0, regularizer)
