@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from balance_graph._types import Array, Sparse
-from balance_graph.points.clusters import cluster_basis, in_basis
+from balance_graph.points.clusters import Links, cluster_basis, in_basis
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.point import SUFFICIENT, Mark, step_along
 from balance_graph.problem.quotient import Quotient
@@ -18,6 +18,9 @@ from balance_graph.problem.rows import PowerRows
 _FLAT = 0.25
 # Of the progress that a length promises, what is asked where the least ``max|F|`` need not be where the cost is least.
 _FAIR = 0.1
+# Where F and all changes of the logarithms of flows are this small, a step that lowers the cost as its slope promises may
+# raise the largest of F: the next steps take that back.
+_NEAR, _REACH = 1.0, 3.0
 # Rounding of the logarithm of a cost, relative to its size or to 1.
 _EPS = 8.0 * float(np.finfo(float).eps)
 
@@ -68,7 +71,8 @@ class RowsPoint:
     def settle(self) -> None:
         """Write the balance equations in the basis of the clusters at this place."""
         matrix = self.quotient.matrix
-        self._basis: Sparse | None = cluster_basis(matrix, self.log_slopes)
+        at = self._links
+        self._basis: Sparse | None = None if at is None else cluster_basis(at, self.log_slopes)
         self.equations = BalanceEquations(matrix if self._basis is None else in_basis(matrix, self._basis))
         self.imbalance = self.equations.imbalance(self.log_slopes)
 
@@ -117,6 +121,7 @@ class RowsPoint:
     def move(self, step: Array) -> None:
         """Go a step in the basis of the last settled place."""
         self._before = self.displacement, self.log_slopes, self.ratio, self.imbalance
+        self._along = self.equations.matrix @ step
         self._place(self._displaced(step))
         self.imbalance = self.equations.imbalance(self.log_slopes)
 
@@ -134,7 +139,7 @@ class RowsPoint:
         """
         if not self._is_monotone:
             return self.largest <= (1.0 - _FAIR * length) * before.largest and not self._costs_more(before)
-        return self.largest <= (1.0 - SUFFICIENT * length) * before.largest
+        return self.largest <= (1.0 - SUFFICIENT * length) * before.largest or self._costs_less(before)
 
     def own_step(self, before: Mark) -> bool:
         """A step that lowers the convex cost; False where it can no longer be told from noise."""
@@ -171,9 +176,21 @@ class RowsPoint:
         """Try one further Newton step, which costs little and mostly brings all digits."""
         step_along(self, self.direction(tol), Mark(self.largest, self.log_cost))
 
+    def _costs_less(self, before: Mark) -> bool:
+        """Whether the cost has come down by a fair share of what its slope promises, which is no noise."""
+        if self.largest > _NEAR or np.abs(self._before[2] * self._along).max(initial=0.0) > _REACH:
+            return False
+        promised = float(np.exp(self._before[1] - before.log_cost) @ self._along)
+        noise = _EPS * max(1.0, abs(before.log_cost))
+        return _FAIR * promised < -noise and self.log_cost - before.log_cost < _FAIR * promised
+
     def _costs_more(self, before: Mark) -> bool:
         """Whether the cost is higher than before, by more than the rounding of its logarithm."""
         return self.log_cost > before.log_cost + _EPS * max(1.0, abs(before.log_cost))
+
+    @cached_property
+    def _links(self) -> Links | None:
+        return Links.of(self.quotient.matrix)
 
     @cached_property
     def _is_monotone(self) -> bool:
