@@ -17,6 +17,8 @@ Solve = Callable[[Array], Array]
 # graph without small separators fills in until memory is gone.
 _SMALL = 3000
 _MOST_OPERATIONS = 2e10
+# Pivots off the diagonal are taken from this ratio on; what a solution leaves, relative to what is added up, is wrong.
+_PIVOT, _WRONG = 1e-3, 1e-10
 # The iterative solves are asked for this residual; what they leave is accounted for by those who call them.
 _TOLERANCE = 1e-11
 
@@ -24,8 +26,9 @@ _TOLERANCE = 1e-11
 def factorize(matrix: Any) -> Solve | None:
     """A function that solves with the matrix, or None where it is singular to rounding.
 
-    By sparse LU where that is affordable: the pattern is symmetric, which the minimum degree ordering uses; the values
-    are not, so pivoting stays on. Otherwise by GMRES with the diagonal as preconditioner, which suits the graphs that
+    By sparse LU where that is affordable: the pattern is symmetric, which the minimum degree ordering uses. Pivots stay
+    on the diagonal while they are not tiny, which keeps that order; where a solution turns out wrong, the matrix is
+    factorized again with partial pivoting. Otherwise by GMRES with the diagonal as preconditioner, which suits the graphs that
     have no cheap factorization: they mix fast.
     """
     if matrix.shape[0] == 0:
@@ -34,15 +37,34 @@ def factorize(matrix: Any) -> Solve | None:
         return None
     if matrix.shape[0] > _SMALL and _envelope_operations(matrix) > _MOST_OPERATIONS:
         return _iterative(sparse.csr_array(matrix))
+    columns = sparse.csc_matrix(matrix)
+    factor = _factors(columns, diag_pivot_thresh=_PIVOT, options={"SymmetricMode": True})
+    if factor is None and (factor := _factors(columns)) is None:
+        return None
+    sizes = abs(columns)
+    pivoted: list[Solve] = []
+
+    def solve(right: Array) -> Array:
+        if not pivoted:
+            solution = np.asarray(factor.solve(right))
+            left = np.abs(right - columns @ solution)
+            if np.all(left <= _WRONG * (np.abs(right) + sizes @ np.abs(solution))):
+                return solution
+            pivoted.append((_factors(columns) or factor).solve)
+        return np.asarray(pivoted[0](right))
+
+    return solve
+
+
+def _factors(columns: Any, **options: Any) -> Any:
     from scipy.sparse.linalg import MatrixRankWarning, splu
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", MatrixRankWarning)
         try:
-            factor = splu(sparse.csc_matrix(matrix), permc_spec="MMD_AT_PLUS_A")
+            return splu(columns, permc_spec="MMD_AT_PLUS_A", **options)
         except (RuntimeError, MatrixRankWarning):
             return None
-    return lambda right: np.asarray(factor.solve(right))
 
 
 def _envelope_operations(matrix: Any) -> float:
