@@ -68,6 +68,20 @@ class Quotient:
             vars(other)[name] = vars(self)[name]
         return other
 
+    def tempered(self, temperature: float, center: Array) -> Quotient:
+        """The network of the unknowns with weights and coefficients to a power, around log-scales of its own.
+
+        What no scale moves does not count there.
+        """
+        if temperature == 1.0:
+            return self.centered(center)
+        other, moving = self.centered(center, self.preference), self._moving
+        base = self.problem.log_gains(center)[moving.rows.edge]
+        vars(other)["_moving"] = moving._replace(
+            rows=moving.rows.tempered(temperature), base=base, log_constant=-np.inf
+        )
+        return other
+
     @cached_property
     def attainment(self) -> Attainment:
         """Whether the problem as given has a minimum."""

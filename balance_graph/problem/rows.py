@@ -64,6 +64,10 @@ class PowerRows:
         # (y / p) h(u), and y / p is the row's cost.
         return np.exp(self.log_costs(log_gains) - log_unit) * _entropy(change)
 
+    def tempered(self, temperature: float) -> PowerRows:
+        """The rows of weights and coefficients to a power: ``exp(temperature * log_amplitude + exponent * L)``."""
+        return replace(self, log_amplitude=temperature * self.log_amplitude)
+
     def take(self, selection: NDArray[Any]) -> PowerRows:
         """The selected rows."""
         return PowerRows(self.edge[selection], self.log_amplitude[selection], self.exponent[selection])
@@ -109,6 +113,12 @@ class FunctionRows:
                 return np.abs(change * distance) * np.exp(log_slopes - log_unit)
             distance = np.where(short, 1.25 * distance + np.copysign(1e-12, change), distance)
         return np.full(change.size, np.inf)
+
+    def tempered(self, temperature: float) -> FunctionRows:
+        """The rows of weights and coefficients to a power."""
+        return replace(
+            self, log_coefficient=temperature * self.log_coefficient, log_weight=temperature * self.log_weight
+        )
 
     def take(self, selection: NDArray[Any]) -> FunctionRows:
         """The selected rows."""

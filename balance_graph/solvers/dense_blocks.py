@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -35,7 +36,8 @@ def solve_blocks(
         problem.attainment.raise_if_not_attained()
     live = problem.attainment.live
     log_scales, initial_cost = problem.unscaled, problem.cost(problem.unscaled if start is None else start)
-    loop = NewtonLoop(newton.tol, report)
+    end = math.inf if newton.time_limit is None else started + newton.time_limit
+    loop = NewtonLoop(newton.tol, report, end)
     notes: tuple[str, ...] = ()
     status, log_cost, imbalance = Status.CONVERGED, problem.live.log_constant(), 0.0
     if live.any():

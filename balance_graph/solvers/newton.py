@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import History, Outcome, State, Status
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
+from balance_graph.solvers.continuation import follow_temperatures
 
 if TYPE_CHECKING:
     from balance_graph.points.edges_point import EdgesPoint
@@ -31,7 +34,7 @@ _LARGE = 4_000
 # Terms that are no edges have no preconditioner beyond the diagonal: factorizations are quicker for longer.
 _MANY_TERMS = 50_000
 # Iterations after which another kind of point may get there sooner: 15 (rows) and 3 to 15 (edges) are the rule.
-_PATIENCE = {"rows": 100, "edges": 40}
+_PATIENCE = {"rows": 40, "edges": 25}
 _ENDS = (Status.CONVERGED, Status.INTERRUPTED)
 
 
@@ -58,7 +61,8 @@ class NewtonSolver:
     A step is halved until it lowers ``max|F|``. With degrees 1 the Jacobian is a nonsingular M-matrix wherever the
     minimum is attained, so such a step exists. Where none is found (other degrees, singular to rounding), a step of
     Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere,
-    so the method does. Equations of weakly attached clusters are written in a basis of their own
+    so the method does. Where it makes no headway, the network is reached through tamer ones, by continuation in
+    temperature (`balance_graph.solvers.continuation`). Equations of weakly attached clusters are written in a basis of their own
     (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
     Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
@@ -75,6 +79,7 @@ class NewtonSolver:
     tol: float = 1e-12
     max_iterations: int = 200
     engine: str = "auto"
+    time_limit: float | None = None
 
     name = "newton"
 
@@ -82,6 +87,8 @@ class NewtonSolver:
         check_positive(self.tol, "NewtonSolver: tol")
         check_count(self.max_iterations, "NewtonSolver: max_iterations")
         check_choice(self.engine, "NewtonSolver: engine", ENGINES)
+        if self.time_limit is not None:
+            check_positive(self.time_limit, "NewtonSolver: time_limit")
 
     def run(self, quotient: Quotient, *, start: Array | None = None, report: Report = silent) -> Outcome:
         """Solve a quotient from a displacement (default: its center)."""
@@ -89,7 +96,7 @@ class NewtonSolver:
         if self.engine == "edges":
             run.passes_only(run.given_start if start is None else quotient.expand(start))
         elif self.engine == "rows" or start is not None or quotient.preference is not None:
-            run.on_rows(quotient, self.max_iterations, start)
+            run.rows_only(start)
         elif quotient.given.n_edges >= _LARGE:
             run.edges_first()
         else:
@@ -108,26 +115,48 @@ class NewtonLoop:
     history : History
     iterations : int
         So far.
+    end : float
+        When no further iteration is to begin, by the clock `time.perf_counter`.
     """
 
     tol: float
     report: Report = silent
+    end: float = math.inf
     history: History = field(default_factory=History)
     iterations: int = 0
 
-    def follow(self, point: Point, most: int) -> Status:
-        """Move a point to balance, in at most so many iterations; whatever the status, it is left at a valid place."""
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() >= self.end
+
+    def follow(
+        self, point: Point, most: int, near: float | None = None, given: Callable[[], tuple[float, float]] | None = None
+    ) -> Status:
+        """Move a point to balance, in at most so many iterations; whatever the status, it is left at a valid place.
+
+        Parameters
+        ----------
+        point : Point
+        most : int
+        near : float, optional
+            Stop where the largest ``|F|`` is at most this, short of balance.
+        given : callable, optional
+            Logarithm of the cost, and relative imbalance, for the history; by default those of the point.
+        """
         first, goal = self.iterations, point.goal(self.tol)
         try:
             point.prepare()
             while True:
                 if not np.isfinite(point.largest):
                     return Status.STALLED
-                imbalance = self._note(point, is_start=self.iterations == first)
-                if imbalance <= max(goal, point.rounding):
+                imbalance = self._note(point, given, is_start=self.iterations == first)
+                if near is not None and point.largest <= near:
+                    return Status.CONVERGED
+                if imbalance <= max(goal, point.rounding) and near is None:
                     point.finish(goal)
                     return Status.CONVERGED
-                if self.iterations == first + most:
+                if self.iterations == first + most or self.is_late:
                     return Status.LIMIT
                 if not advance(point, self.tol):
                     return Status.STALLED
@@ -137,9 +166,9 @@ class NewtonLoop:
         except ArithmeticError:  # a cost has left the range of floats, or flows drown in others
             return Status.STALLED
 
-    def _note(self, point: Point, *, is_start: bool) -> float:
+    def _note(self, point: Point, given: Callable[[], tuple[float, float]] | None, *, is_start: bool) -> float:
         """Add a state to the history; its relative imbalance."""
-        log_cost, imbalance = point.log_cost, float(np.tanh(0.5 * point.largest))
+        log_cost, imbalance = (point.log_cost, float(np.tanh(0.5 * point.largest))) if given is None else given()
         if not (is_start and len(self.history)):  # where the point before has ended, one starts
             self.history.add(log_cost, imbalance)
         self.report(self.iterations, log_cost, imbalance)
@@ -161,7 +190,8 @@ class _Run:
 
     def __init__(self, solver: NewtonSolver, quotient: Quotient, report: Report) -> None:
         self._solver, self._quotient = solver, quotient
-        self._loop, self._notes = NewtonLoop(solver.tol, report), dict[str, None]()
+        end = math.inf if solver.time_limit is None else time.perf_counter() + solver.time_limit
+        self._loop, self._notes = NewtonLoop(solver.tol, report, end), dict[str, None]()
         self._leg: _Leg
         self._log_cost_at_start: float | None = None
 
@@ -180,7 +210,7 @@ class _Run:
 
     @property
     def _left(self) -> int:
-        return self._solver.max_iterations - self._loop.iterations
+        return 0 if self._loop.is_late else self._solver.max_iterations - self._loop.iterations
 
     def _patience(self, engine: str) -> int:
         return min(_PATIENCE[engine], self._left)
@@ -207,6 +237,8 @@ class _Run:
             self.on_terms(self._patience("edges"))
         if self._is_over:
             return
+        if self._by_temperatures("inexact"):
+            return
         self._note("inexact Newton stalled; exact Newton took over")
         starts = [quotient.centered(self._leg.log_scales), quotient]
         if not self._leg.log_cost < quotient.given.log_cost(quotient.center):
@@ -223,7 +255,7 @@ class _Run:
     def rows_first(self) -> None:
         """By factorizations; where they make no headway, by passes over edges, which start elsewhere."""
         self.on_rows(self._quotient, self._patience("rows"))
-        if self._is_over:
+        if self._is_over or self._by_temperatures("exact"):
             return
         first = self._leg
         try:
@@ -236,6 +268,34 @@ class _Run:
         else:
             self._leg = first
         self._go_on()
+
+    def rows_only(self, start: Array | None) -> None:
+        """By factorizations, whatever happens."""
+        self.on_rows(self._quotient, self._patience("rows"), start)
+        if not (self._is_over or self._by_temperatures("exact")):
+            self._go_on()
+
+    def _by_temperatures(self, which: str) -> bool:
+        """By continuation in temperature, with factorizations; whether the run is over. Else the better leg stays."""
+        quotient, loop, before = self._quotient, self._loop, self._leg
+
+        def follow(
+            point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None
+        ) -> Status:
+            return loop.follow(point, most, near, None if given is None else lambda: self._measured(given()))
+
+        point, status = follow_temperatures(quotient, follow, lambda: self._left)
+        self._leg = _Leg(point.log_scales, status, point.log_cost, point.largest, None)
+        if status in _ENDS or not before.log_cost <= self._leg.log_cost:
+            self._note(*point.notes, f"{which} Newton made no headway; continuation in temperature took over")
+        else:
+            self._leg = before
+        return self._is_over
+
+    def _measured(self, log_scales: Array) -> tuple[float, float]:
+        """Logarithm of the cost of the network itself, and its relative imbalance."""
+        problem = self._quotient.problem
+        return problem.log_cost(log_scales), problem.relative_imbalance(log_scales)
 
     def _go_on(self) -> None:
         """On by factorizations from where the leg ended, with all iterations left; not where those have stalled."""

@@ -1,0 +1,86 @@
+"""Continuation in temperature: towards a network whose weights differ by many orders through tamer ones.
+
+At temperature theta the network has the weights ``|w|**theta`` and the coefficients ``a**theta``. Small theta makes all
+weights alike, and the problem all but linear; at 1 it is the network itself. With displacements u of its own log-scales,
+each stage starts where the last one ended, ``u theta' / theta``: log-scales relative to theta hardly move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from balance_graph._types import Array
+from balance_graph.points.rows import RowsPoint
+from balance_graph.problem.quotient import Quotient
+from balance_graph.problem.solution import Status
+
+# The first stage has costs within about e^4 of each other.
+_FIRST_SPREAD = 4.0
+# Largest ``|F|`` at which a stage ends, and iterations after which it was too long.
+_NEAR, _MOST = 0.3, 12
+# The last stage has to bring all digits.
+_MOST_OF_LAST = 40
+# Factors of theta: the first, the largest, and the least that is worth a stage.
+_FACTOR, _LARGEST, _LEAST = 4.0, 16.0, 1.01
+
+
+class Follow(Protocol):
+    """Newton's iterations from a point: at most so many, to a largest ``|F|`` or (None) to the end."""
+
+    def __call__(self, point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None) -> Status: ...
+
+
+def follow_temperatures(quotient: Quotient, follow: Follow, left: Callable[[], int]) -> tuple[RowsPoint, Status]:
+    """The point at temperature 1 that the stages lead to, and how the last one ended.
+
+    The factor between the temperatures of two stages follows from the iterations that the last one took.
+
+    Parameters
+    ----------
+    quotient : Quotient
+    follow : Follow
+    left : callable
+        Iterations that are left.
+    """
+    temperature = min(1.0, _FIRST_SPREAD / max(_log_spread(quotient), 1e-300))
+    reached, at, factor = 0.0, np.zeros(quotient.center.size), _FACTOR
+    while True:
+        # What is reached, in log-scales of the network itself.
+        point = RowsPoint(quotient.tempered(temperature, temperature * at))
+        is_last = temperature == 1.0
+        most = min(_MOST_OF_LAST if is_last else _MOST, left())
+        before = left()
+        if is_last:
+            status = follow(point, most, None, None)
+        else:
+            status = follow(point, most, _NEAR, lambda p=point, t=temperature: p.log_scales / t)  # type: ignore[misc]
+        spent = before - left()
+        if status is Status.INTERRUPTED or left() <= 0 or (is_last and status is Status.CONVERGED):
+            break
+        if status is Status.CONVERGED:
+            reached, at, factor = temperature, point.log_scales / temperature, _next_factor(factor, spent)
+        else:
+            factor = factor**0.5
+            if reached == 0.0 or factor < _LEAST:
+                break
+        temperature = min(1.0, reached * factor)
+    if is_last:
+        return point, status
+    return RowsPoint(quotient.centered(point.log_scales / temperature)), status
+
+
+def _next_factor(factor: float, spent: int) -> float:
+    """Longer stages where the last one was easy, shorter ones where it was not."""
+    if spent <= 4:
+        return min(factor * (2.0 if spent <= 2 else 1.3), _LARGEST)
+    return factor if spent <= 6 else factor**0.7
+
+
+def _log_spread(quotient: Quotient) -> float:
+    """Logarithm of the ratio of the largest cost of a row to the least, as given."""
+    logs = quotient.rows.log_costs(np.zeros(quotient.rows.edge.size))
+    logs = logs[np.isfinite(logs)]
+    return float(logs.max() - logs.min()) if logs.size else 0.0
