@@ -19,6 +19,7 @@ dense blocks by products with them, see `balance_graph.certificate.blocks`.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,7 @@ from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.regularizers import Regularizer
+from balance_graph.problem.rows import Rows
 
 _EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
@@ -62,6 +64,9 @@ class Certificate:
         The gap relative to the cost; 0 for a network without weights. Its floor is the rounding of the cost itself.
     regularizer : Regularizer
         What the cost is: a network that is balanced for another has a gap.
+    log_cost, log_lower_bound : float
+        Logarithms of the cost and the bound, which hold also where those leave the range of floats: there the cost is
+        inf, and the bound the largest float.
     """
 
     cost: float
@@ -69,6 +74,8 @@ class Certificate:
     gap: float
     relative_gap: float
     regularizer: Regularizer
+    log_cost: float = -math.inf
+    log_lower_bound: float = -math.inf
 
     def _repr_html_(self) -> str:
         return html_table(
@@ -105,11 +112,19 @@ def certify_problem(problem: BalanceProblem | BlockProblem, log_scales: Array) -
     log_cost, log_bound = _log_costs(problem, log_scales)
     if log_cost == -math.inf:
         return Certificate(0.0, 0.0, 0.0, 0.0, problem.regularizer)
-    cost, log_bound = exp_or_inf(log_cost), min(log_bound, log_cost)
+    log_bound = min(log_bound, log_cost)
     relative_gap = -math.expm1(log_bound - log_cost)
-    lower_bound = exp_or_inf(log_bound)
+    cost, lower_bound = exp_or_inf(log_cost), rounded_down(log_bound)
     gap = cost - lower_bound if math.isfinite(cost) else exp_or_inf(log_cost + math.log(relative_gap or 5e-324))
-    return Certificate(cost, lower_bound, gap, relative_gap, problem.regularizer)
+    return Certificate(cost, lower_bound, gap, relative_gap, problem.regularizer, log_cost, log_bound)
+
+
+def rounded_down(log_bound: float) -> float:
+    """The largest number that the exponential, computed to two units in the last place, is surely not below."""
+    value = min(exp_or_inf(log_bound), sys.float_info.max)
+    for _ in range(2):
+        value = math.nextafter(value, 0.0)
+    return value
 
 
 def _log_costs(problem: BalanceProblem | BlockProblem, log_scales: Array) -> tuple[float, float]:
@@ -141,7 +156,7 @@ def _log_lower_bound(quotient: Quotient) -> float:
                 return log_cost + math.log1p(-share)
         if not advance(point, _EPS):
             break
-    return quotient.log_constant
+    return quotient.log_constant - _constant_error(quotient)
 
 
 def _flow_errors(point: RowsPoint) -> Array:
@@ -149,9 +164,28 @@ def _flow_errors(point: RowsPoint) -> Array:
     quotient = point.quotient
     rows = quotient.rows
     size = quotient.problem.manifold.log_gain_sizes(point.log_scales)[rows.edge]
+    amplitude = _amplitude_sizes(quotient.problem, rows, point.ratio)
+    return 4.0 * _EPS * (4.0 + amplitude + np.abs(point.log_slopes) + (1.0 + point.ratio) * size)
+
+
+def _amplitude_sizes(problem: BalanceProblem, rows: Rows, ratio: Array) -> Array:
+    """Size of all that each row's amplitude is added up from: it may cancel."""
     amplitude = np.abs(rows.log_costs(np.zeros(rows.edge.size)))
-    finite = np.where(np.isfinite(amplitude), amplitude, 0.0)
-    return 4.0 * _EPS * (4.0 + finite + np.abs(point.log_slopes) + (1.0 + point.ratio) * size)
+    added = np.abs(problem.log_coefficient[rows.edge]) + ratio * np.abs(problem.log_weight[rows.edge])
+    return np.where(np.isfinite(amplitude), amplitude, 0.0) + added
+
+
+def _constant_error(quotient: Quotient) -> float:
+    """Bound on the rounding error of the logarithm of the cost of the rows that nothing moves: that of the worst row."""
+    if quotient.log_constant == -math.inf:
+        return 0.0
+    problem, rows = quotient.problem, quotient.problem.rows
+    gains = problem.log_gains(quotient.center)[rows.edge]
+    sizes = problem.manifold.log_gain_sizes(quotient.center)[rows.edge]
+    ratio = rows.log_slopes(gains)[1]
+    worst = float((_amplitude_sizes(problem, rows, ratio) + (1.0 + ratio) * sizes).max(initial=0.0))
+    n = rows.edge.size
+    return 4.0 * _EPS * (4.0 + worst + abs(quotient.log_constant)) + _EPS * (min(n, 32) + math.log2(max(n, 1)))
 
 
 def _cost_error(point: RowsPoint, log_cost: float, error: Array) -> float:
@@ -159,8 +193,7 @@ def _cost_error(point: RowsPoint, log_cost: float, error: Array) -> float:
     n = max(error.size, 1)
     weight = np.exp(point.quotient.rows.log_costs(point.quotient.log_gains(point.displacement)) - log_cost)
     summation = _EPS * (min(n, 32) + math.log2(n))
-    constant = 4.0 * _EPS * (4.0 + abs(point.quotient.log_constant)) if point.quotient.log_constant > -math.inf else 0
-    return float(weight @ error) + summation + constant + 4.0 * _EPS * (2.0 + abs(log_cost))
+    return float(weight @ error) + summation + _constant_error(point.quotient) + 4.0 * _EPS * (2.0 + abs(log_cost))
 
 
 def _relative_gap(point: RowsPoint, log_cost: float, error: Array) -> float:

@@ -21,6 +21,8 @@ _FAIR = 0.1
 # Where F and all changes of the logarithms of flows are this small, a step that lowers the cost as its slope promises may
 # raise the largest of F: the next steps take that back.
 _NEAR, _REACH = 1.0, 3.0
+# Rounding in F from which on flows are not known at all.
+_UNKNOWN = 1e-3
 # Rounding of the logarithm of a cost, relative to its size or to 1.
 _EPS = 8.0 * float(np.finfo(float).eps)
 
@@ -30,8 +32,12 @@ def rounding_of(log_slopes: Array) -> float:
 
     At most 1e-3: flows of which hardly a digit is known cannot be called balanced.
     """
+    return min(_rounding(log_slopes), _UNKNOWN)
+
+
+def _rounding(log_slopes: Array) -> float:
     finite = log_slopes[np.isfinite(log_slopes)]
-    return min(4.0 * float(np.finfo(float).eps) * float(np.abs(finite).max(initial=1.0)), 1e-3)
+    return 4.0 * float(np.finfo(float).eps) * float(np.abs(finite).max(initial=1.0))
 
 
 class RowsPoint:
@@ -90,7 +96,9 @@ class RowsPoint:
 
     @property
     def largest(self) -> float:
-        """Largest ``|F|``."""
+        """Largest ``|F|``; inf so far out that rounding leaves nothing of it."""
+        if _rounding(self.log_slopes) >= _UNKNOWN:
+            return np.inf
         return float(np.abs(self.imbalance).max(initial=0.0))
 
     @property

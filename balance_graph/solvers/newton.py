@@ -35,6 +35,8 @@ _LARGE = 4_000
 _MANY_TERMS = 50_000
 # Iterations after which another kind of point may get there sooner: 15 (rows) and 3 to 15 (edges) are the rule.
 _PATIENCE = {"rows": 40, "edges": 25}
+# Relative rounding of the logarithm of a cost, with room for sums of many terms.
+_NOISE = 1e-12
 _ENDS = (Status.CONVERGED, Status.INTERRUPTED)
 
 
@@ -285,8 +287,8 @@ class _Run:
             return loop.follow(point, most, near, None if given is None else lambda: self._measured(given()))
 
         point, status = follow_temperatures(quotient, follow, lambda: self._left)
-        self._leg = _Leg(point.log_scales, status, point.log_cost, point.largest, None)
-        if status in _ENDS or not before.log_cost <= self._leg.log_cost:
+        self._reach(point, status)
+        if self._leg.status in _ENDS or not before.log_cost <= self._leg.log_cost:
             self._note(*point.notes, f"{which} Newton made no headway; continuation in temperature took over")
         else:
             self._leg = before
@@ -313,7 +315,24 @@ class _Run:
         point = RowsPoint(quotient, start)
         status = self._loop.follow(point, most)
         self._note(*point.notes)
+        self._reach(point, status)
+
+    def _reach(self, point: RowsPoint, status: Status) -> None:
+        """End a leg at a point; converged only where what was reached holds of the answer."""
+        if status is Status.CONVERGED and not self._is_sound(point):
+            status = Status.STALLED
         self._leg = _Leg(point.log_scales, status, point.log_cost, point.largest, None)
+
+    def _is_sound(self, point: RowsPoint) -> bool:
+        """Whether the cost is not above that at the start, and the answer as balanced as the flows said."""
+        quotient = self._quotient
+        at_start = quotient.log_cost(np.zeros(quotient.size))
+        if not point.log_cost <= at_start + _NOISE * max(1.0, abs(at_start)):
+            return False
+        if quotient.gauges.size:  # the balance of what is held follows from that of all others, with their errors
+            return True
+        imbalance = quotient.problem.relative_imbalance(point.log_scales)
+        return imbalance <= max(self._solver.tol, 4.0 * point.largest, 8.0 * point.rounding)
 
     def on_edges(self, most: int, start: Array | None = None) -> None:
         """A leg of at most so many iterations by passes over edges."""
