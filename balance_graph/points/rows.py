@@ -58,6 +58,9 @@ class RowsPoint:
         In the basis of the last settled place.
     imbalance : array
         F, in that basis.
+    reach : float
+        Largest change of the logarithm of a flow in Newton's direction at the end: 0 before. Where a balanced point has
+        a long one, some unknown is not seen in the balance of any other, and its scale is not known.
     """
 
     # Shorter steps than this make slower progress than the convex Newton step does.
@@ -65,7 +68,7 @@ class RowsPoint:
 
     def __init__(self, quotient: Quotient, displacement: Array | None = None) -> None:
         self.quotient = quotient
-        self._convex_steps = 0
+        self._convex_steps, self.reach = 0, 0.0
         self._place(np.zeros(quotient.size) if displacement is None else displacement)
         self.settle()
 
@@ -182,7 +185,11 @@ class RowsPoint:
 
     def finish(self, tol: float) -> None:
         """Try one further Newton step, which costs little and mostly brings all digits."""
-        step_along(self, self.direction(tol), Mark(self.largest, self.log_cost))
+        direction = self.direction(tol)
+        self.reach = np.inf
+        if direction is not None:
+            self.reach = float(np.abs(self.ratio * (self.equations.matrix @ direction)).max(initial=0.0))
+        step_along(self, direction, Mark(self.largest, self.log_cost))
 
     def _costs_less(self, before: Mark) -> bool:
         """Whether the cost has come down by a fair share of what its slope promises, which is no noise."""

@@ -37,6 +37,8 @@ _MANY_TERMS = 50_000
 _PATIENCE = {"rows": 40, "edges": 25}
 # Relative rounding of the logarithm of a cost, with room for sums of many terms.
 _NOISE = 1e-12
+# Change of the logarithm of a flow up to which a last direction confirms what is balanced to many digits.
+_SHORT = 1e-3
 _ENDS = (Status.CONVERGED, Status.INTERRUPTED)
 
 
@@ -324,10 +326,10 @@ class _Run:
         self._leg = _Leg(point.log_scales, status, point.log_cost, point.largest, None)
 
     def _is_sound(self, point: RowsPoint) -> bool:
-        """Whether the cost is not above that at the start, and the answer as balanced as the flows said."""
+        """Whether no long step is left, the cost is not above that at the start, and the answer is as balanced."""
         quotient = self._quotient
         at_start = quotient.log_cost(np.zeros(quotient.size))
-        if not point.log_cost <= at_start + _NOISE * max(1.0, abs(at_start)):
+        if not point.reach <= _SHORT or not point.log_cost <= at_start + _NOISE * max(1.0, abs(at_start)):
             return False
         if quotient.gauges.size:  # the balance of what is held follows from that of all others, with their errors
             return True
