@@ -188,7 +188,8 @@ class RowsPoint:
         direction = self.direction(tol)
         self.reach = np.inf
         if direction is not None:
-            self.reach = float(np.abs(self.ratio * (self.equations.matrix @ direction)).max(initial=0.0))
+            ratio = np.maximum(self.ratio, _FLAT)
+            self.reach = float(np.abs(ratio * (self.equations.matrix @ direction)).max(initial=0.0))
         step_along(self, direction, Mark(self.largest, self.log_cost))
 
     def _costs_less(self, before: Mark) -> bool:

@@ -30,7 +30,9 @@ _FACTOR, _LARGEST, _LEAST = 4.0, 16.0, 1.01
 class Follow(Protocol):
     """Newton's iterations from a point: at most so many, to a largest ``|F|`` or (None) to the end."""
 
-    def __call__(self, point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None) -> Status: ...
+    def __call__(
+        self, point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None
+    ) -> Status: ...
 
 
 def follow_temperatures(quotient: Quotient, follow: Follow, left: Callable[[], int]) -> tuple[RowsPoint, Status]:

@@ -198,6 +198,7 @@ class _Run:
         self._loop, self._notes = NewtonLoop(solver.tol, report, end), dict[str, None]()
         self._leg: _Leg
         self._log_cost_at_start: float | None = None
+        self._is_settled = False
 
     @property
     def outcome(self) -> Outcome:
@@ -283,13 +284,12 @@ class _Run:
         """By continuation in temperature, with factorizations; whether the run is over. Else the better leg stays."""
         quotient, loop, before = self._quotient, self._loop, self._leg
 
-        def follow(
-            point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None
-        ) -> Status:
+        def follow(point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None) -> Status:
             return loop.follow(point, most, near, None if given is None else lambda: self._measured(given()))
 
         point, status = follow_temperatures(quotient, follow, lambda: self._left)
         self._reach(point, status)
+        self._is_settled = status is Status.CONVERGED  # where that is not sound, no other way will make it so
         if self._leg.status in _ENDS or not before.log_cost <= self._leg.log_cost:
             self._note(*point.notes, f"{which} Newton made no headway; continuation in temperature took over")
         else:
@@ -310,7 +310,7 @@ class _Run:
 
     @property
     def _is_over(self) -> bool:
-        return self._leg.status in _ENDS or self._left == 0
+        return self._leg.status in _ENDS or self._left == 0 or self._is_settled
 
     def on_rows(self, quotient: Quotient, most: int, start: Array | None = None) -> None:
         """A leg of at most so many iterations by factorizations."""
