@@ -1,4 +1,4 @@
-"""Weights of independent sizes: families of networks times spreads, against the same network with weights of 1e-1 to 1e1.
+"""Weights of independent sizes: families of networks times spreads, against the same network with spread 1.
 
 ``python benchmarks/far_ends.py 500 4000 --output far_ends.json``. Hypothesis: whatever the spread s of the weights
 ``10**U(-s, s)``, Newton's method converges, with a certified gap below 1e-8, in at most 20 times the time for s = 1.
@@ -21,7 +21,7 @@ SPREADS = (1, 4, 10, 30, 100)
 Ends = tuple[Any, Any, int, Any]
 
 
-def grid(n_edges: int, rng: np.random.Generator) -> Ends:
+def grid(n_edges: int, rng: np.random.Generator) -> Ends:  # noqa: ARG001 - one signature for all
     """A square grid, edges both ways, two corners pinned."""
     side = round((n_edges / 4) ** 0.5)
     at = np.arange(side * side).reshape(side, side)
@@ -29,7 +29,7 @@ def grid(n_edges: int, rng: np.random.Generator) -> Ends:
     return np.r_[one, two], np.r_[two, one], side * side, [0, side * side - 1]
 
 
-def cycles(n_edges: int, rng: np.random.Generator) -> Ends:
+def cycles(n_edges: int, rng: np.random.Generator) -> Ends:  # noqa: ARG001
     """A chain of two-way cycles of five."""
     count = max(n_edges // 12, 2)
     first = np.arange(count) * 5

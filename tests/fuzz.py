@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 import numpy as np
 from mpmath import mp
-from reference import NotAttained, reference_cost, reference_optimum
+from reference import NotAttained, reference_optimum
 
 import balance_graph as bg
 
@@ -188,7 +187,7 @@ def run(count: int, seed: int, log: Path | None) -> Counter[str]:
         if log is not None and (number % 100 == 99 or number == count - 1):
             beside = log.with_suffix(".part")
             beside.write_text(json.dumps({"seed": seed, "tried": number + 1, "found": tally}, indent=1), "utf-8")
-            os.replace(beside, log)
+            beside.replace(log)
     return tally
 
 

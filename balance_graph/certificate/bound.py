@@ -176,7 +176,7 @@ def _amplitude_sizes(problem: BalanceProblem, rows: Rows, ratio: Array) -> Array
 
 
 def _constant_error(quotient: Quotient) -> float:
-    """Bound on the rounding error of the logarithm of the cost of the rows that nothing moves: that of the worst row."""
+    """Bound on the rounding error of the logarithm of the cost of the rows that nothing moves."""
     if quotient.log_constant == -math.inf:
         return 0.0
     problem, rows = quotient.problem, quotient.problem.rows

@@ -28,8 +28,8 @@ def factorize(matrix: Any) -> Solve | None:
 
     By sparse LU where that is affordable: the pattern is symmetric, which the minimum degree ordering uses. Pivots stay
     on the diagonal while they are not tiny, which keeps that order; where a solution turns out wrong, the matrix is
-    factorized again with partial pivoting. Otherwise by GMRES with the diagonal as preconditioner, which suits the graphs that
-    have no cheap factorization: they mix fast.
+    factorized again with partial pivoting. Otherwise by GMRES with the diagonal as preconditioner,
+    which suits the graphs that have no cheap factorization: they mix fast.
     """
     if matrix.shape[0] == 0:
         return lambda right: right

@@ -155,12 +155,13 @@ class _Sets(NamedTuple):
 
 
 def _joined(forest: _Forest, ground: int) -> tuple[Mask, Index]:
-    """Whether each point and each join of a forest holds the ground, and the next join that holds it; itself if none."""
+    """Whether each point and each join of a forest holds the ground, and the next join that holds it (or itself)."""
     n_points = ground + 1
     root = list(range(n_points))  # of trees of points
     top = list(range(n_points))  # the last join of each root
     upper = list(range(n_points + forest.link.size))
-    for join, (a, b) in enumerate(zip(forest.one.tolist(), forest.two.tolist(), strict=True), start=n_points):
+    for join, (one, two) in enumerate(zip(forest.one.tolist(), forest.two.tolist(), strict=True), start=n_points):
+        a, b = one, two
         while root[a] != a:
             root[a] = a = root[root[a]]
         while root[b] != b:

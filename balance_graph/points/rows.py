@@ -18,8 +18,8 @@ from balance_graph.problem.rows import PowerRows
 _FLAT = 0.25
 # Of the progress that a length promises, what is asked where the least ``max|F|`` need not be where the cost is least.
 _FAIR = 0.1
-# Where F and all changes of the logarithms of flows are this small, a step that lowers the cost as its slope promises may
-# raise the largest of F: the next steps take that back.
+# Where F and all changes of the logarithms of flows are this small, a step that lowers the cost as its slope promises
+# may raise the largest of F: the next steps take that back.
 _NEAR, _REACH = 1.0, 3.0
 # Rounding in F from which on flows are not known at all.
 _UNKNOWN = 1e-3

@@ -1,8 +1,8 @@
 """Continuation in temperature: towards a network whose weights differ by many orders through tamer ones.
 
 At temperature theta the network has the weights ``|w|**theta`` and the coefficients ``a**theta``. Small theta makes all
-weights alike, and the problem all but linear; at 1 it is the network itself. With displacements u of its own log-scales,
-each stage starts where the last one ended, ``u theta' / theta``: log-scales relative to theta hardly move.
+weights alike, and the problem all but linear; at 1 it is the network itself. With log-scales u of its own, each stage
+starts where the last one ended, ``u theta' / theta``: log-scales relative to theta hardly move.
 """
 
 from __future__ import annotations

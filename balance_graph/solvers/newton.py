@@ -66,8 +66,8 @@ class NewtonSolver:
     minimum is attained, so such a step exists. Where none is found (other degrees, singular to rounding), a step of
     Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere,
     so the method does. Where it makes no headway, the network is reached through tamer ones, by continuation in
-    temperature (`balance_graph.solvers.continuation`). Equations of weakly attached clusters are written in a basis of their own
-    (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
+    temperature (`balance_graph.solvers.continuation`). Equations of weakly attached clusters are written in a
+    basis of their own (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
     Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
     from conjugate gradients on the Hessian of the cost, preconditioned by its diagonal and levels of nodes, a Cholesky
@@ -328,6 +328,8 @@ class _Run:
     def _is_sound(self, point: RowsPoint) -> bool:
         """Whether no long step is left, the cost is not above that at the start, and the answer is as balanced."""
         quotient = self._quotient
+        if quotient.size == 0:
+            return True
         at_start = quotient.log_cost(np.zeros(quotient.size))
         if not point.reach <= _SHORT or not point.log_cost <= at_start + _NOISE * max(1.0, abs(at_start)):
             return False
