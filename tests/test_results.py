@@ -330,11 +330,11 @@ def test_attempts_together_keep_the_limit(stalling, limit):
 
 
 def test_a_small_network_counts_both_methods(monkeypatch):
-    """Exact Newton stops short; inexact Newton goes on: the iterations of both count."""
+    """Exact Newton stops short; continuation in temperature goes on: the iterations of both count."""
     network = bg.networks.layered([3, 5, 4, 2], rng=0)
     monkeypatch.setitem(newton._PATIENCE, "rows", 2)
     solution = bg.solve(bg.compile_graph(bg.scale(network, {"h1.0": 1e6})))
-    assert any("inexact Newton took over" in note for note in solution.notes)
+    assert any("continuation in temperature took over" in note for note in solution.notes)
     assert solution.converged
     assert solution.iterations > 2
     assert len(solution.history) == solution.iterations + 1

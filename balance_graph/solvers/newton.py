@@ -67,7 +67,8 @@ class NewtonSolver:
     Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere,
     so the method does. Where it makes no headway, the network is reached through tamer ones, by continuation in
     temperature (`balance_graph.solvers.continuation`). Equations of weakly attached clusters are written in a
-    basis of their own (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150 to 1e150.
+    basis of their own (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150
+    to 1e150.
 
     Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
     from conjugate gradients on the Hessian of the cost, preconditioned by its diagonal and levels of nodes, a Cholesky
@@ -242,8 +243,6 @@ class _Run:
             self.on_terms(self._patience("edges"))
         if self._is_over:
             return
-        if self._by_temperatures("inexact"):
-            return
         self._note("inexact Newton stalled; exact Newton took over")
         starts = [quotient.centered(self._leg.log_scales), quotient]
         if not self._leg.log_cost < quotient.given.log_cost(quotient.center):
@@ -251,7 +250,7 @@ class _Run:
         legs = []
         for start in starts:
             self.on_rows(start, self._patience("rows"))
-            if self._is_over:
+            if self._is_over or self._by_temperatures():
                 return
             legs.append(self._leg)
         self._leg = min(legs, key=lambda leg: leg.imbalance)
@@ -260,7 +259,7 @@ class _Run:
     def rows_first(self) -> None:
         """By factorizations; where they make no headway, by passes over edges, which start elsewhere."""
         self.on_rows(self._quotient, self._patience("rows"))
-        if self._is_over or self._by_temperatures("exact"):
+        if self._is_over or self._by_temperatures():
             return
         first = self._leg
         try:
@@ -277,10 +276,10 @@ class _Run:
     def rows_only(self, start: Array | None) -> None:
         """By factorizations, whatever happens."""
         self.on_rows(self._quotient, self._patience("rows"), start)
-        if not (self._is_over or self._by_temperatures("exact")):
+        if not (self._is_over or self._by_temperatures()):
             self._go_on()
 
-    def _by_temperatures(self, which: str) -> bool:
+    def _by_temperatures(self) -> bool:
         """By continuation in temperature, with factorizations; whether the run is over. Else the better leg stays."""
         quotient, loop, before = self._quotient, self._loop, self._leg
 
@@ -291,7 +290,7 @@ class _Run:
         self._reach(point, status)
         self._is_settled = status is Status.CONVERGED  # where that is not sound, no other way will make it so
         if self._leg.status in _ENDS or not before.log_cost <= self._leg.log_cost:
-            self._note(*point.notes, f"{which} Newton made no headway; continuation in temperature took over")
+            self._note(*point.notes, "exact Newton made no headway; continuation in temperature took over")
         else:
             self._leg = before
         return self._is_over
