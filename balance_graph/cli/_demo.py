@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +26,7 @@ _EXPONENTS = (2.0, 1.0)
 _AGREE = 1e-9
 _TABLE = "{:>2}  {:<10} {:>10} {:>16} {:>9} {:>8} {:>8} {:>8} {:>8} {:>10}"
 _WIDTH = 100
+_FIGURE = "balance_demo.png"
 
 
 def add_demo(commands: Any) -> None:
@@ -32,7 +34,8 @@ def add_demo(commands: Any) -> None:
     text = "balance a trained network by three routes, which agree; a table and a picture"
     keys = "network, images, accuracy_before, agree, figure, note, sentences, rows"
     command = add_command(commands, "demo", _demo, text, keys)
-    command.add_argument("--figure", default="balance_demo.png", metavar="PATH", help="where to save the picture")
+    text = "where to save the picture (default: a new folder for temporary files, so that nothing is left here)"
+    command.add_argument("--figure", metavar="PATH", help=text)
     command.add_argument("--no-figure", action="store_true", help="save no picture")
 
 
@@ -71,12 +74,12 @@ def _figure_path(arguments: argparse.Namespace) -> tuple[Path | None, str | None
     """Where the picture goes, or why there is none."""
     if arguments.no_figure:
         return None, "not asked for"
-    path = Path(arguments.figure)
+    path = Path(arguments.figure or Path(tempfile.gettempdir()) / _FIGURE)
     try:
         check_figure_file(path)
     except MissingDependencyError as error:
         return None, str(error)
-    return path, None
+    return path if arguments.figure else Path(tempfile.mkdtemp(prefix="balance-graph-")) / _FIGURE, None
 
 
 # ---- runs ----------------------------------------------------------------------------------------------------------
