@@ -52,11 +52,11 @@ class TestActivations:
         assert np.abs(tanh[0].get_ydata() - tanh[1].get_ydata()).max() > 0.5
 
     def test_classes(self):
-        figure = plots.plot_activation_classes()
-        labels = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in figure.axes]
+        axes = plots.plot_activation_classes()
+        labels = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in axes]
         assert all(label.endswith("degree 1") for label in labels[0])
         assert not any(label.endswith("degree 1") or "not" in label for label in labels[1])
-        drawn(figure.axes[0])
+        drawn(axes[0])
 
     def test_activation_objects(self):
         assert line(plots.plot_activations([bg.bilu(0.2, 1.0, name="mine")]), "mine: degree 1")
@@ -295,8 +295,8 @@ class TestOsborne:
 
 class TestLearning:
     def test_series(self):
-        figure = plots.plot_learning({"with": ([3.0, 2.0, 0.0], [0.5, 0.4, 0.1])}, steps_apart=10, unit="epoch")
-        error, imbalance = figure.axes
+        axes = plots.plot_learning({"with": ([3.0, 2.0, 0.0], [0.5, 0.4, 0.1])}, steps_apart=10, unit="epoch")
+        error, imbalance = axes
         np.testing.assert_array_equal(error.get_lines()[0].get_data(), [[0, 10, 20], [3.0, 2.0, np.nan]])
         np.testing.assert_array_equal(imbalance.get_lines()[0].get_ydata(), [0.5, 0.4, 0.1])
         assert error.get_xlabel() == "epoch"

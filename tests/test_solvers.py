@@ -470,6 +470,7 @@ def test_a_result_tells_its_story():
     assert "converged" in text
     assert "certified" in text
     assert f"{result.cost:.12g}" in text
+    assert max(map(len, text.splitlines())) <= 88
     assert "converged" in repr(result)
     assert result.history.cost[0] == pytest.approx(result.initial_cost)
     assert result.history.cost[-1] == pytest.approx(result.cost)

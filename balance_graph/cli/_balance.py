@@ -79,7 +79,7 @@ def _balance(arguments: argparse.Namespace) -> Answer:
     if output:
         bg.write_network(result.graph, output, weight=weight)
     if plot:
-        save_figure(bg.plots.plot_result(network, result), plot)
+        save_figure(bg.plots.plot_result(network, result)[0, 0].figure, plot)
     document |= _result_document(result) | {"output": arguments.output, "plot": arguments.plot}
     written = [f"written             {path}" for path in (output, plot) if path]
     return DONE if result.converged else NO, document, [as_options(result.summary()), *written]

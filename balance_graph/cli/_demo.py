@@ -17,7 +17,7 @@ from balance_graph.errors import MissingDependencyError
 if TYPE_CHECKING:
     import networkx as nx
 
-    from balance_graph._types import Array
+    from balance_graph._types import Array, Order
 
     Results = dict[float, dict[str, bg.BalanceResult]]
 
@@ -210,10 +210,11 @@ def _sentences(rows: list[Document], trial: _Trial) -> list[str]:
 
 
 def _picture(network: nx.DiGraph[Any], results: Results) -> Any:
-    orders = ("cyclic", "greedy")
+    orders: tuple[Order, ...] = ("cyclic", "greedy")
     runs = {
         p: {"random order": routes["stochastic"]}
         | {f"{order} order": bg.balance(network, p, solver=bg.StochasticSolver(order)) for order in orders}
         for p, routes in results.items()
     }
-    return bg.plots.plot_demo(network, runs, heading="Balancing a trained classifier of handwritten digits")
+    heading = "Balancing a trained classifier of handwritten digits"
+    return bg.plots.plot_demo(network, runs, heading=heading)[0, 0].figure

@@ -9,6 +9,7 @@ import networkx as nx
 
 from balance_graph._floating_point import own_rules
 from balance_graph._progress import Report
+from balance_graph._types import OnUnattained, SolverName
 from balance_graph.certificate.bound import certify_problem
 from balance_graph.graph.attribute_names import checked_names
 from balance_graph.graph.compilation import compile_graph, scaled_graph
@@ -24,9 +25,9 @@ def balance(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
     *,
-    solver: str | Solver = "auto",
+    solver: SolverName | Solver = "auto",
     weight: str = "weight",
-    on_unattained: str = "raise",
+    on_unattained: OnUnattained = "raise",
     ignore: Collection[str] | str = (),
     progress: bool | Report = False,
 ) -> BalanceResult:
@@ -101,7 +102,7 @@ def canonical_form(
     regularizer: float | Regularizer = 2.0,
     *,
     weight: str = "weight",
-    on_unattained: str = "raise",
+    on_unattained: OnUnattained = "raise",
 ) -> nx.DiGraph[Any]:
     """The balanced network: the same for all networks that differ by scaling, and its own canonical form.
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from balance_graph._arguments import check_positive
 from balance_graph._floating_point import own_rules
+from balance_graph._types import Form
 from balance_graph.certificate.bound import Certificate, certify_problem
 from balance_graph.graph.compilation import Node, compile_graph
 from balance_graph.graph.result import BalanceResult
@@ -203,7 +204,7 @@ def convex_problem(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
     *,
-    form: str = "nodes",
+    form: Form = "nodes",
     weight: str | None = None,
     max_paths: int = 10_000,
 ) -> ConvexProblem:

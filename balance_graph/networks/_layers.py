@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
+from balance_graph._arguments import Rng, generator_of
 from balance_graph._foreign import advice_for
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
@@ -24,7 +25,7 @@ from balance_graph.networks._arguments import (
     positive_int,
 )
 from balance_graph.networks._nodes import BIAS, add_units, connect, network_of_inputs
-from balance_graph.networks._random_weights import Rng, generator_of, he_weights, random_biases
+from balance_graph.networks._random_weights import he_weights, random_biases
 
 _SKLEARN_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
@@ -105,7 +106,7 @@ def layered(
         Activation of the hidden units; the outputs are linear.
     bias : bool
         Whether hidden units and outputs have biases.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the weights; the same int gives the same network.
 
     Raises
@@ -150,7 +151,7 @@ def chain(
         Activation of the hidden units; the output is linear.
     bias : bool
         Whether hidden units and the output have (random) biases.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the random numbers.
 
     Raises

@@ -1,7 +1,8 @@
 """Pictures of balancing: networks, in-cost against out-cost, the way to the optimum, the theory. Needs matplotlib.
 
 Each function draws on the axes it is given, or on those of a new figure, and returns the axes; the figure is then
-``axes.figure``. No function touches the global state of pyplot, so nothing needs to be closed and no display is needed.
+``axes.figure``. Where there are several panels, ``ax`` and what comes back are arrays of axes. No function touches the
+global state of pyplot, so nothing needs to be closed and no display is needed.
 In-costs and out-costs are in units of the cost's slope, as in `balance_graph.imbalance`: for L_p, p times their sums.
 """
 

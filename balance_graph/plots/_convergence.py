@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ Run = BalanceResult | Solution | History
 def plot_convergence(
     runs: Run | Sequence[Run] | Mapping[str, Run],
     *,
-    quantity: str = "both",
+    quantity: Literal["both", "excess", "imbalance"] = "both",
     lower_bound: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:

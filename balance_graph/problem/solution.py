@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -105,6 +106,8 @@ class History:
 
 # Less is not worth a word.
 _SHOWN = 0.05
+# Lines of a summary are no longer than this: what a terminal, and a page, shows without breaking them.
+_WIDTH = 88
 
 
 class State(NamedTuple):
@@ -226,7 +229,8 @@ class Solution:
         once = f" after {self.setup_seconds:.2g} s of imports and compilation" if self.setup_seconds >= _SHOWN else ""
         effort = f"{self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s{once}"
         lines = [
-            f"{self.status} ({effort}): {self.status.advice}",
+            f"{self.status} ({effort})",
+            *textwrap.wrap(self.status.advice, _WIDTH),
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
             f"regularizer         {self.regularizer!r}",
             f"relative imbalance  {self.relative_imbalance:.3g}",

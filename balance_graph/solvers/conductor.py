@@ -11,7 +11,7 @@ from balance_graph._floating_point import own_rules
 from balance_graph._foreign import described
 from balance_graph._preparation import Stopwatch, preparing
 from balance_graph._progress import Report, reporter
-from balance_graph._types import Array, Index
+from balance_graph._types import Array, Index, OnUnattained, SolverName
 from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.block_problem import BlockProblem
@@ -38,7 +38,7 @@ class Solver(Protocol):
         """Solve the problem of the quotient."""
 
 
-def as_solver(solver: str | Solver, n_edges: int) -> Solver:
+def as_solver(solver: SolverName | Solver, n_edges: int) -> Solver:
     """The solver that a name means; a solver object is returned as it is."""
     if isinstance(solver, str) and solver == "auto":
         solver = "cvxpy" if n_edges <= _AUTO_CVXPY_EDGES else "newton"
@@ -67,7 +67,7 @@ def check_problem(problem: Any, function: str) -> None:
         raise InvalidParameterError(message)
 
 
-def check_on_unattained(on_unattained: str) -> None:
+def check_on_unattained(on_unattained: OnUnattained) -> None:
     """Refuse an unknown policy."""
     check_choice(on_unattained, "on_unattained", ("raise", "prune"))
 
@@ -75,9 +75,9 @@ def check_on_unattained(on_unattained: str) -> None:
 @own_rules
 def solve(
     problem: BalanceProblem | BlockProblem,
-    solver: str | Solver = "newton",
+    solver: SolverName | Solver = "newton",
     *,
-    on_unattained: str = "raise",
+    on_unattained: OnUnattained = "raise",
     start: Array | None = None,
     progress: bool | Report = False,
 ) -> Solution:

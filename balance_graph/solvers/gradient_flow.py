@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -70,7 +70,7 @@ class FlowSolver:
     (True, True)
     """
 
-    method: str = "BDF"
+    method: Literal["BDF", "Radau"] = "BDF"
     accuracy: float = 1e-4
     tol: float = 1e-12
     max_steps: int = 10_000

@@ -14,7 +14,7 @@ from balance_graph._arguments import check_count, check_positive
 from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
 from balance_graph._threads import one_blas_thread
-from balance_graph._types import Array
+from balance_graph._types import Array, Engine
 from balance_graph.points.point import Point, advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
@@ -74,7 +74,7 @@ class NewtonSolver:
 
     tol: float = 1e-12
     max_iterations: int = 200
-    engine: str = "auto"
+    engine: Engine = "auto"
 
     name = "newton"
 
