@@ -12,6 +12,7 @@ from balance_graph.plots._balance import plot_balance
 from balance_graph.plots._convergence import plot_convergence
 from balance_graph.plots._figures import plot_demo, plot_result
 from balance_graph.plots._learning import plot_learning
+from balance_graph.plots._log_scales import plot_log_scales
 from balance_graph.plots._manifold import plot_balancing_order, plot_level_lines, plot_manifold
 from balance_graph.plots._network import plot_network
 from balance_graph.plots._osborne import plot_osborne
@@ -33,6 +34,7 @@ __all__ = [
     "plot_distances",
     "plot_learning",
     "plot_level_lines",
+    "plot_log_scales",
     "plot_manifold",
     "plot_network",
     "plot_osborne",
