@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,7 @@ import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer, Document
 from balance_graph.cli._options import add_command
 from balance_graph.cli._output import check_figure_file, save_figure
+from balance_graph.cli._terminal import ticker
 from balance_graph.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def _demo(arguments: argparse.Namespace) -> Answer:
     path, note = _figure_path(arguments)
     network = bg.networks.digits()
     trial = _Trial.of(network)
-    results = _results(network)
+    with ticker(arguments, "demo") as line:
+        results = _results(network, line.say if line else lambda _: None)
     rows = [
         _row(p, route, result, network, routes["Newton"], trial)
         for p, routes in results.items()
@@ -105,15 +108,17 @@ class _Trial(NamedTuple):
         return float((outputs.argmax(axis=1) == self.labels).mean())
 
 
-def _results(network: nx.DiGraph[Any]) -> Results:
+def _results(network: nx.DiGraph[Any], say: Callable[[str], None]) -> Results:
     solvers: dict[str, Any] = {
         "cvxpy": bg.CvxpySolver(),
         "Newton": bg.NewtonSolver(),
         "stochastic": bg.StochasticSolver(rng=0),
     }
     # Once before it counts: that imports cvxpy and compiles the loops, so that the table shows the time of balancing.
-    for solver in solvers.values():
+    for route, solver in solvers.items():
+        say(f"getting {route} ready")
         bg.balance(network, solver=solver)
+    say("balancing")
     return {p: {route: bg.balance(network, p, solver=solver) for route, solver in solvers.items()} for p in _EXPONENTS}
 
 

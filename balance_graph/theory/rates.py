@@ -214,7 +214,8 @@ def measure_rate(
     >>> from balance_graph.theory.rates import measure_rate, predicted_rate
     >>> problem = bg.compile_graph(bg.networks.chain(3, rng=0))
     >>> measured = measure_rate(problem, "random", average="mean")
-    >>> abs(measured.rate - predicted_rate(problem, order="random", average="mean")) < 4 * measured.standard_error
+    >>> predicted = predicted_rate(problem, order="random", average="mean")
+    >>> abs(measured.rate - predicted) < 4 * measured.standard_error
     True
     """
     _check(order, average)
