@@ -1,4 +1,7 @@
-"""The command line on a terminal: progress that erases itself, colors, completion; and elsewhere nothing of them."""
+"""The command line on a terminal: progress that erases itself, colors, completion; and elsewhere nothing of them.
+
+Room: cli.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The drawing on the landing page balances as the library does: run in headless Chromium, where there is one."""
+"""The drawing on the landing page balances as the library does: run in headless Chromium, where there is one.
+
+Room: graph.
+"""
 
 from __future__ import annotations
 

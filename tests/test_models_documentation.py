@@ -1,4 +1,7 @@
-"""The code of the quickstart for models runs as typed, and the README's with a model of one's own."""
+"""The code of the quickstart for models runs as typed, and the README's with a model of one's own.
+
+Room: pytorch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The names that editors complete are the names that the library takes."""
+"""The names that editors complete are the names that the library takes.
+
+Rooms: graph, solvers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sources of random numbers: seeds, generators of numpy, old and new, or None, wherever an ``rng`` is taken."""
+"""Sources of random numbers: seeds, generators of numpy, old and new, or None, wherever an ``rng`` is taken.
+
+Rooms: networks, solvers, theory.
+"""
 
 from __future__ import annotations
 
