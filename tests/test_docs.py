@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import enum
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -114,6 +115,29 @@ def test_every_public_name_is_documented(name: str) -> None:
     exempt = isinstance(thing, ModuleType) or (isinstance(thing, type) and issubclass(thing, Exception | enum.Enum))
     if not exempt and name not in ANSWERS:
         assert re.search(r"^Examples\n-{8}$", text, flags=re.MULTILINE), "no Examples section"
+
+
+PUBLIC = [
+    *bg.__all__,
+    *(f"networks.{name}" for name in bg.networks.__all__),
+    *(f"plots.{name}" for name in bg.plots.__all__),
+]
+# They take nothing that could be wrong.
+RAISE_NOTHING = {"warmup", "networks.digits", "networks.digits_images"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_object_has_all_sections(name: str) -> None:
+    """Parameters, what comes back, errors, what is near, an example: each where it applies."""
+    thing = functools.reduce(getattr, name.split("."), bg)
+    if isinstance(thing, ModuleType) or (isinstance(thing, type) and issubclass(thing, Exception | enum.Enum)):
+        return
+    sections = set(re.findall(r"^(\w[\w ]*)\n-{3,}$", inspect.getdoc(thing) or "", flags=re.MULTILINE))
+    wanted = {"See Also"} if name in ANSWERS else {"See Also", "Examples"}
+    if inspect.isfunction(thing):
+        wanted |= {"Returns"} | ({"Parameters"} if inspect.signature(thing).parameters else set())
+        wanted |= set() if name in RAISE_NOTHING else {"Raises"}
+    assert wanted - sections == set()
 
 
 def test_every_public_name_is_in_the_reference() -> None:

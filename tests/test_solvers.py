@@ -567,3 +567,12 @@ def test_a_solver_of_ones_own():
     assert result.solver == "twice"
     assert result.solution.notes == ("twice",)
     assert result.cost == pytest.approx(8.0)
+
+
+def test_a_solve_is_logged_and_nothing_is_printed(caplog, capsys):
+    with caplog.at_level("DEBUG", logger="balance_graph"):
+        bg.balance(CASES["layered"].make(), solver="newton")
+    start, end = (record.getMessage() for record in caplog.records)
+    assert start.startswith("newton starts: ")
+    assert end.startswith("newton: converged after ")
+    assert capsys.readouterr() == ("", "")

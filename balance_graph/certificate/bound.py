@@ -62,6 +62,10 @@ class Certificate:
         The gap relative to the cost; 0 for a network without weights. Its floor is the rounding of the cost itself.
     regularizer : Regularizer
         What the cost is: a network that is balanced for another has a gap.
+
+    See Also
+    --------
+    certify : Computes it.
     """
 
     cost: float

@@ -69,6 +69,13 @@ def balance(
     UnsupportedError
         If a balanced weight lies outside the range of floats; `solve` gives its log-scales all the same.
 
+    See Also
+    --------
+    solve : The same for problems given as arrays.
+    canonical_form : The balanced graph alone.
+    attainment : Whether there is a balanced state.
+    balance_matrix : Matrices without inputs and outputs.
+
     Notes
     -----
     Baldi, Alexos, Domingo, Rahmansetayesh, *A Theory of Synaptic Neural Balance*, arXiv 2405.09688.
@@ -105,6 +112,33 @@ def canonical_form(
     on_unattained: OnUnattained = "raise",
 ) -> nx.DiGraph[Any]:
     """The balanced network: the same for all networks that differ by scaling, and its own canonical form.
+
+    Parameters
+    ----------
+    G : networkx.DiGraph
+        Not modified.
+    regularizer : float or Regularizer
+        Cost of a weight: each has a canonical form of its own.
+    weight : str
+        Name of the weight attribute.
+    on_unattained : {"raise", "prune"}
+        As for `balance`.
+
+    Returns
+    -------
+    networkx.DiGraph
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    NotAttainedError
+        If the minimum is not attained and `on_unattained` is ``"raise"``.
+
+    See Also
+    --------
+    equivalent : Whether two networks have the same.
+    balance : With scales, certificate and history.
 
     Examples
     --------

@@ -67,6 +67,10 @@ class BalanceResult:
         What attributes of nodes and edges hold, tie or cost in another way, and how many of them.
     ignored : tuple of str
         Attributes that were read as if they were not there.
+
+    See Also
+    --------
+    balance : Returns it.
     """
 
     graph: nx.DiGraph[Any] = field(repr=False)

@@ -81,6 +81,10 @@ def convolutional(
     InvalidParameterError
         If a number is out of range or the kernel does not fit a layer (the message names it).
 
+    See Also
+    --------
+    layered : Without shared weights.
+
     Examples
     --------
     >>> import balance_graph as bg

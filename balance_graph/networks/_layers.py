@@ -63,6 +63,11 @@ def from_layers(
     InvalidNetworkError
         If a weight or bias is not finite (the message names the edge).
 
+    See Also
+    --------
+    to_layers : The way back.
+    layered : With random weights.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -109,10 +114,19 @@ def layered(
     rng : int, numpy Generator, RandomState or None
         Source of the weights; the same int gives the same network.
 
+    Returns
+    -------
+    networkx.DiGraph
+
     Raises
     ------
     InvalidParameterError
         If `widths` is not at least two positive ints, or an activation is unknown.
+
+    See Also
+    --------
+    from_layers : From weights of your own.
+    chain : One unit in a layer.
 
     Examples
     --------
@@ -154,10 +168,18 @@ def chain(
     rng : int, numpy Generator, RandomState or None
         Source of the random numbers.
 
+    Returns
+    -------
+    networkx.DiGraph
+
     Raises
     ------
     InvalidParameterError
         If `length` is not a positive int or does not fit `weights`, or an activation is unknown.
+
+    See Also
+    --------
+    layered : More units in a layer.
 
     Examples
     --------
@@ -189,10 +211,18 @@ def from_sklearn(mlp: Any) -> nx.DiGraph[Any]:
         A fitted model: anything with ``coefs_``, ``intercepts_`` and ``activation``. Activation ``"logistic"`` becomes
         ``"sigmoid"`` and ``"identity"`` becomes ``"linear"``; sigmoid and tanh units are pinned.
 
+    Returns
+    -------
+    networkx.DiGraph
+
     Raises
     ------
     InvalidParameterError
         If the model is not fitted or not a multilayer perceptron.
+
+    See Also
+    --------
+    to_sklearn : The way back.
 
     Examples
     --------

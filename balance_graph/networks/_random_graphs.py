@@ -46,10 +46,18 @@ def random_dag(
     rng : int, numpy Generator, RandomState or None
         Source of the edges and weights.
 
+    Returns
+    -------
+    networkx.DiGraph
+
     Raises
     ------
     InvalidParameterError
         If a count or the probability is out of range, or the activation is unknown.
+
+    See Also
+    --------
+    random_recurrent : With cycles.
 
     Examples
     --------
@@ -92,10 +100,18 @@ def random_recurrent(
     rng : int, numpy Generator, RandomState or None
         Source of the edges and weights.
 
+    Returns
+    -------
+    networkx.DiGraph
+
     Raises
     ------
     InvalidParameterError
         If a count or the probability is out of range, or the activation is unknown.
+
+    See Also
+    --------
+    random_dag : Without cycles.
 
     Examples
     --------

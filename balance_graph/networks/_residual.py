@@ -50,6 +50,10 @@ def residual(
     InvalidParameterError
         If a count is not a positive int, or the activation is unknown.
 
+    See Also
+    --------
+    layered : Without skip connections.
+
     Examples
     --------
     >>> import balance_graph as bg

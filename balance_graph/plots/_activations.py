@@ -50,6 +50,15 @@ def plot_activations(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_activation_classes : The classes of the paper.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -87,6 +96,15 @@ def plot_activation_classes(*, ax: Sequence[Axes] | NDArray[Any] | None = None) 
     Returns
     -------
     array of three matplotlib axes
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_activations : Those of your choice.
 
     Examples
     --------

@@ -36,7 +36,27 @@ def new_figure(width: float, height: float, dpi: int = 150) -> Figure:
 
 
 def file_suffixes() -> set[str]:
-    """Suffixes, without the dot, of the picture files that matplotlib can write."""
+    """Suffixes, without the dot, of the picture files that matplotlib can write.
+
+    Returns
+    -------
+    set of str
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_result : A picture to write.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> {"png", "pdf", "svg"} <= bg.plots.file_suffixes()
+    True
+    """
     return set(from_matplotlib("backend_bases").FigureCanvasBase.get_supported_filetypes())
 
 

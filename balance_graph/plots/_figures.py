@@ -55,6 +55,10 @@ def plot_result(
     InvalidParameterError
         If the result was balanced for another regularizer or weight, or from a network of other edges.
 
+    See Also
+    --------
+    plot_network, plot_balance, plot_convergence, plot_weights : Its panels.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -109,6 +113,10 @@ def plot_demo(
     ------
     InvalidParameterError
         If a run was balanced for another exponent.
+
+    See Also
+    --------
+    plot_result : One balancing.
 
     Examples
     --------

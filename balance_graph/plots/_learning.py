@@ -39,6 +39,17 @@ def plot_learning(
     -------
     array of two matplotlib axes
 
+    Raises
+    ------
+    InvalidParameterError
+        For series of different lengths, or none.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_convergence : Runs of a solver.
+
     Examples
     --------
     >>> import balance_graph as bg

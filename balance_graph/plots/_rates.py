@@ -39,6 +39,17 @@ def plot_rates(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    InvalidParameterError
+        For an unknown quantity, or no rates at all.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_osborne : Bounds on the way from the start.
+
     Examples
     --------
     >>> import balance_graph as bg

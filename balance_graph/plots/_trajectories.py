@@ -30,6 +30,18 @@ def plot_trajectories(runs: Runs | Mapping[str, ArrayLike], *, ax: Axes | None =
     -------
     matplotlib axes
 
+    Raises
+    ------
+    InvalidParameterError
+        For runs that kept no log-scales.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_log_scales : Step by step, by name.
+    plot_distances : How far from the end.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -77,6 +89,17 @@ def plot_distances(runs: Runs | Mapping[str, ArrayLike], end: ArrayLike, *, ax: 
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    InvalidParameterError
+        For runs that kept no log-scales.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_trajectories : The ways themselves.
 
     Examples
     --------

@@ -61,6 +61,10 @@ class History:
         Time of the balancing flow; filled only by `FlowSolver` with ``record=True``.
     path_deviation : list of float
         Largest relative deviation of a conserved path product; filled with the times.
+
+    See Also
+    --------
+    plots.plot_convergence : Draws it.
     """
 
     log_cost: list[float] = field(default_factory=list)
@@ -194,6 +198,10 @@ class Solution:
         Of dense blocks, whose dead weights are not listed: the unknowns all of whose weights are to be set to zero.
     notes : tuple of str
         What the solver chose on the way.
+
+    See Also
+    --------
+    solve : Returns it.
     """
 
     log_scales: Array = field(repr=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +24,10 @@ from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.gradient_flow import FlowSolver
 from balance_graph.solvers.local.stochastic import StochasticSolver
 from balance_graph.solvers.newton import NewtonSolver
+
+# Silent unless the program that uses the library sets up logging.
+_LOGGER = logging.getLogger("balance_graph")
+_LOGGER.addHandler(logging.NullHandler())
 
 # cvxpy answers in well under a second up to here, and is the reference; above, Newton alone is as exact and faster.
 _AUTO_CVXPY_EDGES = 2000
@@ -109,6 +114,11 @@ def solve(
     UnsupportedError
         If the solver cannot solve the problem.
 
+    See Also
+    --------
+    balance : The same for a networkx graph.
+    certify : A bound on what is left.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -131,12 +141,14 @@ def solve(
     with preparing():
         import scipy.sparse.linalg  # noqa: F401 - whatever comes next needs it, and it takes its time to load
     quotient = Quotient(problem, center, prunes=on_unattained == "prune", is_given_start=start is not None)
+    _LOGGER.debug("%s starts: %d nodes, %d edges", chosen.name, problem.n_nodes, problem.n_edges)
     with reporter(progress) as report:
         try:
             outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
         except SolverError as error:
             if solver != "auto" or isinstance(chosen, NewtonSolver):
                 raise
+            _LOGGER.info("%s failed, Newton takes over: %s", chosen.name, error)
             chosen = NewtonSolver()
             outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
             outcome = dataclasses.replace(outcome, notes=(*outcome.notes, f"Newton took over: {error}"))
@@ -146,6 +158,7 @@ def solve(
     status = outcome.status
     if status is Status.CONVERGED and quotient.has_nothing_to_scale:
         status = Status.NOTHING_TO_SCALE
+    _LOGGER.info("%s: %s after %d iterations and %.3g s", chosen.name, status, outcome.iterations, time.seconds)
     return Solution(
         log_scales=outcome.log_scales,
         log_cost=state.log_cost,

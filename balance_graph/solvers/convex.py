@@ -64,6 +64,10 @@ class ConvexProblem:
     rows : Rows
         The cost as it was compiled.
 
+    See Also
+    --------
+    convex_problem : Returns it.
+
     Examples
     --------
     No weight of a chain may grow by more than a factor of 1.2:
@@ -220,6 +224,11 @@ class CvxpySolver:
     ------
     SolverError
         When solving, if the backend returns no values.
+
+    See Also
+    --------
+    NewtonSolver, StochasticSolver, FlowSolver : The other ways.
+    convex_problem : The problem itself, to extend.
 
     Notes
     -----

@@ -48,6 +48,10 @@ class FlowSolver:
         Keep the log-scales after every step in ``history.log_scales``, the times in ``history.times`` and the
         largest deviation of a conserved path product in ``history.path_deviation``.
 
+    See Also
+    --------
+    CvxpySolver, NewtonSolver, StochasticSolver : The other ways.
+
     Notes
     -----
     The flow of Stock, Harvey, Ocko and Ganguli 2022, on every problem of this package: any degrees, several exponents,

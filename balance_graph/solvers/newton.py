@@ -53,6 +53,10 @@ class NewtonSolver:
         else over its terms. ``"auto"``: passes over edges from 4 000 of them on, over terms of other kinds from 50 000
         on, else rows; where one makes no headway, the other goes on.
 
+    See Also
+    --------
+    CvxpySolver, StochasticSolver, FlowSolver : The other ways.
+
     Notes
     -----
     A step is halved until it lowers ``max|F|``. With degrees 1 the Jacobian is a nonsingular M-matrix wherever the

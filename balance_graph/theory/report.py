@@ -31,6 +31,10 @@ class Report:
         Names of the networks examined.
     seconds : float
         Wall time.
+
+    See Also
+    --------
+    verify : Returns it.
     """
 
     findings: tuple[Finding, ...]

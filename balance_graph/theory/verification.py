@@ -109,6 +109,10 @@ def verify(
     InvalidParameterError
         If there is no statement of a number asked for, or none is.
 
+    See Also
+    --------
+    plots.plot_manifold, plots.plot_trajectories, plots.plot_scale_bounds : Pictures of the theory.
+
     Notes
     -----
     Baldi, Alexos, Domingo, Rahmansetayesh, *A Theory of Synaptic Neural Balance*, arXiv 2405.09688. The page on theory

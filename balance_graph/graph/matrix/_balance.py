@@ -98,6 +98,10 @@ def balance_matrix(
     SolverError
         If the tolerance is not reached.
 
+    See Also
+    --------
+    balance : Networks with inputs and outputs, which keep their scale.
+
     Notes
     -----
     Osborne's balancing (J. ACM 7, 1960), solved to the end. A *reducible* matrix has no balance as a whole: the cost

@@ -55,6 +55,11 @@ class StochasticSolver:
     UnsupportedError
         When solving a network whose shared weights do not reduce to tied nodes: no unit can be scaled alone there.
 
+    See Also
+    --------
+    CvxpySolver, NewtonSolver, FlowSolver : The other ways.
+    balance_node : One step of it.
+
     Notes
     -----
     Converges linearly, from everywhere, to the unique optimum (Baldi et al., arXiv 2405.09688). An interrupt
