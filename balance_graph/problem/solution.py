@@ -38,7 +38,7 @@ _ADVICE = {
     Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, loosen tol, or solver='newton'",
     Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
     Status.LIMIT: (
-        "the limit came first; raise max_iterations, max_sweeps, max_steps or that of the backend, or use "
+        "the limit came first; raise that of the backend, max_iterations, max_sweeps or max_steps, or use "
         "solver='newton'"
     ),
     Status.INTERRUPTED: "interrupted by the user; any state reached computes the same function",
