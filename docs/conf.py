@@ -1,5 +1,6 @@
 """Sphinx configuration: ``python -m sphinx -W -b html docs docs/_build/html``."""
 
+import os
 from typing import Any
 
 from sphinx_gallery.sorting import ExplicitOrder
@@ -18,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -94,6 +96,7 @@ sphinx_gallery_conf = {
     "copyfile_regex": r".*\.csv",
     "remove_config_comments": True,
     "write_computation_times": False,
+    "min_reported_time": 1e6,
     "capture_repr": (),
     "show_memory": False,
     "show_signature": False,
@@ -101,6 +104,18 @@ sphinx_gallery_conf = {
     "backreferences_dir": "api/backreferences",
     "image_scrapers": ("matplotlib",),
 }
+
+# Links to the pages of other packages, where the net is there to look them up.
+if os.environ.get("READTHEDOCS"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "cvxpy": ("https://www.cvxpy.org/", None),
+        "networkx": ("https://networkx.org/documentation/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "python": ("https://docs.python.org/3/", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "balance_graph"

@@ -23,11 +23,8 @@ theirs = bg.scale(ours, {node: float(2.0 ** rng.integers(-6, 7)) for node in fre
 pairs = np.array(
     [[ours.edges[e]["weight"], theirs.edges[e]["weight"]] for e in ours.edges]
 )
-print(
-    "weights differ by factors up to",
-    np.abs(np.log2(pairs[:, 1] / pairs[:, 0])).max(),
-    "powers of 2",
-)
+powers = np.abs(np.log2(pairs[:, 1] / pairs[:, 0]))
+print(f"weights differ by factors up to 2^{powers.max():.0f}")
 
 # %%
 # Ask
