@@ -305,6 +305,7 @@ class TestFigures:
             ("plot_demo", lambda network, result: [network, {1.0: {"one": result}}], 3),
             ("plot_activation_classes", lambda *_: [], 3),
             ("plot_learning", lambda *_: [{"a": ([1.0], [1.0])}], 2),
+            ("plot_training", lambda *_: [[{"loss": 1.0, "accuracy": 0.5}, {"loss": 0.5, "accuracy": 0.6}]], 2),
         ],
     )
     def test_panels_of_the_user(self, network, result, name, arguments, count):

@@ -316,7 +316,7 @@ class TestTraining:
     )
 
     def test_what_is_recorded_is_drawn_where_it_was(self):
-        figure = plots.plot_training(list(self.RECORDS))
+        figure = plots.plot_training(list(self.RECORDS))[0].figure
         assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy", "relative imbalance"]
         lines = [ax.get_lines()[0].get_data() for ax in figure.axes]
         np.testing.assert_array_equal(lines[0], [[5, 10], [3.0, np.nan]])
@@ -327,7 +327,7 @@ class TestTraining:
 
     def test_several_runs_have_names_and_what_none_has_no_axes(self):
         runs = {"one": [{"loss": 2.0}, {"loss": 1.0}], "other": [{"imbalance": 0.5}]}
-        figure = plots.plot_training(runs, unit="epoch")
+        figure = plots.plot_training(runs, unit="epoch")[0].figure
         loss, imbalance = figure.axes
         assert [text.get_text() for text in imbalance.get_legend().get_texts()] == ["one", "other"]
         np.testing.assert_array_equal(loss.get_lines()[0].get_data(), [[0, 1], [2.0, 1.0]])
@@ -337,7 +337,7 @@ class TestTraining:
 
     def test_frames_are_records(self):
         pandas = pytest.importorskip("pandas")
-        figure = plots.plot_training(pandas.DataFrame(list(self.RECORDS)))
+        figure = plots.plot_training(pandas.DataFrame(list(self.RECORDS)))[0].figure
         np.testing.assert_array_equal(figure.axes[1].get_lines()[0].get_data(), [[10, 15], [0.25, 0.5]])
 
     @pytest.mark.parametrize(
