@@ -31,6 +31,7 @@ exclude_patterns = [
     "examples",
     "how-to/*.ipynb",
     "jupyter_execute",
+    "**/sg_execution_times.rst",
     "sg_execution_times.rst",
     "**/.ipynb_checkpoints",
 ]
