@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from balance_graph.errors import InvalidParameterError
+
+# What names a source of random numbers: a seed, a generator of numpy, old or new, or None for fresh ones.
+Rng: TypeAlias = int | np.random.Generator | np.random.RandomState | None
 
 # Python and numpy count a bool and a duration among the integers.
 _NO_NUMBERS = (bool, np.timedelta64)
@@ -68,3 +71,19 @@ def check_count(value: Any, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         message = f"{name} must be a positive integer, got {value!r}"
         raise InvalidParameterError(message)
+
+
+def check_rng(rng: Any, name: str = "rng") -> None:
+    """Refuse what names no source of random numbers."""
+    seed = isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0
+    if not (rng is None or seed or isinstance(rng, (np.random.Generator, np.random.RandomState))):
+        message = f"{name} must be a non-negative int, a numpy Generator or RandomState, or None, got {rng!r}"
+        raise InvalidParameterError(message)
+
+
+def generator_of(rng: Rng) -> np.random.Generator:
+    """The generator that an int, a generator, a RandomState (which is advanced) or None means."""
+    check_rng(rng)
+    if isinstance(rng, np.random.RandomState):
+        return np.random.default_rng(rng.randint(2**31, size=4))
+    return np.random.default_rng(rng)

@@ -42,12 +42,14 @@ class Announcement:
     """One line on a terminal when something has to be compiled: once in a process, and not where silence was asked."""
 
     is_due = True
+    # Written first, by who shows a line of progress: what erases that line.
+    before = ""
 
     @classmethod
     def make(cls) -> None:
         """Say it, if it has not been said and somebody reads it."""
         if cls.is_due and sys.stderr is not None and sys.stderr.isatty():
-            print(_ANNOUNCEMENT, file=sys.stderr, flush=True)  # noqa: T201
+            print(cls.before + _ANNOUNCEMENT, file=sys.stderr, flush=True)  # noqa: T201
         cls.is_due = False
 
 

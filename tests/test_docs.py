@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import enum
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -69,10 +70,41 @@ def test_readme_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_readme_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", text_of("README.md"))
-    assert links
-    missing = [link for link in links if not (ROOT / link).exists()]
-    assert not missing
+    """All are absolute, for readers on PyPI; those into this repository and its pages are looked up in the sources."""
+    links = re.findall(r"\]\(([^)#]+)", text_of("README.md"))
+    assert [link for link in links if not link.startswith("https://")] == []
+    ours = [found for link in links if (found := HOME.match(link)) is not None]
+    assert len(ours) > 10
+    assert [found[0] for found in ours if not any(source.exists() for source in sources_of(found))] == []
+
+
+HOME = re.compile(
+    r"https://(?:raw\.githubusercontent\.com/balance-graph/balance_graph/main|"
+    r"github\.com/balance-graph/balance_graph/blob/main)/(?P<file>.+)|"
+    r"https://balance-graph\.readthedocs\.io/(?:en/latest/(?P<page>.+)\.html)?$"
+)
+
+
+def sources_of(link: re.Match[str]) -> list[Path]:
+    """The files that a link into the repository, or to a page of the documentation, can stand for."""
+    if link["file"]:
+        return [ROOT / link["file"]]
+    page = link["page"] or "index"
+    story = page.replace("how-to/", "examples/", 1)
+    return [ROOT / "docs" / f"{page}.md", ROOT / "docs" / f"{story}.py", ROOT / "docs/examples/GALLERY_HEADER.rst"]
+
+
+def test_no_line_of_code_is_wider_than_a_page() -> None:
+    """Lines of 92 characters have room beside the navigation; longer ones would be cut off."""
+    pages = [page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts]
+    fence = re.compile(r"^```(?:\{code-cell\}|python|py\b|bash|text)[^\n]*\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+    code = [block for page in pages for block in fence.findall(page.read_text(encoding="utf-8"))]
+    # A story is text, in its docstring and behind "# ", and code between.
+    stories = [story.read_text(encoding="utf-8") for story in (ROOT / "docs" / "examples").glob("*.py")]
+    code += [re.sub(r"^# .*", "", story.split('"""', 2)[2], flags=re.MULTILINE) for story in stories]
+    if not code:
+        pytest.skip("the documentation is not part of this installation")
+    assert [line for block in code for line in block.splitlines() if len(line) > 92] == []
 
 
 @pytest.mark.parametrize("name", bg.__all__)
@@ -83,6 +115,29 @@ def test_every_public_name_is_documented(name: str) -> None:
     exempt = isinstance(thing, ModuleType) or (isinstance(thing, type) and issubclass(thing, Exception | enum.Enum))
     if not exempt and name not in ANSWERS:
         assert re.search(r"^Examples\n-{8}$", text, flags=re.MULTILINE), "no Examples section"
+
+
+PUBLIC = [
+    *bg.__all__,
+    *(f"networks.{name}" for name in bg.networks.__all__),
+    *(f"plots.{name}" for name in bg.plots.__all__),
+]
+# They take nothing that could be wrong.
+RAISE_NOTHING = {"warmup", "networks.digits", "networks.digits_images"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_object_has_all_sections(name: str) -> None:
+    """Parameters, what comes back, errors, what is near, an example: each where it applies."""
+    thing = functools.reduce(getattr, name.split("."), bg)
+    if isinstance(thing, ModuleType) or (isinstance(thing, type) and issubclass(thing, Exception | enum.Enum)):
+        return
+    sections = set(re.findall(r"^(\w[\w ]*)\n-{3,}$", inspect.getdoc(thing) or "", flags=re.MULTILINE))
+    wanted = {"See Also"} if name in ANSWERS else {"See Also", "Examples"}
+    if inspect.isfunction(thing):
+        wanted |= {"Returns"} | ({"Parameters"} if inspect.signature(thing).parameters else set())
+        wanted |= set() if name in RAISE_NOTHING else {"Raises"}
+    assert wanted - sections == set()
 
 
 def test_every_public_name_is_in_the_reference() -> None:

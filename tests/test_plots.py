@@ -273,7 +273,9 @@ class TestWeights:
 
 class TestFigures:
     def test_result(self, network, result):
-        figure = plots.plot_result(network, result, 1)
+        axes = plots.plot_result(network, result, 1)
+        assert axes.shape == (2, 2)
+        figure = axes[0, 0].figure
         assert isinstance(figure, Figure)
         assert len(figure.axes) == 5
         assert "certified" in figure.get_suptitle()
@@ -281,7 +283,9 @@ class TestFigures:
 
     def test_demo(self, network):
         runs = {p: {"cyclic": bg.balance(network, p, solver=bg.StochasticSolver("cyclic"))} for p in (2.0, 1.0)}
-        figure = plots.plot_demo(network, runs, heading="A heading")
+        axes = plots.plot_demo(network, runs, heading="A heading")
+        assert axes.shape == (2, 3)
+        figure = axes[0, 0].figure
         assert figure.get_suptitle() == "A heading"
         titles = [ax.get_title(loc="left") for ax in figure.axes]
         assert titles[0].startswith("p = 2: cost ")
@@ -293,6 +297,26 @@ class TestFigures:
         arguments = {"plot_convergence": [result], "plot_weights": [network, result.graph]}.get(name, [network])
         assert getattr(plots, name)(*arguments, ax=ax) is ax
         drawn(ax)
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "count"),
+        [
+            ("plot_result", lambda network, result: [network, result], 4),
+            ("plot_demo", lambda network, result: [network, {1.0: {"one": result}}], 3),
+            ("plot_activation_classes", lambda *_: [], 3),
+            ("plot_learning", lambda *_: [{"a": ([1.0], [1.0])}], 2),
+            ("plot_training", lambda *_: [[{"loss": 1.0, "accuracy": 0.5}, {"loss": 0.5, "accuracy": 0.6}]], 2),
+        ],
+    )
+    def test_panels_of_the_user(self, network, result, name, arguments, count):
+        figure = Figure()
+        mine = figure.subplots(1, count)
+        theirs = getattr(plots, name)(*arguments(network, result), ax=mine)
+        assert list(theirs.ravel()) == list(mine)
+        assert figure.get_suptitle() == ""
+        drawn(mine[0])
+        with pytest.raises(bg.InvalidParameterError, match=f"ax must hold {count} axes"):
+            getattr(plots, name)(*arguments(network, result), ax=mine[1:])
 
     def test_inputs_stay_as_they_are(self, network, result):
         before = [list(network.nodes(data=True)), list(network.edges(data=True))]

@@ -52,11 +52,11 @@ class TestActivations:
         assert np.abs(tanh[0].get_ydata() - tanh[1].get_ydata()).max() > 0.5
 
     def test_classes(self):
-        figure = plots.plot_activation_classes()
-        labels = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in figure.axes]
+        axes = plots.plot_activation_classes()
+        labels = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in axes]
         assert all(label.endswith("degree 1") for label in labels[0])
         assert not any(label.endswith("degree 1") or "not" in label for label in labels[1])
-        drawn(figure.axes[0])
+        drawn(axes[0])
 
     def test_activation_objects(self):
         assert line(plots.plot_activations([bg.bilu(0.2, 1.0, name="mine")]), "mine: degree 1")
@@ -295,8 +295,8 @@ class TestOsborne:
 
 class TestLearning:
     def test_series(self):
-        figure = plots.plot_learning({"with": ([3.0, 2.0, 0.0], [0.5, 0.4, 0.1])}, steps_apart=10, unit="epoch")
-        error, imbalance = figure.axes
+        axes = plots.plot_learning({"with": ([3.0, 2.0, 0.0], [0.5, 0.4, 0.1])}, steps_apart=10, unit="epoch")
+        error, imbalance = axes
         np.testing.assert_array_equal(error.get_lines()[0].get_data(), [[0, 10, 20], [3.0, 2.0, np.nan]])
         np.testing.assert_array_equal(imbalance.get_lines()[0].get_ydata(), [0.5, 0.4, 0.1])
         assert error.get_xlabel() == "epoch"
@@ -316,7 +316,7 @@ class TestTraining:
     )
 
     def test_what_is_recorded_is_drawn_where_it_was(self):
-        figure = plots.plot_training(list(self.RECORDS))
+        figure = plots.plot_training(list(self.RECORDS))[0].figure
         assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy", "relative imbalance"]
         lines = [ax.get_lines()[0].get_data() for ax in figure.axes]
         np.testing.assert_array_equal(lines[0], [[5, 10], [3.0, np.nan]])
@@ -327,7 +327,7 @@ class TestTraining:
 
     def test_several_runs_have_names_and_what_none_has_no_axes(self):
         runs = {"one": [{"loss": 2.0}, {"loss": 1.0}], "other": [{"imbalance": 0.5}]}
-        figure = plots.plot_training(runs, unit="epoch")
+        figure = plots.plot_training(runs, unit="epoch")[0].figure
         loss, imbalance = figure.axes
         assert [text.get_text() for text in imbalance.get_legend().get_texts()] == ["one", "other"]
         np.testing.assert_array_equal(loss.get_lines()[0].get_data(), [[0, 1], [2.0, 1.0]])
@@ -337,7 +337,7 @@ class TestTraining:
 
     def test_frames_are_records(self):
         pandas = pytest.importorskip("pandas")
-        figure = plots.plot_training(pandas.DataFrame(list(self.RECORDS)))
+        figure = plots.plot_training(pandas.DataFrame(list(self.RECORDS)))[0].figure
         np.testing.assert_array_equal(figure.axes[1].get_lines()[0].get_data(), [[10, 15], [0.25, 0.5]])
 
     @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_the_same_cost_in_other_words_is_the_same():
 def test_a_picture_of_a_result_is_of_its_regularizer(network):
     result = bg.balance(network, 1.5)
     before = bg.relative_imbalance(network, 1.5)
-    figure = bg.plots.plot_result(network, result)
+    figure = bg.plots.plot_result(network, result)[0, 0].figure
     assert any(ax.get_title(loc="left").startswith(f"relative imbalance {before:.2g} →") for ax in figure.axes)
     assert float(figure.axes[1].get_title(loc="left").split("→")[1]) < 1e-9
     for options in ({"regularizer": 2.0}, {"weight": "w"}):
@@ -113,7 +113,7 @@ def test_a_picture_of_a_result_is_of_its_regularizer(network):
 
 def test_a_picture_leaves_out_what_the_result_left_out():
     result = bg.balance(chain_of_groups(), ignore="group")
-    figure = bg.plots.plot_result(chain_of_groups(), result)
+    figure = bg.plots.plot_result(chain_of_groups(), result)[0, 0].figure
     # Two units, each balanced by itself, where the tied ones would be one.
     assert [len(points.get_offsets()) for points in figure.axes[1].collections] == [2, 2]
 

@@ -470,6 +470,7 @@ def test_a_result_tells_its_story():
     assert "converged" in text
     assert "certified" in text
     assert f"{result.cost:.12g}" in text
+    assert max(map(len, text.splitlines())) <= 88
     assert "converged" in repr(result)
     assert result.history.cost[0] == pytest.approx(result.initial_cost)
     assert result.history.cost[-1] == pytest.approx(result.cost)
@@ -566,3 +567,12 @@ def test_a_solver_of_ones_own():
     assert result.solver == "twice"
     assert result.solution.notes == ("twice",)
     assert result.cost == pytest.approx(8.0)
+
+
+def test_a_solve_is_logged_and_nothing_is_printed(caplog, capsys):
+    with caplog.at_level("DEBUG", logger="balance_graph"):
+        bg.balance(CASES["layered"].make(), solver="newton")
+    start, end = (record.getMessage() for record in caplog.records)
+    assert start.startswith("newton starts: ")
+    assert end.startswith("newton: converged after ")
+    assert capsys.readouterr() == ("", "")

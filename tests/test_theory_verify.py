@@ -240,6 +240,21 @@ def test_wrong_arguments_are_one_line(arguments, error, words):
 # --- findings and reports -------------------------------------------------------------------------------------------
 
 
+def test_some_statements_are_found_as_among_all():
+    G = bg.networks.layered([2, 3, 1], "leaky_relu(0.5)", rng=0)
+    some = bg.verify(G, statements=[14, 2])
+    assert [finding.number for finding in some.findings] == [2, 14]
+    everything = bg.verify(G, statements=range(1, 15))
+    assert [some[k].residual for k in (2, 14)] == [everything[k].residual for k in (2, 14)]
+    assert "2 statements" in some.table()
+
+
+@pytest.mark.parametrize("statements", [[], [0], [1, 19]])
+def test_statements_that_there_are_not(statements):
+    with pytest.raises(bg.InvalidParameterError, match="statements"):
+        bg.verify(bg.networks.chain(2, rng=0), statements=statements)
+
+
 def test_the_table_has_a_row_for_each_statement(report):
     lines = report.table().split("\n")
     for finding in report.findings:

@@ -67,6 +67,10 @@ class Certificate:
     log_cost, log_lower_bound : float
         Logarithms of the cost and the bound, which hold also where those leave the range of floats: there the cost is
         inf, and the bound the largest float.
+
+    See Also
+    --------
+    certify : Computes it.
     """
 
     cost: float

@@ -6,6 +6,9 @@ Sub-commands: ``demo``, ``balance FILE``, ``inspect FILE``, ``compare FILE FILE`
 taken for what without them is one line on the standard error that starts with ``balance-graph: note:``, unless
 ``--quiet``.
 
+On a terminal, progress is one line on the standard error that erases itself, and verdicts are in color unless NO_COLOR
+is set. With argcomplete (the extra ``completion``) a shell completes commands, options and files.
+
 Exit codes: 0 done; 1 the answer is no (not attained, not balanced to the tolerance, not equivalent, the demo's routes
 disagree, a statement of the theory fails, a model's outputs would change); 2 bad input, with one line on the standard
 error that starts with ``balance-graph: error:``; 130 interrupted; 141 the reader of the output went away.
@@ -54,6 +57,8 @@ not finite (a cost or scale beyond the range of floats) is ``null``; its logarit
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 
 import balance_graph as bg
@@ -92,8 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     balance-graph 0.1.0
     0
     """
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # set by a shell that asks what could come next
+        _complete(parser)
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser.parse_args(argv)
     except SystemExit as leaving:  # argparse leaves by itself after --help, --version and errors
         return int(leaving.code or DONE)
     if arguments.quiet:
@@ -110,6 +118,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BalanceGraphError, OSError) as error:
         return complain(as_options(str(error)), BAD_INPUT)
     return int(code)
+
+
+def _complete(parser: Parser) -> None:
+    """Tell the shell what could come next, and leave; without argcomplete there is nothing to tell."""
+    with contextlib.suppress(ImportError):
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
 
 
 def _parser() -> Parser:

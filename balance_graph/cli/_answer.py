@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import balance_graph as bg
+from balance_graph.cli._terminal import colored
 
 DONE, NO, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -29,7 +30,7 @@ def print_answer(arguments: argparse.Namespace, document: Document, lines: list[
         # Names of nodes may hold what the terminal cannot show.
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         text = "\n".join(lines).encode(encoding, "backslashreplace").decode(encoding)
-    print(text, flush=True)  # noqa: T201
+    print(text if arguments.json else colored(text, sys.stdout), flush=True)  # noqa: T201
 
 
 def complain(message: str, code: int, kind: str = "error: ") -> int:

@@ -15,7 +15,6 @@ from balance_graph.cli._options import (
     add_network,
     as_options,
     read_file,
-    wants_progress,
     weight_name,
 )
 from balance_graph.cli._output import check_figure_file, check_network_file, save_figure
@@ -27,6 +26,7 @@ from balance_graph.cli._report import (
     plain_edges,
     plain_node,
 )
+from balance_graph.cli._terminal import ticker
 from balance_graph.errors import NotAttainedError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _balance(arguments: argparse.Namespace) -> Answer:
     if output:
         bg.write_network(result.graph, output, weight=weight)
     if plot:
-        save_figure(bg.plots.plot_result(network, result), plot)
+        save_figure(bg.plots.plot_result(network, result)[0, 0].figure, plot)
     document |= _result_document(result) | {"output": arguments.output, "plot": arguments.plot}
     written = [f"written             {path}" for path in (output, plot) if path]
     return DONE if result.converged else NO, document, [as_options(result.summary()), *written]
@@ -87,15 +87,16 @@ def _balance(arguments: argparse.Namespace) -> Answer:
 
 def _result(arguments: argparse.Namespace, network: nx.DiGraph[Any]) -> bg.BalanceResult:
     solver = bg.StochasticSolver(rng=arguments.rng) if arguments.solver == "stochastic" else arguments.solver
-    result = bg.balance(
-        network,
-        arguments.p,
-        solver=solver,
-        weight=weight_name(arguments),
-        on_unattained=arguments.on_unattained,
-        ignore=arguments.ignore,
-        progress=wants_progress(arguments),
-    )
+    with ticker(arguments, "balancing") as line:
+        result = bg.balance(
+            network,
+            arguments.p,
+            solver=solver,
+            weight=weight_name(arguments),
+            on_unattained=arguments.on_unattained,
+            ignore=arguments.ignore,
+            progress=line.iteration if line else False,
+        )
     if result.status is bg.Status.INTERRUPTED:
         raise KeyboardInterrupt
     return result

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,12 +13,13 @@ import balance_graph as bg
 from balance_graph.cli._answer import DONE, NO, Answer, Document
 from balance_graph.cli._options import add_command
 from balance_graph.cli._output import check_figure_file, save_figure
+from balance_graph.cli._terminal import ticker
 from balance_graph.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from balance_graph._types import Array
+    from balance_graph._types import Array, Order
 
     Results = dict[float, dict[str, bg.BalanceResult]]
 
@@ -25,6 +28,7 @@ _EXPONENTS = (2.0, 1.0)
 _AGREE = 1e-9
 _TABLE = "{:>2}  {:<10} {:>10} {:>16} {:>9} {:>8} {:>8} {:>8} {:>8} {:>10}"
 _WIDTH = 100
+_FIGURE = "balance_demo.png"
 
 
 def add_demo(commands: Any) -> None:
@@ -32,7 +36,8 @@ def add_demo(commands: Any) -> None:
     text = "balance a trained network by three routes, which agree; a table and a picture"
     keys = "network, images, accuracy_before, agree, figure, note, sentences, rows"
     command = add_command(commands, "demo", _demo, text, keys)
-    command.add_argument("--figure", default="balance_demo.png", metavar="PATH", help="where to save the picture")
+    text = "where to save the picture (default: a new folder for temporary files, so that nothing is left here)"
+    command.add_argument("--figure", metavar="PATH", help=text)
     command.add_argument("--no-figure", action="store_true", help="save no picture")
 
 
@@ -40,7 +45,8 @@ def _demo(arguments: argparse.Namespace) -> Answer:
     path, note = _figure_path(arguments)
     network = bg.networks.digits()
     trial = _Trial.of(network)
-    results = _results(network)
+    with ticker(arguments, "demo") as line:
+        results = _results(network, line.say if line else lambda _: None)
     rows = [
         _row(p, route, result, network, routes["Newton"], trial)
         for p, routes in results.items()
@@ -71,12 +77,12 @@ def _figure_path(arguments: argparse.Namespace) -> tuple[Path | None, str | None
     """Where the picture goes, or why there is none."""
     if arguments.no_figure:
         return None, "not asked for"
-    path = Path(arguments.figure)
+    path = Path(arguments.figure or Path(tempfile.gettempdir()) / _FIGURE)
     try:
         check_figure_file(path)
     except MissingDependencyError as error:
         return None, str(error)
-    return path, None
+    return path if arguments.figure else Path(tempfile.mkdtemp(prefix="balance-graph-")) / _FIGURE, None
 
 
 # ---- runs ----------------------------------------------------------------------------------------------------------
@@ -102,15 +108,17 @@ class _Trial(NamedTuple):
         return float((outputs.argmax(axis=1) == self.labels).mean())
 
 
-def _results(network: nx.DiGraph[Any]) -> Results:
+def _results(network: nx.DiGraph[Any], say: Callable[[str], None]) -> Results:
     solvers: dict[str, Any] = {
         "cvxpy": bg.CvxpySolver(),
         "Newton": bg.NewtonSolver(),
         "stochastic": bg.StochasticSolver(rng=0),
     }
     # Once before it counts: that imports cvxpy and compiles the loops, so that the table shows the time of balancing.
-    for solver in solvers.values():
+    for route, solver in solvers.items():
+        say(f"getting {route} ready")
         bg.balance(network, solver=solver)
+    say("balancing")
     return {p: {route: bg.balance(network, p, solver=solver) for route, solver in solvers.items()} for p in _EXPONENTS}
 
 
@@ -207,10 +215,11 @@ def _sentences(rows: list[Document], trial: _Trial) -> list[str]:
 
 
 def _picture(network: nx.DiGraph[Any], results: Results) -> Any:
-    orders = ("cyclic", "greedy")
+    orders: tuple[Order, ...] = ("cyclic", "greedy")
     runs = {
         p: {"random order": routes["stochastic"]}
         | {f"{order} order": bg.balance(network, p, solver=bg.StochasticSolver(order)) for order in orders}
         for p, routes in results.items()
     }
-    return bg.plots.plot_demo(network, runs, heading="Balancing a trained classifier of handwritten digits")
+    heading = "Balancing a trained classifier of handwritten digits"
+    return bg.plots.plot_demo(network, runs, heading=heading)[0, 0].figure

@@ -192,7 +192,7 @@ def _balance_lines(document: Document) -> list[str]:
     verdict = "balanced" if document["balanced"] else f"largest at node {document['worst_node']!r}"
     share = f"{gap:.2%}" if gap >= 1e-3 else f"{gap:.2g} of itself"
     return [
-        f"cost (p = {document['p']:g})".ljust(20) + shown,
+        f"cost (p = {document['p']:g})".ljust(19) + f" {shown}",
         f"relative imbalance  {document['relative_imbalance']:.3g}, {verdict}",
         f"certified           scaling can lower the cost by at most {share}",
     ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import re
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -105,8 +103,3 @@ def as_options(text: str) -> str:
     """Keywords of `balance` in a text, as options of the command line."""
     text = re.sub(r"ignore=\[(.*?)\]( of balance)?", lambda found: "--ignore " + re.sub("[' ]", "", found[1]), text)
     return text.replace("on_unattained='prune'", "--on-unattained prune")
-
-
-def wants_progress(arguments: argparse.Namespace) -> bool:
-    """Whether to show a bar: on a terminal, unless told to be quiet."""
-    return not arguments.quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None

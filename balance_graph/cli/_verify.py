@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from balance_graph.cli._options import (
     add_ignore,
     add_reading,
     read_file,
-    wants_progress,
     weight_name,
 )
 from balance_graph.cli._output import check_folder
+from balance_graph.cli._terminal import ticker
 
 
 def add_verify(commands: Any) -> None:
@@ -27,9 +28,23 @@ def add_verify(commands: Any) -> None:
     command.add_argument("file", metavar="FILE", nargs="?", help=f"network: {FORMATS} (default: the gallery)")
     command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
     command.add_argument("--rng", type=int, default=0, help="seed of networks, scalings and data (default: 0)")
+    numbers = "numbers of the statements to examine, such as 4,10-14 (default: all)"
+    command.add_argument("--statements", type=_numbers, metavar="NUMBERS", help=numbers)
     command.add_argument("--html", metavar="FILE", help="write the report as a page")
     add_reading(command)
     add_ignore(command)
+
+
+def _numbers(text: str) -> list[int]:
+    """Numbers with commas between, and ranges of them."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part, flags=re.ASCII)
+        if found is None:
+            message = f"numbers and ranges of them are meant, such as 4,10-14; got {text!r}"
+            raise argparse.ArgumentTypeError(message)
+        numbers += range(int(found[1]), min(int(found[2] or found[1]), 10**4) + 1)
+    return numbers
 
 
 def _verify(arguments: argparse.Namespace) -> Answer:
@@ -41,13 +56,15 @@ def _verify(arguments: argparse.Namespace) -> Answer:
     network = None if arguments.file is None else read_file(arguments, arguments.file)
     if network is not None:
         network = without_attributes(network, arguments.ignore)
-    report = bg.verify(
-        network,
-        regularizer=arguments.p,
-        rng=arguments.rng,
-        weight=weight,
-        progress=wants_progress(arguments),
-    )
+    with ticker(arguments, "verifying") as line:
+        report = bg.verify(
+            network,
+            regularizer=arguments.p,
+            statements=arguments.statements,
+            rng=arguments.rng,
+            weight=weight,
+            progress=line.stage if line else False,
+        )
     lines = [report.table()]
     if page:
         report.to_html(page)

@@ -38,6 +38,11 @@ class Activation:
     InvalidParameterError
         If `degree` is not a positive finite number, or `function` is not homogeneous of that degree.
 
+    See Also
+    --------
+    activation : From its text.
+    register_activation : Give it a name that nodes can carry.
+
     Examples
     --------
     >>> import numpy as np
@@ -96,6 +101,27 @@ def _check_homogeneous(activation: Activation) -> None:
 def bilu(a: float, b: float, *, name: str | None = None) -> Activation:
     """BiLU of slope `a` below zero and `b` above: degree 1 (linear, ReLU, leaky ReLU, abs, PReLU).
 
+    Parameters
+    ----------
+    a, b : float
+        Slopes.
+    name : str, optional
+        By default the text that names it, such as ``"bilu(0.5,2)"``.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    InvalidParameterError
+        If a slope is not a finite number.
+
+    See Also
+    --------
+    bipu : Degrees other than 1.
+    activation : From its text.
+
     Examples
     --------
     >>> import numpy as np
@@ -109,6 +135,29 @@ def bilu(a: float, b: float, *, name: str | None = None) -> Activation:
 
 def bipu(c: float, C: float = 1.0, D: float = 0.0, *, name: str | None = None) -> Activation:  # noqa: N803
     """BiPU of degree `c`: ``C x**c`` for x >= 0, ``D |x|**c`` below; by default the rectified power.
+
+    Parameters
+    ----------
+    c : float
+        The degree, positive.
+    C, D : float
+        Factors above and below zero.
+    name : str, optional
+        By default the text that names it, such as ``"bipu(2,1,-1)"``.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    InvalidParameterError
+        If the degree is not positive, or a factor is not a finite number.
+
+    See Also
+    --------
+    bilu : Degree 1.
+    activation : From its text.
 
     Examples
     --------
@@ -197,10 +246,23 @@ _REGISTERED = {name: Activation(name, function) for name, function in _INHOMOGEN
 def register_activation(activation: Activation) -> None:
     """Make ``activation.name`` usable as the text of a node's ``activation`` attribute.
 
+    Parameters
+    ----------
+    activation : Activation
+        Its name is what nodes then carry.
+
+    Returns
+    -------
+    None
+
     Raises
     ------
     InvalidParameterError
         If the name is taken by a different activation, or is not a plain identifier.
+
+    See Also
+    --------
+    activation : From its text.
 
     Examples
     --------
@@ -236,10 +298,18 @@ def activation(text: str | Activation) -> Activation:
         ``relu^3``. Without a number, ``leaky_relu`` has slope 0.01 and ``prelu`` 0.25, as in PyTorch (Keras has
         other slopes: write them).
 
+    Returns
+    -------
+    Activation
+
     Raises
     ------
     InvalidParameterError
         If the name is unknown, or its numbers are wrong.
+
+    See Also
+    --------
+    register_activation : A name of your own.
 
     Examples
     --------

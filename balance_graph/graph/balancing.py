@@ -9,6 +9,7 @@ import networkx as nx
 
 from balance_graph._floating_point import own_rules
 from balance_graph._progress import Report
+from balance_graph._types import OnUnattained, SolverName
 from balance_graph.certificate.bound import certify_problem
 from balance_graph.graph.attribute_names import checked_names
 from balance_graph.graph.compilation import compile_graph, scaled_graph
@@ -24,9 +25,9 @@ def balance(
     G: nx.DiGraph[Any],  # noqa: N803
     regularizer: float | Regularizer = 2.0,
     *,
-    solver: str | Solver = "auto",
+    solver: SolverName | Solver = "auto",
     weight: str = "weight",
-    on_unattained: str = "raise",
+    on_unattained: OnUnattained = "raise",
     ignore: Collection[str] | str = (),
     progress: bool | Report = False,
 ) -> BalanceResult:
@@ -68,6 +69,13 @@ def balance(
     UnsupportedError
         If a balanced weight lies outside the range of floats; `solve` gives its log-scales all the same.
 
+    See Also
+    --------
+    solve : The same for problems given as arrays.
+    canonical_form : The balanced graph alone.
+    attainment : Whether there is a balanced state.
+    balance_matrix : Matrices without inputs and outputs.
+
     Notes
     -----
     Baldi, Alexos, Domingo, Rahmansetayesh, *A Theory of Synaptic Neural Balance*, arXiv 2405.09688.
@@ -101,9 +109,36 @@ def canonical_form(
     regularizer: float | Regularizer = 2.0,
     *,
     weight: str = "weight",
-    on_unattained: str = "raise",
+    on_unattained: OnUnattained = "raise",
 ) -> nx.DiGraph[Any]:
     """The balanced network: the same for all networks that differ by scaling, and its own canonical form.
+
+    Parameters
+    ----------
+    G : networkx.DiGraph
+        Not modified.
+    regularizer : float or Regularizer
+        Cost of a weight: each has a canonical form of its own.
+    weight : str
+        Name of the weight attribute.
+    on_unattained : {"raise", "prune"}
+        As for `balance`.
+
+    Returns
+    -------
+    networkx.DiGraph
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    NotAttainedError
+        If the minimum is not attained and `on_unattained` is ``"raise"``.
+
+    See Also
+    --------
+    equivalent : Whether two networks have the same.
+    balance : With scales, certificate and history.
 
     Examples
     --------

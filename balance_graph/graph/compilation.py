@@ -64,6 +64,11 @@ def compile_graph(
     InvalidNetworkError
         Naming the node or edge, the value and the remedy.
 
+    See Also
+    --------
+    solve : Balances the problem.
+    BalanceProblem.from_sparse : A problem from a sparse matrix.
+
     Examples
     --------
     >>> import networkx as nx, balance_graph as bg

@@ -30,6 +30,10 @@ class Constraint:
     effect : str
         What it does, in words that follow the name.
 
+    See Also
+    --------
+    BalanceResult : Lists those of its network.
+
     Examples
     --------
     >>> import balance_graph as bg

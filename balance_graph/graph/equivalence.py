@@ -33,6 +33,25 @@ def equivalent(
     of weights on the linear manifold, up to `tol` in the logarithm of a weight. Nothing needs to be solved, and the
     answer does not depend on the regularizer, which is only checked.
 
+    Parameters
+    ----------
+    G, H : networkx.DiGraph
+    regularizer : float or Regularizer
+        Checked only.
+    tol : float
+        In the logarithm of a weight.
+    weight : str
+        Name of the weight attribute.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InvalidNetworkError, InvalidParameterError
+        For networks, regularizers and tolerances that are none.
+
     See Also
     --------
     difference : Where they part.

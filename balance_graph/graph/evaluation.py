@@ -50,6 +50,10 @@ def evaluate(
         If the shape of `x` does not fit, or it is not finite; if the values have grown so far beyond the range of
         floats that an output is no number (a difference of infinities).
 
+    See Also
+    --------
+    scale : Changes weights, not outputs.
+
     Notes
     -----
     Edges within a strongly connected component (of the edges of nonzero weight) are delayed by one step, all others

@@ -48,6 +48,11 @@ def scale(
         If a node is unknown or not free, a scale is not positive and finite, a constraint would break, or a weight
         would leave the range of floats.
 
+    See Also
+    --------
+    balance_node : The scale that balances a node.
+    balance : All of them.
+
     Examples
     --------
     >>> import networkx as nx, balance_graph as bg
@@ -96,6 +101,17 @@ def balance_node(
 ) -> tuple[nx.DiGraph[Any], float]:
     """Balance one free node (with the nodes tied to it): the local operation.
 
+    Parameters
+    ----------
+    G : networkx.DiGraph
+        Not modified.
+    node : node
+        A free node.
+    regularizer : float or Regularizer
+        Cost of a weight.
+    weight : str
+        Name of the weight attribute.
+
     Returns
     -------
     graph : networkx.DiGraph
@@ -111,6 +127,11 @@ def balance_node(
         If the node has weights on one side only.
     UnsupportedError
         If a fixed edge or shared weight does not let the node move alone.
+
+    See Also
+    --------
+    balance : All nodes at once.
+    scale : Scaling by factors of your own.
 
     Examples
     --------

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from balance_graph._arguments import check_positive
 from balance_graph._floating_point import own_rules
+from balance_graph._types import Form
 from balance_graph.certificate.bound import Certificate, certify_problem
 from balance_graph.graph.compilation import Node, compile_graph
 from balance_graph.graph.result import BalanceResult
@@ -44,6 +45,30 @@ def cost(
 ) -> float:
     """Cost of a network: the sum over edges of nonzero weight, a shared parameter once; inf beyond floats.
 
+    Parameters
+    ----------
+    G : networkx.DiGraph or BalanceResult
+        A network, or the result of `balance`, which knows its regularizer and weight.
+    regularizer : float or Regularizer, optional
+        Cost of a weight; by default that of the result, or 2.
+    weight : str, optional
+        Name of the weight attribute; by default that of the result, or ``"weight"``.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    InvalidParameterError
+        If a result was balanced for another regularizer or weight.
+
+    See Also
+    --------
+    imbalance : What scaling could gain, unit by unit.
+
     Examples
     --------
     >>> import networkx as nx, balance_graph as bg
@@ -66,6 +91,30 @@ def imbalance(
     For L_p each is p times a sum of costs: ``p (sum over in-edges - c * sum over out-edges)`` of ``a |w|**p``. At the
     optimum all are zero, those of tied nodes in sum.
 
+    Parameters
+    ----------
+    G : networkx.DiGraph or BalanceResult
+        A network, or the result of `balance`, which knows its regularizer and weight.
+    regularizer : float or Regularizer, optional
+        Cost of a weight; by default that of the result, or 2.
+    weight : str, optional
+        Name of the weight attribute; by default that of the result, or ``"weight"``.
+
+    Returns
+    -------
+    dict node -> float
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    InvalidParameterError
+        If a result was balanced for another regularizer or weight.
+
+    See Also
+    --------
+    relative_imbalance : One number between 0 and 1.
+
     Examples
     --------
     >>> import networkx as nx, balance_graph as bg
@@ -84,6 +133,31 @@ def relative_imbalance(
     weight: str | None = None,
 ) -> float:
     """Largest ``|in - c out| / (in + c out)`` over free nodes (tied nodes count as one): between 0 and 1.
+
+    Parameters
+    ----------
+    G : networkx.DiGraph or BalanceResult
+        A network, or the result of `balance`, which knows its regularizer and weight.
+    regularizer : float or Regularizer, optional
+        Cost of a weight; by default that of the result, or 2.
+    weight : str, optional
+        Name of the weight attribute; by default that of the result, or ``"weight"``.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    InvalidParameterError
+        If a result was balanced for another regularizer or weight.
+
+    See Also
+    --------
+    imbalance : For each node.
+    is_balanced : Whether it is small.
 
     Examples
     --------
@@ -104,6 +178,32 @@ def is_balanced(
     weight: str | None = None,
 ) -> bool:
     """Whether the relative imbalance is at most `tol`.
+
+    Parameters
+    ----------
+    G : networkx.DiGraph or BalanceResult
+        A network, or the result of `balance`, which knows its regularizer and weight.
+    regularizer : float or Regularizer, optional
+        Cost of a weight; by default that of the result, or 2.
+    tol : float
+        Largest relative imbalance that counts as balanced.
+    weight : str, optional
+        Name of the weight attribute; by default that of the result, or ``"weight"``.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    InvalidParameterError
+        If a result was balanced for another regularizer or weight.
+
+    See Also
+    --------
+    relative_imbalance : The number that is compared.
 
     Examples
     --------
@@ -144,6 +244,10 @@ def certify(
         If a result or a solution was balanced for another regularizer than the one given, or that of the problem. A
         graph does not know what it was balanced for: look at ``regularizer`` of the certificate.
 
+    See Also
+    --------
+    balance : Its results have a certificate.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -173,6 +277,30 @@ def attainment(
 
     The answer depends on the graph and the pattern of zeros, not on the regularizer.
 
+    Parameters
+    ----------
+    G : networkx.DiGraph or BalanceResult
+        A network, or the result of `balance`, which knows its regularizer and weight.
+    regularizer : float or Regularizer, optional
+        Cost of a weight; by default that of the result, or 2.
+    weight : str, optional
+        Name of the weight attribute; by default that of the result, or ``"weight"``.
+
+    Returns
+    -------
+    Attainment
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    InvalidParameterError
+        If a result was balanced for another regularizer or weight.
+
+    See Also
+    --------
+    balance : Raises, or prunes, where the minimum is not attained.
+
     Examples
     --------
     >>> import networkx as nx, balance_graph as bg
@@ -187,6 +315,28 @@ def attainment(
 @own_rules
 def manifold(G: nx.DiGraph[Any] | BalanceResult, *, weight: str | None = None) -> Manifold:  # noqa: N803
     """The linear manifold of the log-gains that scalings of the network can reach.
+
+    Parameters
+    ----------
+    G : networkx.DiGraph or BalanceResult
+        A network, or the result of `balance`, which knows its regularizer and weight.
+    weight : str, optional
+        Name of the weight attribute; by default that of the result, or ``"weight"``.
+
+    Returns
+    -------
+    Manifold
+
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    InvalidParameterError
+        If a result was balanced for another regularizer or weight.
+
+    See Also
+    --------
+    convex_problem : The problem over this space.
 
     Examples
     --------
@@ -203,7 +353,7 @@ def convex_problem(
     G: nx.DiGraph[Any] | BalanceResult,  # noqa: N803
     regularizer: float | Regularizer | None = None,
     *,
-    form: str = "nodes",
+    form: Form = "nodes",
     weight: str | None = None,
     max_paths: int = 10_000,
 ) -> ConvexProblem:
@@ -228,6 +378,10 @@ def convex_problem(
     ------
     UnsupportedError
         If no weight differs from zero and cvxpy is older than 1.9, which has no expressions without entries.
+
+    See Also
+    --------
+    CvxpySolver : Solves it, and polishes the answer.
 
     Examples
     --------

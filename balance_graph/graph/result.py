@@ -67,6 +67,10 @@ class BalanceResult:
         What attributes of nodes and edges hold, tie or cost in another way, and how many of them.
     ignored : tuple of str
         Attributes that were read as if they were not there.
+
+    See Also
+    --------
+    balance : Returns it.
     """
 
     graph: nx.DiGraph[Any] = field(repr=False)
@@ -151,7 +155,9 @@ class BalanceResult:
     def summary(self) -> str:
         """The result in a few lines of text."""
         lines = self.solution.summary().split("\n")
-        lines.insert(2, f"certified           within {self.certificate.relative_gap:.2g} of the optimum, relatively")
+        after_cost = 1 + next(k for k, line in enumerate(lines) if line.startswith("cost "))
+        gap = f"{self.certificate.relative_gap:.2g}"
+        lines.insert(after_cost, f"certified           within {gap} of the optimum, relatively")
         return "\n".join([*lines, *constraint_lines(self.constraints, self.ignored)])
 
     def compiled(self, regularizer: float | Regularizer | None = None, weight: str | None = None) -> BalanceProblem:

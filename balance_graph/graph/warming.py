@@ -26,6 +26,10 @@ def warmup() -> float:
     float
         Seconds of importing and compiling; next to nothing where all was ready.
 
+    See Also
+    --------
+    balance : What it makes ready.
+
     Notes
     -----
     Without it each loop is compiled when it is first called: nothing in ``solver="auto"`` up to 4000 edges, a few

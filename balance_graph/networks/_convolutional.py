@@ -10,6 +10,7 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 
+from balance_graph._arguments import Rng, generator_of
 from balance_graph._choices import check_choice
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
@@ -17,7 +18,7 @@ from balance_graph.graph.activations import Activation
 from balance_graph.graph.activations import activation as parse_activation
 from balance_graph.networks._arguments import checked_widths, positive_int
 from balance_graph.networks._nodes import BIAS, add_units, connect, network_of_inputs
-from balance_graph.networks._random_weights import Rng, generator_of, he_weights, random_biases
+from balance_graph.networks._random_weights import he_weights, random_biases
 
 Position = tuple[int, ...]
 _Copy = tuple[str, str, float, tuple[Any, ...]]  # tail, head, weight, label of the parameter
@@ -65,7 +66,7 @@ def convolutional(
         How the copies are marked, see above.
     stride, padding : int
         Step of the kernel, and zeros added at each end. Zeros have no nodes: units at the rim have fewer edges.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the weights.
 
     Returns
@@ -79,6 +80,10 @@ def convolutional(
     ------
     InvalidParameterError
         If a number is out of range or the kernel does not fit a layer (the message names it).
+
+    See Also
+    --------
+    layered : Without shared weights.
 
     Examples
     --------

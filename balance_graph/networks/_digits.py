@@ -20,6 +20,10 @@ def digits() -> nx.DiGraph[Any]:
     97 %. Input ``x{j}`` is pixel j, row by row, divided by 16; output ``y{k}`` is the logit of digit k. Made by
     ``benchmarks/make_digits.py``; scikit-learn is not needed to use it.
 
+    Returns
+    -------
+    networkx.DiGraph
+
     See Also
     --------
     digits_images : one hundred test images with their labels.
@@ -45,6 +49,10 @@ def digits_images() -> tuple[Array, NDArray[np.int64]]:
         Pixels row by row, scaled as in training: from 0 to 1.
     labels : ndarray of int, shape (100,)
         The digits shown, 0 to 9.
+
+    See Also
+    --------
+    digits : The network that recognizes them.
 
     Examples
     --------

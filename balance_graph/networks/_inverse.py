@@ -169,6 +169,10 @@ def to_sklearn(G: nx.DiGraph[Any], mlp: Any, *, weight: str = "weight") -> Any: 
         If the network is not layered (see `to_layers`), a unit has another activation than the model, or a weight
         leaves the range of the model's precision.
 
+    See Also
+    --------
+    from_sklearn : The way in.
+
     Examples
     --------
     >>> import balance_graph as bg

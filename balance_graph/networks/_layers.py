@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
+from balance_graph._arguments import Rng, generator_of
 from balance_graph._foreign import advice_for
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
@@ -24,7 +25,7 @@ from balance_graph.networks._arguments import (
     positive_int,
 )
 from balance_graph.networks._nodes import BIAS, add_units, connect, network_of_inputs
-from balance_graph.networks._random_weights import Rng, generator_of, he_weights, random_biases
+from balance_graph.networks._random_weights import he_weights, random_biases
 
 _SKLEARN_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 
@@ -61,6 +62,11 @@ def from_layers(
         If the shapes do not fit together (the message names the layer), or an activation is unknown.
     InvalidNetworkError
         If a weight or bias is not finite (the message names the edge).
+
+    See Also
+    --------
+    to_layers : The way back.
+    layered : With random weights.
 
     Examples
     --------
@@ -105,13 +111,22 @@ def layered(
         Activation of the hidden units; the outputs are linear.
     bias : bool
         Whether hidden units and outputs have biases.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the weights; the same int gives the same network.
+
+    Returns
+    -------
+    networkx.DiGraph
 
     Raises
     ------
     InvalidParameterError
         If `widths` is not at least two positive ints, or an activation is unknown.
+
+    See Also
+    --------
+    from_layers : From weights of your own.
+    chain : One unit in a layer.
 
     Examples
     --------
@@ -150,13 +165,21 @@ def chain(
         Activation of the hidden units; the output is linear.
     bias : bool
         Whether hidden units and the output have (random) biases.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the random numbers.
+
+    Returns
+    -------
+    networkx.DiGraph
 
     Raises
     ------
     InvalidParameterError
         If `length` is not a positive int or does not fit `weights`, or an activation is unknown.
+
+    See Also
+    --------
+    layered : More units in a layer.
 
     Examples
     --------
@@ -188,10 +211,18 @@ def from_sklearn(mlp: Any) -> nx.DiGraph[Any]:
         A fitted model: anything with ``coefs_``, ``intercepts_`` and ``activation``. Activation ``"logistic"`` becomes
         ``"sigmoid"`` and ``"identity"`` becomes ``"linear"``; sigmoid and tanh units are pinned.
 
+    Returns
+    -------
+    networkx.DiGraph
+
     Raises
     ------
     InvalidParameterError
         If the model is not fitted or not a multilayer perceptron.
+
+    See Also
+    --------
+    to_sklearn : The way back.
 
     Examples
     --------

@@ -7,13 +7,14 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from balance_graph._arguments import Rng, generator_of
 from balance_graph._types import Mask
 from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.activations import Activation
 from balance_graph.graph.activations import activation as parse_activation
 from balance_graph.networks._arguments import checked_counts, checked_probability
 from balance_graph.networks._nodes import BIAS, add_units, connect, network_of_inputs
-from balance_graph.networks._random_weights import Rng, generator_of, he_weights, random_biases
+from balance_graph.networks._random_weights import he_weights, random_biases
 
 
 def random_dag(
@@ -42,13 +43,21 @@ def random_dag(
         Activation of the hidden units; the outputs are linear.
     bias : bool
         Whether hidden units and outputs have biases.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the edges and weights.
+
+    Returns
+    -------
+    networkx.DiGraph
 
     Raises
     ------
     InvalidParameterError
         If a count or the probability is out of range, or the activation is unknown.
+
+    See Also
+    --------
+    random_recurrent : With cycles.
 
     Examples
     --------
@@ -88,13 +97,21 @@ def random_recurrent(
         Whether hidden units and outputs have biases.
     self_loops : bool
         Whether hidden nodes have edges to themselves, each with the given probability, at least one of them.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the edges and weights.
+
+    Returns
+    -------
+    networkx.DiGraph
 
     Raises
     ------
     InvalidParameterError
         If a count or the probability is out of range, or the activation is unknown.
+
+    See Also
+    --------
+    random_dag : Without cycles.
 
     Examples
     --------

@@ -8,20 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from balance_graph._types import Array
-from balance_graph.errors import InvalidParameterError
-
-Rng = int | np.random.Generator | None
 
 _BIAS_DEVIATION = 0.1
-
-
-def generator_of(rng: Rng) -> np.random.Generator:
-    """The source of random numbers that `rng` names."""
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        message = f"rng must be a non-negative int, a numpy.random.Generator or None, got {rng!r}"
-        raise InvalidParameterError(message) from error
 
 
 def he_weights(rng: np.random.Generator, shape: tuple[int, ...], fan_in: ArrayLike | None) -> Array:

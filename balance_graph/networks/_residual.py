@@ -6,10 +6,10 @@ from typing import Any
 
 import networkx as nx
 
+from balance_graph._arguments import Rng
 from balance_graph.graph.activations import Activation
 from balance_graph.networks._arguments import positive_int
 from balance_graph.networks._layers import layered
-from balance_graph.networks._random_weights import Rng
 
 
 def residual(
@@ -37,7 +37,7 @@ def residual(
         Activation of the hidden units; the outputs are linear.
     bias : bool
         Whether hidden units and outputs have biases.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy Generator, RandomState or None
         Source of the weights.
 
     Returns
@@ -49,6 +49,10 @@ def residual(
     ------
     InvalidParameterError
         If a count is not a positive int, or the activation is unknown.
+
+    See Also
+    --------
+    layered : Without skip connections.
 
     Examples
     --------

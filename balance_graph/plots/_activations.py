@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from balance_graph.graph.activations import Activation, activation
-from balance_graph.plots._axes import COLORS, DARK, QUIET, axes_or_new, draw_grid, draw_legend, new_figure, write_title
+from balance_graph.plots._axes import (
+    COLORS,
+    DARK,
+    QUIET,
+    axes_or_new,
+    draw_grid,
+    draw_legend,
+    panels_or_new,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _CLASSES = (
     ("BiLU: degree 1", ("linear", "relu", "leaky_relu(0.3)", "abs")),
@@ -41,6 +50,15 @@ def plot_activations(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_activation_classes : The classes of the paper.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -67,31 +85,44 @@ def plot_activations(
     return ax
 
 
-def plot_activation_classes() -> Figure:
+def plot_activation_classes(*, ax: Sequence[Axes] | NDArray[Any] | None = None) -> NDArray[Any]:
     """The two homogeneous classes of the paper (its Fig. 1), and activations that are not homogeneous.
+
+    Parameters
+    ----------
+    ax : three matplotlib axes, optional
+        Where to draw; by default on a new figure.
 
     Returns
     -------
-    matplotlib figure
+    array of three matplotlib axes
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_activations : Those of your choice.
 
     Examples
     --------
     >>> import balance_graph as bg
-    >>> figure = bg.plots.plot_activation_classes()
-    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    >>> axes = bg.plots.plot_activation_classes()
+    >>> [ax.get_title(loc="left") for ax in axes]
     ['BiLU: degree 1', 'BiPU: degree c', 'neither']
     """
-    figure = new_figure(11.0, 4.2)
-    axes = figure.subplots(1, 3)
-    for ax, (title, names) in zip(axes, _CLASSES, strict=False):
-        plot_activations(names, ax=ax)
-        ax.set_ylim(-3.6, 4.2)
-        draw_legend(ax, loc="lower right")
-        write_title(ax, title)
+    axes: NDArray[Any] = panels_or_new(ax, (1, 3), (11.0, 4.2))[0]
+    for panel, (title, names) in zip(axes, _CLASSES, strict=False):
+        plot_activations(names, ax=panel)
+        panel.set_ylim(-3.6, 4.2)
+        draw_legend(panel, loc="lower right")
+        write_title(panel, title)
     last = axes[-1]
     plot_activations(("tanh", "softplus", "relu"), scale=3.0, ax=last)
     last.plot([], [], color=DARK, linewidth=1.2, linestyle=(0, (4, 2)), label="f(3z) / 3")
     last.set_ylim(-1.6, 3.2)
     draw_legend(last, loc="upper left")
     write_title(last, "neither")
-    return figure
+    return axes

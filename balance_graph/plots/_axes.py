@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from balance_graph._optional import import_optional
 from balance_graph._types import Array
+from balance_graph.errors import InvalidParameterError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +36,50 @@ def new_figure(width: float, height: float, dpi: int = 150) -> Figure:
 
 
 def file_suffixes() -> set[str]:
-    """Suffixes, without the dot, of the picture files that matplotlib can write."""
+    """Suffixes, without the dot, of the picture files that matplotlib can write.
+
+    Returns
+    -------
+    set of str
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_result : A picture to write.
+
+    Examples
+    --------
+    >>> import balance_graph as bg
+    >>> {"png", "pdf", "svg"} <= bg.plots.file_suffixes()
+    True
+    """
     return set(from_matplotlib("backend_bases").FigureCanvasBase.get_supported_filetypes())
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     """The axes given, or those of a new figure."""
     return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def panels_or_new(
+    ax: Sequence[Axes] | NDArray[Any] | None,
+    shape: tuple[int, int],
+    size: tuple[float, float],
+    dpi: int = 150,
+    **layout: Any,
+) -> Any:
+    """The axes given, one for each panel and in any shape, or those of a new figure, as an array of the shape."""
+    if ax is None:
+        return np.asarray(new_figure(*size, dpi=dpi).subplots(*shape, squeeze=False, **layout))
+    given = np.asarray(ax, dtype=object).ravel()
+    if given.size != math.prod(shape):
+        message = f"ax must hold {math.prod(shape)} axes, one for each panel; it holds {given.size}"
+        raise InvalidParameterError(message)
+    return given.reshape(shape)
 
 
 def draw_grid(ax: Axes) -> None:

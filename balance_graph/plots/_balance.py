@@ -53,6 +53,17 @@ def plot_balance(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_network : Where the units are.
+
     Examples
     --------
     >>> import balance_graph as bg

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,21 +21,19 @@ from balance_graph.plots._axes import (
     from_matplotlib,
     write_title,
 )
-from balance_graph.problem.regularizers import same_cost
-from balance_graph.problem.solution import History, Solution
+from balance_graph.plots._runs import Run, Runs, history_of, named_runs
+from balance_graph.problem.solution import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DASHED = (0, (3, 2))
 
-Run = BalanceResult | Solution | History
-
 
 def plot_convergence(
-    runs: Run | Sequence[Run] | Mapping[str, Run],
+    runs: Runs,
     *,
-    quantity: str = "both",
+    quantity: Literal["both", "excess", "imbalance"] = "both",
     lower_bound: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -62,6 +60,11 @@ def plot_convergence(
     InvalidParameterError
         For an unknown quantity, no run at all, runs for different regularizers, or a lower bound that is not positive.
 
+    See Also
+    --------
+    plot_trajectories : The ways of the runs through the space of log-scales.
+    plot_log_scales : The log-scale of each unit, step by step.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -72,12 +75,12 @@ def plot_convergence(
     'sweep'
     """
     check_choice(quantity, "quantity", ("both", "excess", "imbalance"))
-    named = _named_runs(runs)
+    named = named_runs(runs)
     log_bound, bound_label = _log_bound(list(named.values()), lower_bound)
     ax = axes_or_new(ax, 6.0, 4.2)
     draw_grid(ax)
     for k, (label, run) in enumerate(named.items()):
-        _draw_run(ax, _history(run), label, COLORS[k % len(COLORS)], quantity, log_bound)
+        _draw_run(ax, history_of(run), label, COLORS[k % len(COLORS)], quantity, log_bound)
     ax.set_yscale("log")
     ax.set(xlabel=_time_unit(named.values()), ylabel=_value_label(quantity, bound_label))
     gaps = [run.certificate.relative_gap for run in named.values() if isinstance(run, BalanceResult)]
@@ -93,33 +96,6 @@ def plot_convergence(
     return ax
 
 
-def _named_runs(runs: Run | Sequence[Run] | Mapping[str, Run]) -> dict[str, Run]:
-    if isinstance(runs, Mapping):
-        named = {str(label).replace("$", r"\$"): run for label, run in runs.items()}  # no mathematics in labels
-    else:
-        listed = [runs] if isinstance(runs, Run) else list(runs)
-        labels = [getattr(run, "solver", "run") for run in listed]
-        named = {
-            label if labels.count(label) == 1 else f"{label} {k + 1}": run
-            for k, (label, run) in enumerate(zip(labels, listed, strict=True))
-        }
-    if not named or not all(isinstance(run, Run) for run in named.values()):
-        message = f"runs must be results, solutions or histories, at least one; got {runs!r}"
-        raise InvalidParameterError(message)
-    costs = [run.regularizer for run in named.values() if not isinstance(run, History)]
-    other = next((cost for cost in costs if not same_cost(cost, costs[0])), None)
-    if other is not None:
-        message = (
-            f"the costs of runs for {costs[0]!r} and for {other!r} cannot be compared; draw each on axes of its own"
-        )
-        raise InvalidParameterError(message)
-    return named
-
-
-def _history(run: Run) -> History:
-    return run if isinstance(run, History) else run.history
-
-
 def _log_bound(runs: Sequence[Run], lower_bound: float | None) -> tuple[float, str]:
     """Logarithm of the reference that excess is measured from, and its name."""
     if lower_bound is not None:
@@ -131,7 +107,7 @@ def _log_bound(runs: Sequence[Run], lower_bound: float | None) -> tuple[float, s
     bound = max((certificate.lower_bound for certificate in certificates), default=0.0)
     if 0 < bound < math.inf:
         return math.log(bound), "certified lower bound"
-    return min(min(_history(run).log_cost, default=-math.inf) for run in runs), "least cost reached"
+    return min(min(history_of(run).log_cost, default=-math.inf) for run in runs), "least cost reached"
 
 
 def _draw_run(ax: Axes, history: History, label: str, color: str, quantity: str, log_bound: float) -> None:

@@ -67,6 +67,10 @@ def plot_level_lines(
     InvalidParameterError
         For any other number of unknowns.
 
+    See Also
+    --------
+    plot_manifold : The same in the space of log-gains.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -132,6 +136,17 @@ def plot_balancing_order(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    InvalidParameterError
+        If the network has other free nodes than the two.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_level_lines : Ways of your own.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -187,6 +202,10 @@ def plot_manifold(
     ------
     InvalidParameterError
         For any other number of unknowns or edges.
+
+    See Also
+    --------
+    plot_level_lines : The same in the plane of log-scales.
 
     Examples
     --------

@@ -72,6 +72,17 @@ def plot_network(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    InvalidNetworkError
+        If the network breaks the contract.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_balance : In-cost against out-cost of its units.
+
     Examples
     --------
     >>> import balance_graph as bg

@@ -26,6 +26,15 @@ def plot_osborne(comparison: OsborneComparison, *, ax: Axes | None = None) -> Ax
     -------
     matplotlib axes
 
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_rates : Rates near the optimum.
+
     Examples
     --------
     >>> import balance_graph as bg

@@ -53,6 +53,10 @@ def plot_paths(
     InvalidParameterError
         If two successive nodes of a path are not joined by an edge.
 
+    See Also
+    --------
+    plot_manifold : The space in which all paths agree.
+
     Examples
     --------
     >>> import balance_graph as bg

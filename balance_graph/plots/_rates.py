@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 def plot_rates(
     rates: Mapping[str, Sequence[tuple[float, float] | tuple[float, float, float]]],
     *,
-    quantity: str = "rate",
+    quantity: Literal["rate", "difference"] = "rate",
     ax: Axes | None = None,
 ) -> Axes:
     """Measured against predicted rates of local balancing: factors by which the error shrinks in a sweep.
@@ -38,6 +38,17 @@ def plot_rates(
     Returns
     -------
     matplotlib axes
+
+    Raises
+    ------
+    InvalidParameterError
+        For an unknown quantity, or no rates at all.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_osborne : Bounds on the way from the start.
 
     Examples
     --------

@@ -33,6 +33,15 @@ def plot_scale_bounds(
     -------
     matplotlib axes
 
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_log_scales : The scales, step by step.
+
     Examples
     --------
     >>> import balance_graph as bg

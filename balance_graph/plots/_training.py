@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
-from balance_graph.plots._axes import COLORS, draw_grid, draw_legend, from_matplotlib, new_figure, write_title
+from balance_graph.plots._axes import COLORS, draw_grid, draw_legend, from_matplotlib, panels_or_new, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Records: TypeAlias = Sequence[Mapping[str, Any]]
 
@@ -25,7 +25,12 @@ _QUANTITIES = {
 }
 
 
-def plot_training(history: Records | Any | Mapping[str, Records | Any], *, unit: str = "step") -> Figure:
+def plot_training(
+    history: Records | Any | Mapping[str, Records | Any],
+    *,
+    unit: str = "step",
+    ax: Sequence[Axes] | NDArray[Any] | None = None,
+) -> NDArray[Any]:
     """Loss, accuracy and relative imbalance along one or more runs of training, side by side.
 
     Parameters
@@ -36,11 +41,13 @@ def plot_training(history: Records | Any | Mapping[str, Records | Any], *, unit:
         lack any of them; what none has gets no axes. ``"step"`` is where it is drawn, by default its number.
     unit : str
         Label of the horizontal axes.
+    ax : matplotlib axes, one for each of the three that was recorded, optional
+        Where to draw; by default on a new figure.
 
     Returns
     -------
-    matplotlib figure
-        One picture for each of the three that was recorded. Loss and imbalance are drawn on logarithmic axes, where
+    array of matplotlib axes
+        One for each of the three that was recorded. Loss and imbalance are drawn on logarithmic axes, where
         values of 0 and less are left out.
 
     Raises
@@ -48,12 +55,16 @@ def plot_training(history: Records | Any | Mapping[str, Records | Any], *, unit:
     InvalidParameterError
         If there are no records, none of the three is in them, or one is no number.
 
+    See Also
+    --------
+    plot_learning : Error and imbalance from two sequences of numbers.
+
     Examples
     --------
     >>> import balance_graph as bg
     >>> history = [{"loss": 1.0 / k, "accuracy": 1 - 0.5 / k, "imbalance/total": 0.1**k} for k in range(1, 6)]
-    >>> figure = bg.plots.plot_training(history, unit="epoch")
-    >>> [ax.get_ylabel() for ax in figure.axes]
+    >>> axes = bg.plots.plot_training(history, unit="epoch")
+    >>> [ax.get_ylabel() for ax in axes]
     ['loss', 'accuracy', 'relative imbalance']
     """
     runs = {label: _records(run) for label, run in _named(history).items()}
@@ -62,12 +73,12 @@ def plot_training(history: Records | Any | Mapping[str, Records | Any], *, unit:
     if not shown:
         message = f"history must record 'loss', 'accuracy' or 'imbalance' at least once; got {_keys(runs)}"
         raise InvalidParameterError(message)
-    figure = new_figure(1.2 + 3.9 * len(shown), 3.6)
-    for ax, quantity in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        _draw(ax, quantity, {label: _series(run, names[quantity]) for label, run in runs.items()}, unit)
+    axes: NDArray[Any] = panels_or_new(ax, (1, len(shown)), (1.2 + 3.9 * len(shown), 3.6))[0]
+    for panel, quantity in zip(axes, shown, strict=True):
+        _draw(panel, quantity, {label: _series(run, names[quantity]) for label, run in runs.items()}, unit)
     if len(runs) > 1:
-        draw_legend(figure.axes[-1])
-    return figure
+        draw_legend(axes[-1])
+    return axes
 
 
 def _named(history: Any) -> dict[str, Any]:

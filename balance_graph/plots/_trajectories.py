@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from balance_graph._types import Array
-from balance_graph.errors import InvalidParameterError
 from balance_graph.plots._axes import COLORS, DARK, axes_or_new, draw_grid, draw_legend, from_matplotlib, write_title
+from balance_graph.plots._runs import Runs, recorded_states
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_trajectories(runs: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
+def plot_trajectories(runs: Runs | Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
     """Ways of many runs through the space of log-scales, seen in the plane in which they are most spread out.
 
     Parameters
     ----------
-    runs : dict label -> (n_states, n_nodes) array
-        Log-scales along each run: ``history.log_scales`` of a run of `StochasticSolver` with ``record=True``. Labels
-        that are the same up to a last word in parentheses share a color.
+    runs : result of `balance` or `solve`, History, sequence of them, or dict label -> one of them
+        As for `plot_convergence`, of a solver with ``record=True``; in a dict also (n_states, n_nodes) arrays of
+        log-scales. Labels that are the same up to a last word in parentheses share a color.
     ax : matplotlib axes, optional
         Where to draw; by default on a new figure.
 
@@ -31,16 +30,28 @@ def plot_trajectories(runs: Mapping[str, ArrayLike], *, ax: Axes | None = None) 
     -------
     matplotlib axes
 
+    Raises
+    ------
+    InvalidParameterError
+        For runs that kept no log-scales.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_log_scales : Step by step, by name.
+    plot_distances : How far from the end.
+
     Examples
     --------
     >>> import balance_graph as bg
     >>> problem = bg.compile_graph(bg.networks.layered([3, 4, 2], rng=0))
     >>> solver = bg.StochasticSolver(rng=0, record=True)
-    >>> ax = bg.plots.plot_trajectories({"random": bg.solve(problem, solver).history.log_scales})
+    >>> ax = bg.plots.plot_trajectories({"random": bg.solve(problem, solver)})
     >>> ax.get_xlabel()
     'first principal direction of the log-scales'
     """
-    states = _states(runs)
+    states = recorded_states(runs)
     ax = axes_or_new(ax, 5.6, 4.6)
     draw_grid(ax)
     # Centered on where the first run ends; the plane is that of the largest scatter of all states.
@@ -63,12 +74,12 @@ def plot_trajectories(runs: Mapping[str, ArrayLike], *, ax: Axes | None = None) 
     return ax
 
 
-def plot_distances(runs: Mapping[str, ArrayLike], end: ArrayLike, *, ax: Axes | None = None) -> Axes:
+def plot_distances(runs: Runs | Mapping[str, ArrayLike], end: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """Largest distance of a log-scale from the balanced state after each sweep, of many runs.
 
     Parameters
     ----------
-    runs : dict label -> (n_states, n_nodes) array
+    runs : runs, or dict label -> run or (n_states, n_nodes) array
         As for `plot_trajectories`.
     end : (n_nodes,) array
         Log-scales of the balanced state.
@@ -79,16 +90,27 @@ def plot_distances(runs: Mapping[str, ArrayLike], end: ArrayLike, *, ax: Axes | 
     -------
     matplotlib axes
 
+    Raises
+    ------
+    InvalidParameterError
+        For runs that kept no log-scales.
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    See Also
+    --------
+    plot_trajectories : The ways themselves.
+
     Examples
     --------
     >>> import balance_graph as bg
     >>> problem = bg.compile_graph(bg.networks.layered([3, 4, 2], rng=0))
     >>> run = bg.solve(problem, bg.StochasticSolver(rng=0, record=True))
-    >>> ax = bg.plots.plot_distances({"random": run.history.log_scales}, bg.solve(problem).log_scales)
+    >>> ax = bg.plots.plot_distances(run, bg.solve(problem).log_scales)
     >>> ax.get_xlabel(), ax.get_yscale()
     ('sweep', 'log')
     """
-    states = _states(runs)
+    states = recorded_states(runs)
     ax = axes_or_new(ax, 5.6, 4.6)
     draw_grid(ax)
     colors = _colors(states)
@@ -102,14 +124,6 @@ def plot_distances(runs: Mapping[str, ArrayLike], end: ArrayLike, *, ax: Axes | 
     write_title(ax, "distance from the balanced state")
     draw_legend(ax)
     return ax
-
-
-def _states(runs: Mapping[str, ArrayLike]) -> dict[str, Array]:
-    states = {str(label): np.asarray(states, dtype=float) for label, states in runs.items()}
-    if not states or any(one.ndim != 2 or not one.size for one in states.values()):
-        message = "runs must map labels to arrays of log-scales, a row for each state; record=True keeps them"
-        raise InvalidParameterError(message)
-    return states
 
 
 def _colors(states: Mapping[str, Any]) -> dict[str, tuple[str, str | None]]:

@@ -52,6 +52,10 @@ def plot_weights(
     InvalidParameterError
         If the edges differ.
 
+    See Also
+    --------
+    plot_balance : What the weights of each unit cost.
+
     Examples
     --------
     >>> import balance_graph as bg

@@ -45,6 +45,10 @@ class Attainment:
         Edges of nonzero weight that are not dead.
     problem : BalanceProblem
         What was asked about.
+
+    See Also
+    --------
+    attainment : Computes it.
     """
 
     attained: bool

@@ -59,6 +59,11 @@ class BalanceProblem:
     exponent : (n_edges,) array or None
         Exponents of edges that have their own (NaN elsewhere); with `Lp` only.
 
+    See Also
+    --------
+    solve : Balances it.
+    compile_graph : The problem of a graph.
+
     Examples
     --------
     >>> import balance_graph as bg, numpy as np

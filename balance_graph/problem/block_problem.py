@@ -60,6 +60,11 @@ class BlockProblem:
     UnsupportedError
         For a regularizer that is not one power, and where costs of one block differ by more than a factor e^600.
 
+    See Also
+    --------
+    solve : Balances it.
+    BalanceProblem : The same for sparse matrices.
+
     Examples
     --------
     Two layers without biases, the hidden units being the unknowns:

@@ -58,6 +58,11 @@ class Block(Protocol):
         The unknown of each row and of each column; -1 where it is pinned (inputs, outputs, biases). Unknowns may
         repeat: rows of one unknown are tied.
 
+    See Also
+    --------
+    DenseBlock : One in memory.
+    BlockProblem : Blocks that are balanced together.
+
     Notes
     -----
     Certificates hold as long as every cost in a product is known to within ``4 eps (4 + |log_unit| + |log cost|)`` of
@@ -116,6 +121,11 @@ class DenseBlock:
     ------
     InvalidParameterError
         For arrays of wrong shape or type, and coefficients that are not positive.
+
+    See Also
+    --------
+    Block : What weights kept elsewhere implement.
+    BlockProblem : Blocks that are balanced together.
 
     Examples
     --------

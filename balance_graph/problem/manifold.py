@@ -56,6 +56,10 @@ class Manifold(LinearManifold):
         Fixed edges and shared weights, those of weight zero included, which are inert.
     nodes, edges : sequence
         The user's names, in array order; plain indices where there are none.
+
+    See Also
+    --------
+    manifold : That of a network.
     """
 
     tail: Index

@@ -19,7 +19,12 @@ from balance_graph.problem.rows import PowerRows, Rows
 
 
 class Regularizer:
-    """Base of the regularizers: `Lp`, `ElasticNet`, `Posynomial`, `Cauchy` and its like, `LogConvex`."""
+    """Base of the regularizers: `Lp`, `ElasticNet`, `Posynomial`, `Cauchy` and its like, `LogConvex`.
+
+    See Also
+    --------
+    Lp, ElasticNet, Posynomial, Cauchy, LogSum, Huber, PseudoHuber, LogConvex : Those that there are.
+    """
 
     def rows(self, log_weight: Array, log_coefficient: Array, exponent: Array | None = None) -> Rows:
         """Compile to rows.
@@ -86,6 +91,11 @@ class Lp(_SumOfPowers):
     InvalidRegularizerError
         If `p` is not a positive finite number.
 
+    See Also
+    --------
+    ElasticNet, Posynomial : Sums of powers.
+    LogConvex : Any other function.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -128,6 +138,11 @@ class ElasticNet(_SumOfPowers):
     InvalidRegularizerError
         If a coefficient is negative or not finite, or both are zero.
 
+    See Also
+    --------
+    Lp : One power.
+    Posynomial : Any sum of powers.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -168,6 +183,11 @@ class Posynomial(_SumOfPowers):
     ------
     InvalidRegularizerError
         If there is no pair, or a number is not positive and finite.
+
+    See Also
+    --------
+    Lp : One power.
+    LogConvex : Any other function.
 
     Examples
     --------

@@ -85,6 +85,11 @@ class Cauchy(_Logistic):
     InvalidRegularizerError
         If `scale` is not a positive finite number.
 
+    See Also
+    --------
+    LogSum : The same for sizes instead of squares.
+    LogConvex : Any other function.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -110,6 +115,11 @@ class LogSum(_Logistic):
     InvalidRegularizerError
         If `scale` is not a positive finite number.
 
+    See Also
+    --------
+    Cauchy : The same for squares instead of sizes.
+    LogConvex : Any other function.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -134,6 +144,11 @@ class Huber(_Robust):
     ------
     InvalidRegularizerError
         If ``delta`` is not a positive finite number.
+
+    See Also
+    --------
+    PseudoHuber : The same without a kink in the curvature.
+    LogConvex : Any other function.
 
     Examples
     --------
@@ -176,6 +191,11 @@ class PseudoHuber(_Robust):
     ------
     InvalidRegularizerError
         If ``delta`` is not a positive finite number.
+
+    See Also
+    --------
+    Huber : Quadratic, then linear, with nothing between.
+    LogConvex : Any other function.
 
     Examples
     --------

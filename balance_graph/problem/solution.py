@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -37,7 +38,7 @@ _ADVICE = {
     Status.INACCURATE: "the backend stopped short of the tolerance; use polish=True, loosen tol, or solver='newton'",
     Status.STALLED: "no step lowers the imbalance further at this precision; loosen tol, or look at the certificate",
     Status.LIMIT: (
-        "the limit came first; raise max_iterations, max_sweeps, max_steps or that of the backend, or use "
+        "the limit came first; raise that of the backend, max_iterations, max_sweeps or max_steps, or use "
         "solver='newton'"
     ),
     Status.INTERRUPTED: "interrupted by the user; any state reached computes the same function",
@@ -60,6 +61,10 @@ class History:
         Time of the balancing flow; filled only by `FlowSolver` with ``record=True``.
     path_deviation : list of float
         Largest relative deviation of a conserved path product; filled with the times.
+
+    See Also
+    --------
+    plots.plot_convergence : Draws it.
     """
 
     log_cost: list[float] = field(default_factory=list)
@@ -105,6 +110,8 @@ class History:
 
 # Less is not worth a word.
 _SHOWN = 0.05
+# Lines of a summary are no longer than this: what a terminal, and a page, shows without breaking them.
+_WIDTH = 88
 
 
 class State(NamedTuple):
@@ -191,6 +198,10 @@ class Solution:
         Of dense blocks, whose dead weights are not listed: the unknowns all of whose weights are to be set to zero.
     notes : tuple of str
         What the solver chose on the way.
+
+    See Also
+    --------
+    solve : Returns it.
     """
 
     log_scales: Array = field(repr=False)
@@ -226,7 +237,8 @@ class Solution:
         once = f" after {self.setup_seconds:.2g} s of imports and compilation" if self.setup_seconds >= _SHOWN else ""
         effort = f"{self.solver}, {self.iterations} {unit}, {self.seconds:.3g} s{once}"
         lines = [
-            f"{self.status} ({effort}): {self.status.advice}",
+            f"{self.status} ({effort})",
+            *textwrap.wrap(self.status.advice, _WIDTH),
             f"cost                {self.initial_cost:.12g} -> {self.cost:.12g}",
             f"regularizer         {self.regularizer!r}",
             f"relative imbalance  {self.relative_imbalance:.3g}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ class ModuleBalancer:
         optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
         example_inputs: tuple[Any, ...],
         every: int = 1,
-        mode: str = "full",
+        mode: Literal["full", "sweep"] = "full",
         regularizer: float | Regularizer = 2.0,
         *,
         roles: Sequence[str] = ROLES,

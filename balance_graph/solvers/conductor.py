@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +12,7 @@ from balance_graph._floating_point import own_rules
 from balance_graph._foreign import described
 from balance_graph._preparation import Stopwatch, preparing
 from balance_graph._progress import Report, reporter
-from balance_graph._types import Array, Index
+from balance_graph._types import Array, Index, OnUnattained, SolverName
 from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.block_problem import BlockProblem
@@ -23,6 +24,10 @@ from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.gradient_flow import FlowSolver
 from balance_graph.solvers.local.stochastic import StochasticSolver
 from balance_graph.solvers.newton import NewtonSolver
+
+# Silent unless the program that uses the library sets up logging.
+_LOGGER = logging.getLogger("balance_graph")
+_LOGGER.addHandler(logging.NullHandler())
 
 # cvxpy answers in well under a second up to here, and is the reference; above, Newton alone is as exact and faster.
 _AUTO_CVXPY_EDGES = 2000
@@ -38,7 +43,7 @@ class Solver(Protocol):
         """Solve the problem of the quotient."""
 
 
-def as_solver(solver: str | Solver, n_edges: int) -> Solver:
+def as_solver(solver: SolverName | Solver, n_edges: int) -> Solver:
     """The solver that a name means; a solver object is returned as it is."""
     if isinstance(solver, str) and solver == "auto":
         solver = "cvxpy" if n_edges <= _AUTO_CVXPY_EDGES else "newton"
@@ -67,7 +72,7 @@ def check_problem(problem: Any, function: str) -> None:
         raise InvalidParameterError(message)
 
 
-def check_on_unattained(on_unattained: str) -> None:
+def check_on_unattained(on_unattained: OnUnattained) -> None:
     """Refuse an unknown policy."""
     check_choice(on_unattained, "on_unattained", ("raise", "prune"))
 
@@ -75,9 +80,9 @@ def check_on_unattained(on_unattained: str) -> None:
 @own_rules
 def solve(
     problem: BalanceProblem | BlockProblem,
-    solver: str | Solver = "newton",
+    solver: SolverName | Solver = "newton",
     *,
-    on_unattained: str = "raise",
+    on_unattained: OnUnattained = "raise",
     start: Array | None = None,
     progress: bool | Report = False,
 ) -> Solution:
@@ -109,6 +114,11 @@ def solve(
     UnsupportedError
         If the solver cannot solve the problem.
 
+    See Also
+    --------
+    balance : The same for a networkx graph.
+    certify : A bound on what is left.
+
     Examples
     --------
     >>> import balance_graph as bg
@@ -131,12 +141,14 @@ def solve(
     with preparing():
         import scipy.sparse.linalg  # noqa: F401 - whatever comes next needs it, and it takes its time to load
     quotient = Quotient(problem, center, prunes=on_unattained == "prune", is_given_start=start is not None)
+    _LOGGER.debug("%s starts: %d nodes, %d edges", chosen.name, problem.n_nodes, problem.n_edges)
     with reporter(progress) as report:
         try:
             outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
         except SolverError as error:
             if solver != "auto" or isinstance(chosen, NewtonSolver):
                 raise
+            _LOGGER.info("%s failed, Newton takes over: %s", chosen.name, error)
             chosen = NewtonSolver()
             outcome = _with_strong_gauges(chosen, quotient, chosen.run(quotient, report=report), report)
             outcome = dataclasses.replace(outcome, notes=(*outcome.notes, f"Newton took over: {error}"))
@@ -146,6 +158,7 @@ def solve(
     status = outcome.status
     if status is Status.CONVERGED and quotient.has_nothing_to_scale:
         status = Status.NOTHING_TO_SCALE
+    _LOGGER.info("%s: %s after %d iterations and %.3g s", chosen.name, status, outcome.iterations, time.seconds)
     return Solution(
         log_scales=outcome.log_scales,
         log_cost=state.log_cost,

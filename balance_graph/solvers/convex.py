@@ -15,7 +15,7 @@ from balance_graph._arguments import check_positive
 from balance_graph._choices import did_you_mean
 from balance_graph._preparation import preparing
 from balance_graph._progress import Report, silent
-from balance_graph._types import Array, Sparse
+from balance_graph._types import Array, Form, Sparse
 from balance_graph.errors import InvalidParameterError, InvalidRegularizerError, SolverError, UnsupportedError
 from balance_graph.linear.factorization import factorize
 from balance_graph.points.rows import RowsPoint
@@ -63,6 +63,10 @@ class ConvexProblem:
     manifold : Manifold
     rows : Rows
         The cost as it was compiled.
+
+    See Also
+    --------
+    convex_problem : Returns it.
 
     Examples
     --------
@@ -115,7 +119,7 @@ class ConvexProblem:
 
 
 def build_convex_problem(
-    manifold: Manifold, rows: Rows, *, form: str = "nodes", max_paths: int = 10_000
+    manifold: Manifold, rows: Rows, *, form: Form = "nodes", max_paths: int = 10_000
 ) -> ConvexProblem:
     """Minimize the cost of the rows over the manifold, in one of its three forms."""
     import cvxpy as cp
@@ -146,7 +150,7 @@ def _parameter(size: int) -> Any:
         raise UnsupportedError(message) from error
 
 
-def _log_gains(manifold: Manifold, form: str, max_paths: int = 10_000) -> tuple[Any, list[Any]]:
+def _log_gains(manifold: Manifold, form: Form, max_paths: int = 10_000) -> tuple[Any, list[Any]]:
     """The log-gain of every edge as a cvxpy expression, and the constraints that keep it on the manifold."""
     import cvxpy as cp
 
@@ -221,6 +225,11 @@ class CvxpySolver:
     SolverError
         When solving, if the backend returns no values.
 
+    See Also
+    --------
+    NewtonSolver, StochasticSolver, FlowSolver : The other ways.
+    convex_problem : The problem itself, to extend.
+
     Notes
     -----
     The problem is centered first, because conic solvers stand only a limited range: its costs are taken at a scaling
@@ -238,7 +247,7 @@ class CvxpySolver:
     """
 
     backend: str = "CLARABEL"
-    form: str = "nodes"
+    form: Form = "nodes"
     polish: bool = True
     tol: float = 1e-12
     options: Mapping[str, Any] = field(default_factory=dict)

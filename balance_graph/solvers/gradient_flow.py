@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -48,6 +48,10 @@ class FlowSolver:
         Keep the log-scales after every step in ``history.log_scales``, the times in ``history.times`` and the
         largest deviation of a conserved path product in ``history.path_deviation``.
 
+    See Also
+    --------
+    CvxpySolver, NewtonSolver, StochasticSolver : The other ways.
+
     Notes
     -----
     The flow of Stock, Harvey, Ocko and Ganguli 2022, on every problem of this package: any degrees, several exponents,
@@ -70,7 +74,7 @@ class FlowSolver:
     (True, True)
     """
 
-    method: str = "BDF"
+    method: Literal["BDF", "Radau"] = "BDF"
     accuracy: float = 1e-4
     tol: float = 1e-12
     max_steps: int = 10_000

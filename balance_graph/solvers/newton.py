@@ -16,7 +16,7 @@ from balance_graph._arguments import check_count, check_positive
 from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
 from balance_graph._threads import one_blas_thread
-from balance_graph._types import Array
+from balance_graph._types import Array, Engine
 from balance_graph.points.point import Point, advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
@@ -60,6 +60,10 @@ class NewtonSolver:
         else over its terms. ``"auto"``: passes over edges from 4 000 of them on, over terms of other kinds from 50 000
         on, else rows; where one makes no headway, the other goes on.
 
+    See Also
+    --------
+    CvxpySolver, StochasticSolver, FlowSolver : The other ways.
+
     Notes
     -----
     A step is halved until it lowers ``max|F|``. With degrees 1 the Jacobian is a nonsingular M-matrix wherever the
@@ -83,7 +87,7 @@ class NewtonSolver:
 
     tol: float = 1e-12
     max_iterations: int = 200
-    engine: str = "auto"
+    engine: Engine = "auto"
     time_limit: float | None = None
 
     name = "newton"

@@ -57,8 +57,10 @@ def scale_bounds(problem: BalanceProblem, start: Array | None = None) -> tuple[A
 
     The unit's in-weight s and out-weight 4/s cost ``s^2 + 16/s^2``, at the start 17: neither term exceeds that.
 
-    >>> bool(abs(upper[1] - 0.5 * np.log(17)) < 1e-9), bool(abs(lower[1] - 0.5 * np.log(16 / 17)) < 1e-9)
-    (True, True)
+    >>> bool(abs(upper[1] - 0.5 * np.log(17)) < 1e-9)
+    True
+    >>> bool(abs(lower[1] - 0.5 * np.log(16 / 17)) < 1e-9)
+    True
     """
     check_problem(problem, "scale_bounds")
     find_attainment(problem).raise_if_not_attained(can_prune=False)

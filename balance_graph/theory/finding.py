@@ -98,6 +98,11 @@ class Finding:
         Why there is none, where there is none.
     seconds : float
         Wall time.
+
+    See Also
+    --------
+    verify : Makes findings.
+    Report : All of them.
     """
 
     number: int

@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 
 import balance_graph as bg
+from balance_graph._types import Order
 from balance_graph.theory.statement import Trial, statement
 from balance_graph.theory.subject import difference
 
@@ -72,6 +73,6 @@ def _max_balanced(network: nx.DiGraph[Any], order: Sequence[str]) -> nx.DiGraph[
     return network
 
 
-def _balanced_in(network: nx.DiGraph[Any], order: str) -> nx.DiGraph[Any]:
+def _balanced_in(network: nx.DiGraph[Any], order: Order) -> nx.DiGraph[Any]:
     # A small exponent keeps the strong cycle from slowing the local steps down.
     return bg.balance(network, 0.5, solver=bg.StochasticSolver(order=order)).graph

@@ -9,13 +9,13 @@ import networkx as nx
 import numpy as np
 
 import balance_graph as bg
-from balance_graph._types import Array
+from balance_graph._types import Array, Order
 from balance_graph.errors import NotAttainedError, SolverError
 from balance_graph.problem.log_domain import exp_or_inf, log_sum
 from balance_graph.theory.statement import Trial, statement
 from balance_graph.theory.subject import Subject, difference, output_change, why_no_optimum
 
-_ORDERS = ("random", "shuffled", "cyclic", "greedy", "colored")
+_ORDERS: tuple[Order, ...] = ("random", "shuffled", "cyclic", "greedy", "colored")
 # Solvers that are slow are asked up to here; Newton alone beyond.
 _MOST_EDGES = 2000
 _SWEEPS = 5000

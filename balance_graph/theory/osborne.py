@@ -21,13 +21,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from balance_graph._arguments import check_count, check_positive
+from balance_graph._arguments import Rng, check_count, check_positive, generator_of
 from balance_graph._choices import check_choice
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
@@ -142,7 +141,7 @@ def count_steps(
     order: str,
     accuracies: Sequence[float],
     *,
-    rng: Any = 0,
+    rng: Rng = 0,
     max_steps: int = 200_000,
 ) -> Array:
     """Steps after which Osborne's iteration first reaches each accuracy; NaN where `max_steps` were not enough.
@@ -158,7 +157,7 @@ def count_steps(
     order : {"greedy", "random", "cyclic"}
     accuracies : sequence of float
         Of ``|r - c|_1 / |A|_1``.
-    rng : int, numpy Generator or None
+    rng : int, numpy Generator, RandomState or None
         Seed of the random order.
     max_steps : int
 
@@ -174,7 +173,7 @@ def count_steps(
     """
     matrix = _checked(K).copy()
     check_choice(order, "order", ORDERS)
-    n, generator = len(matrix), np.random.default_rng(rng)
+    n, generator = len(matrix), generator_of(rng)
     counts = np.full(len(accuracies), np.nan)
     for step in range(max_steps + 1):
         row, column = matrix.sum(axis=1), matrix.sum(axis=0)
@@ -221,7 +220,7 @@ def compare_bounds(
     *,
     orders: Sequence[str] = ORDERS,
     accuracies: Sequence[float] = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-5, 1e-6),
-    rng: Any = 0,
+    rng: Rng = 0,
     max_steps: int = 200_000,
 ) -> OsborneComparison:
     """Count steps, and evaluate the bounds, of one matrix.
@@ -258,7 +257,7 @@ def compare_bounds(
     )
 
 
-def exponential_matrix(n: int, *, degree: int = 4, log_condition: float | None = None, rng: Any = 0) -> Array:
+def exponential_matrix(n: int, *, degree: int = 4, log_condition: float | None = None, rng: Rng = 0) -> Array:
     """Sparse random matrix with independent Exp(1) entries, strongly connected.
 
     Parameters
@@ -268,7 +267,7 @@ def exponential_matrix(n: int, *, degree: int = 4, log_condition: float | None =
         Entries a row: one on a random cycle through all indices, the others anywhere.
     log_condition : float, optional
         Raise all entries to the one power that gives the matrix this ``log kappa``; by default they stay as drawn.
-    rng : int, numpy Generator or None
+    rng : int, numpy Generator, RandomState or None
 
     Returns
     -------
@@ -280,7 +279,7 @@ def exponential_matrix(n: int, *, degree: int = 4, log_condition: float | None =
     >>> round(log_condition(exponential_matrix(20, log_condition=30.0)), 6)
     30.0
     """
-    generator = np.random.default_rng(rng)
+    generator = generator_of(rng)
     matrix = np.zeros((n, n))
     cycle = generator.permutation(n)
     matrix[cycle, np.roll(cycle, -1)] = generator.exponential(size=n)
@@ -309,7 +308,7 @@ def _with_condition(matrix: Array, goal: float) -> Array:
     return np.where(matrix > 0, matrix**high, 0.0)
 
 
-def gibbs_kernel(n: int, *, least: float = 1e-10, rng: Any = 0) -> Array:
+def gibbs_kernel(n: int, *, least: float = 1e-10, rng: Rng = 0) -> Array:
     """``exp(-C / eta)`` for a random cost matrix C with entries uniform in [0, 1], without diagonal.
 
     Balancing such matrices finds cycles of least mean cost as eta tends to 0.
@@ -319,7 +318,7 @@ def gibbs_kernel(n: int, *, least: float = 1e-10, rng: Any = 0) -> Array:
     n : int
     least : float
         ``exp(-1 / eta)``: no entry is smaller.
-    rng : int, numpy Generator or None
+    rng : int, numpy Generator, RandomState or None
 
     Returns
     -------
@@ -331,7 +330,7 @@ def gibbs_kernel(n: int, *, least: float = 1e-10, rng: Any = 0) -> Array:
     >>> gibbs_kernel(5).shape
     (5, 5)
     """
-    costs = np.random.default_rng(rng).uniform(size=(n, n))
+    costs = generator_of(rng).uniform(size=(n, n))
     kernel = np.exp(costs * math.log(least))
     np.fill_diagonal(kernel, 0.0)
     return np.asarray(kernel)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from balance_graph._arguments import check_count
+from balance_graph._arguments import Rng, check_count, generator_of
 from balance_graph._choices import check_choice
-from balance_graph._types import Array
+from balance_graph._types import Array, Order
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.local.stochastic import ORDERS, StochasticSolver
@@ -22,7 +22,8 @@ from balance_graph.theory._sweeps import (
     typical_rate,
 )
 
-AVERAGES = ("square", "typical", "mean")
+Average: TypeAlias = Literal["square", "typical", "mean"]
+AVERAGES: tuple[Average, ...] = ("square", "typical", "mean")
 _RANDOM = ("random", "shuffled")
 # Errors between these are measured: at 1e-4 the model is linear to four digits, and at 1e-10 a log-scale, which is
 # known to about 1e-15, still has five.
@@ -37,10 +38,10 @@ _NOTHING = 1e-300
 def predicted_rate(
     problem: BalanceProblem,
     log_scales: Array | None = None,
-    order: str = "cyclic",
+    order: Order = "cyclic",
     *,
-    average: str = "square",
-    rng: Any = 0,
+    average: Average = "square",
+    rng: Rng = 0,
 ) -> float:
     """Factor by which local balancing shrinks the error of the log-scales in a sweep, near the optimum.
 
@@ -63,7 +64,7 @@ def predicted_rate(
         for ``"random"`` shrinks by ``(1 - lambda_min(K) / n)**n``. ``"typical"``: almost every single run, by the
         Lyapunov exponent, no function of a spectrum: by simulation of the linear model. Typical and mean are at most
         square. Permutations are averaged over exactly up to nine unknowns, then over a sample of 200.
-    rng : int, numpy Generator or None
+    rng : int, numpy Generator, RandomState or None
         Seed of simulations and samples.
 
     Returns
@@ -107,10 +108,10 @@ def predicted_rate(
         return deterministic_rate(model.matrix, model.sequence(order))
     if order == "greedy":
         return greedy_bound(model.dense, model.log_side, model.log_diagonal)
-    return _random_rate(model, order, average, np.random.default_rng(rng))
+    return _random_rate(model, order, average, generator_of(rng))
 
 
-def _random_rate(model: LocalModel, order: str, average: str, rng: np.random.Generator) -> float:
+def _random_rate(model: LocalModel, order: Order, average: Average, rng: np.random.Generator) -> float:
     if average == "mean":
         return mean_growth(model.dense, order, rng)[0]
     if average == "square":
@@ -141,11 +142,11 @@ class Measurement:
 
 def measured_rate(
     problem: BalanceProblem,
-    order: str = "cyclic",
+    order: Order = "cyclic",
     *,
-    average: str = "square",
+    average: Average = "square",
     sweeps: int = 1000,
-    rng: Any = 0,
+    rng: Rng = 0,
 ) -> float:
     """Factor by which the error of the log-scales shrank in a sweep of the local balancer: `measure_rate`'s rate.
 
@@ -158,7 +159,7 @@ def measured_rate(
         As for `predicted_rate`.
     sweeps : int
         Sweeps to measure.
-    rng : int, numpy Generator or None
+    rng : int, numpy Generator, RandomState or None
         Seed of the start, and of random orders.
 
     Returns
@@ -178,11 +179,11 @@ def measured_rate(
 
 def measure_rate(
     problem: BalanceProblem,
-    order: str = "cyclic",
+    order: Order = "cyclic",
     *,
-    average: str = "square",
+    average: Average = "square",
     sweeps: int = 1000,
-    rng: Any = 0,
+    rng: Rng = 0,
 ) -> Measurement:
     """Measure the asymptotic rate of the local balancer on recorded runs.
 
@@ -213,7 +214,8 @@ def measure_rate(
     >>> from balance_graph.theory.rates import measure_rate, predicted_rate
     >>> problem = bg.compile_graph(bg.networks.chain(3, rng=0))
     >>> measured = measure_rate(problem, "random", average="mean")
-    >>> abs(measured.rate - predicted_rate(problem, order="random", average="mean")) < 4 * measured.standard_error
+    >>> predicted = predicted_rate(problem, order="random", average="mean")
+    >>> abs(measured.rate - predicted) < 4 * measured.standard_error
     True
     """
     _check(order, average)
@@ -221,7 +223,7 @@ def measure_rate(
     model = local_model(problem)
     if model.size == 0:
         return Measurement(0.0, 0.0, 0)
-    generator = np.random.default_rng(rng)
+    generator = generator_of(rng)
     typical = order not in _RANDOM or average == "typical"
     before, after = _recorded_sweeps(model, order, sweeps, generator, one_run=typical)
     if typical:
@@ -231,13 +233,13 @@ def measure_rate(
     return _from_means(before, after, mean_growth(model.dense, order, generator)[1])
 
 
-def _check(order: str, average: str) -> None:
+def _check(order: Order, average: Average) -> None:
     for value, allowed, name in ((order, ORDERS, "order"), (average, AVERAGES, "average")):
         check_choice(value, name, allowed)
 
 
 def _recorded_sweeps(
-    model: LocalModel, order: str, sweeps: int, rng: np.random.Generator, *, one_run: bool
+    model: LocalModel, order: Order, sweeps: int, rng: np.random.Generator, *, one_run: bool
 ) -> tuple[Array, Array]:
     """Errors z before and after each sweep, rows scaled so that those before have unit length."""
     old, new = [], []
@@ -255,7 +257,7 @@ def _recorded_sweeps(
     return np.concatenate(old)[:sweeps], np.concatenate(new)[:sweeps]
 
 
-def _run(model: LocalModel, order: str, direction: Array, rng: np.random.Generator) -> Array:
+def _run(model: LocalModel, order: Order, direction: Array, rng: np.random.Generator) -> Array:
     """Errors z of one run from near the optimum: of the start, and after each sweep from an error that still counts."""
     quotient = model.quotient
     error = direction / model.scaling

@@ -31,6 +31,10 @@ class Report:
         Names of the networks examined.
     seconds : float
         Wall time.
+
+    See Also
+    --------
+    verify : Returns it.
     """
 
     findings: tuple[Finding, ...]
@@ -63,7 +67,9 @@ class Report:
             first, *rest = textwrap.wrap(finding.statement, _WIDTH) or [""]
             lines.append(f"{finding.number:>2}  {first:<{_WIDTH}}  {_verdict_cells(finding)}".rstrip())
             lines += [f"    {line}" for line in rest]
-            lines += [f"    - {line}" for line in textwrap.wrap(_counterexample_text(finding), _WIDTH + 40)]
+            lines += textwrap.wrap(
+                _counterexample_text(finding), _WIDTH + 46, initial_indent="    - ", subsequent_indent="      "
+            )
         return "\n".join([*lines, "", self._last_line()])
 
     def to_dict(self) -> dict[str, Any]:

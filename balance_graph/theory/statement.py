@@ -11,13 +11,12 @@ from typing import Any, TypeAlias
 import networkx as nx
 import numpy as np
 
-from balance_graph.errors import InvalidParameterError
+from balance_graph._arguments import Rng, generator_of
 from balance_graph.graph.compilation import check_digraph
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.theory.finding import Check, Counterexample, Finding
 from balance_graph.theory.subject import Subject
 
-Rng: TypeAlias = int | np.random.Generator | None
 Networks: TypeAlias = "nx.DiGraph[Any] | Mapping[str, nx.DiGraph[Any]] | Iterable[Subject]"
 
 
@@ -162,12 +161,3 @@ def subjects_of(networks: Networks, regularizer: float | Regularizer) -> list[Su
     for graph in named.values():
         check_digraph(graph)
     return [Subject(name, graph, cost) for name, graph in named.items()]
-
-
-def generator_of(rng: Rng) -> np.random.Generator:
-    """The generator that an int, None or generator means."""
-    seed = rng is None or (isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) and rng >= 0)
-    if not (seed or isinstance(rng, np.random.Generator)):
-        message = f"rng must be a non-negative int, a numpy Generator or None, got {rng!r}"
-        raise InvalidParameterError(message)
-    return np.random.default_rng(rng)

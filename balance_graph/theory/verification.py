@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import networkx as nx
 import numpy as np
 
+from balance_graph._arguments import Rng, generator_of
 from balance_graph._floating_point import own_rules
 from balance_graph._progress import stages
+from balance_graph.errors import InvalidParameterError
 from balance_graph.graph.compilation import check_digraph, compile_graph
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.theory.extensions import the_theory_extends
@@ -33,7 +35,7 @@ from balance_graph.theory.optimum import (
 from balance_graph.theory.reachable import reached_states_satisfy_the_path_equations, the_manifold_is_linear
 from balance_graph.theory.report import Report
 from balance_graph.theory.scalings import scaling_keeps_the_function, scalings_commute_and_balancings_do_not
-from balance_graph.theory.statement import Rng, Statement, generator_of
+from balance_graph.theory.statement import Statement
 from balance_graph.theory.subject import Subject
 from balance_graph.theory.trajectories import local_balancing_has_the_spectral_rate, stochastic_balancing_converges
 
@@ -64,6 +66,7 @@ def verify(
     G: nx.DiGraph[Any] | None = None,  # noqa: N803
     regularizer: float | Regularizer = 2.0,
     *,
+    statements: Iterable[int] | None = None,
     rng: Rng = 0,
     weight: str = "weight",
     progress: bool | Callable[[int, int, str], None] = False,
@@ -84,7 +87,10 @@ def verify(
         convolutional, with powers, mixed degrees, exponents per edge and several costs.
     regularizer : float or Regularizer
         Cost of a weight, for your network, or for those of the default ones that have none of their own.
-    rng : int, numpy Generator or None
+    statements : iterable of int, optional
+        Numbers of the statements to examine, by default all eighteen. What is found about one does not depend on which
+        others are examined.
+    rng : int, numpy Generator, RandomState or None
         Seed of networks, scalings and data; the same seed gives the same report.
     weight : str
         Name of the edge attribute that holds the weight.
@@ -100,6 +106,12 @@ def verify(
     ------
     InvalidNetworkError
         If the network breaks the contract.
+    InvalidParameterError
+        If there is no statement of a number asked for, or none is.
+
+    See Also
+    --------
+    plots.plot_manifold, plots.plot_trajectories, plots.plot_scale_bounds : Pictures of the theory.
 
     Notes
     -----
@@ -122,25 +134,41 @@ def verify(
     >>> balanced = bg.balance(bg.networks.chain(weights=[2e6, 3e6, 1e6]), 1.5).graph
     >>> bg.verify(balanced, 1.5).holds
     True
+
+    Some of the statements:
+
+    >>> [finding.number for finding in bg.verify(balanced, 1.5, statements=(2, 14)).findings]
+    [2, 14]
     """
     if G is not None:
         check_digraph(G)
+    chosen = _chosen(statements)
     generator = generator_of(rng)
     cost = as_regularizer(regularizer)
     subjects = default_gallery(cost, generator) if G is None else [_subject_of(G, cost, weight)]
     started = time.perf_counter()
-    findings = []
-    with stages(progress, len(STATEMENTS), "verifying") as report:
-        for k, one in enumerate(STATEMENTS):
-            report(k, f"{one.number}. {one.name.replace('_', ' ')}")
-            findings.append(_finding(one, subjects, generator, given=G is not None))
-        report(len(STATEMENTS), "done")
+    findings: list[Finding] = []
+    with stages(progress, len(chosen), "verifying") as report:
+        for one in STATEMENTS:
+            # Each statement has random numbers of its own, so that its finding does not depend on the others.
+            own = generator.spawn(1)[0]
+            if one.number in chosen:
+                report(len(findings), f"{one.number}. {one.name.replace('_', ' ')}")
+                findings.append(_finding(one, subjects, own, given=G is not None))
+        report(len(findings), "done")
     return Report(tuple(findings), tuple(subject.name for subject in subjects), time.perf_counter() - started)
 
 
-def _finding(one: Statement, subjects: list[Subject], generator: np.random.Generator, *, given: bool) -> Finding:
-    # Each statement has random numbers of its own, so that its finding does not depend on the others.
-    own = generator.spawn(1)[0]
+def _chosen(statements: Iterable[int] | None) -> set[int]:
+    known = {one.number for one in STATEMENTS}
+    chosen = known if statements is None else set(statements)
+    if not chosen or not chosen <= known:
+        message = f"statements must be numbers from {sorted(known)}, at least one; got {statements!r}"
+        raise InvalidParameterError(message)
+    return chosen
+
+
+def _finding(one: Statement, subjects: list[Subject], own: np.random.Generator, *, given: bool) -> Finding:
     if given and one.own_networks:
         return one.not_applicable("about particular networks of its own, not about yours")
     return one(subjects, rng=own)

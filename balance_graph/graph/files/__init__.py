@@ -157,6 +157,10 @@ def write_network(G: nx.DiGraph[Any], path: str | os.PathLike[str], *, weight: s
     weight : str
         Name of the weight attribute, in CSV of its column.
 
+    Returns
+    -------
+    None
+
     Raises
     ------
     NetworkFileError

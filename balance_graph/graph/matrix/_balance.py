@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from balance_graph._arguments import check_positive
 from balance_graph._progress import Report
-from balance_graph._types import Array, Index
+from balance_graph._types import Array, Index, Sparse
 from balance_graph.graph.matrix._blocks import balance_within, irreducible_blocks
 from balance_graph.graph.matrix._couplings import balance_between, powers_of_two
 from balance_graph.graph.matrix._dense import dense_log_scales
@@ -24,8 +25,30 @@ from balance_graph.graph.matrix._entries import (
 from balance_graph.graph.matrix._result import MatrixBalance
 
 
+@overload
 def balance_matrix(
-    A: Any,  # noqa: N803
+    A: ArrayLike | Sparse,  # noqa: N803
+    p: float = ...,
+    *,
+    return_scales: Literal[True] = ...,
+    exact: bool = ...,
+    permute: bool = ...,
+    tol: float = ...,
+    progress: bool | Report = ...,
+) -> MatrixBalance: ...
+@overload
+def balance_matrix(
+    A: ArrayLike | Sparse,  # noqa: N803
+    p: float = ...,
+    *,
+    return_scales: Literal[False],
+    exact: bool = ...,
+    permute: bool = ...,
+    tol: float = ...,
+    progress: bool | Report = ...,
+) -> NDArray[Any] | Sparse: ...
+def balance_matrix(
+    A: ArrayLike | Sparse,  # noqa: N803
     p: float = 2.0,
     *,
     return_scales: bool = True,
@@ -33,7 +56,7 @@ def balance_matrix(
     permute: bool = False,
     tol: float = 1e-13,
     progress: bool | Report = False,
-) -> Any:
+) -> MatrixBalance | NDArray[Any] | Sparse:
     """Balance a matrix: the diagonal similarity of least sum of ``|B_ij|**p`` off the diagonal.
 
     Parameters
@@ -74,6 +97,10 @@ def balance_matrix(
         range of its type.
     SolverError
         If the tolerance is not reached.
+
+    See Also
+    --------
+    balance : Networks with inputs and outputs, which keep their scale.
 
     Notes
     -----

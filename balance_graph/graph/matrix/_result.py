@@ -34,6 +34,10 @@ class MatrixBalance(_Pair):
     lost : tuple of str
         What floats could not hold, in words: scales that overflow or vanish, entries that vanish.
 
+    See Also
+    --------
+    balance_matrix : Returns it.
+
     Examples
     --------
     >>> import numpy as np, balance_graph as bg

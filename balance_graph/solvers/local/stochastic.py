@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from balance_graph._arguments import check_count, check_positive
+from balance_graph._arguments import Rng, check_count, check_positive, check_rng, generator_of
 from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
-from balance_graph._types import Index
-from balance_graph.errors import InvalidParameterError, UnsupportedError
+from balance_graph._types import Index, Order
+from balance_graph.errors import UnsupportedError
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import History, Outcome, Status
@@ -22,7 +22,7 @@ from balance_graph.solvers.local.log_sweeps import LogMeasure, LogSweep, LogSwee
 if TYPE_CHECKING:
     from balance_graph.solvers.local._edge_sweeps import EdgeSweeps
 
-ORDERS = ("random", "shuffled", "cyclic", "greedy", "colored")
+ORDERS: tuple[Order, ...] = ("random", "shuffled", "cyclic", "greedy", "colored")
 # From here on, sweeps over edge lists repay setting the lists up and loading the compiled loops.
 _EDGES = 1000
 
@@ -45,7 +45,7 @@ class StochasticSolver:
         Stop when the largest relative imbalance after a sweep is at most this, or what rounding allows.
     max_sweeps : int
         Limit on sweeps.
-    rng : int, numpy Generator or None
+    rng : int, numpy Generator, RandomState or None
         Seed of the random orders; the same seed gives the same result.
     record : bool
         Keep the log-scales after every sweep in ``history.log_scales``.
@@ -54,6 +54,11 @@ class StochasticSolver:
     ------
     UnsupportedError
         When solving a network whose shared weights do not reduce to tied nodes: no unit can be scaled alone there.
+
+    See Also
+    --------
+    CvxpySolver, NewtonSolver, FlowSolver : The other ways.
+    balance_node : One step of it.
 
     Notes
     -----
@@ -73,10 +78,10 @@ class StochasticSolver:
     True
     """
 
-    order: str = "random"
+    order: Order = "random"
     tol: float = 1e-12
     max_sweeps: int = 10_000
-    rng: Any = None
+    rng: Rng = None
     record: bool = False
 
     name = "stochastic"
@@ -85,15 +90,12 @@ class StochasticSolver:
         check_choice(self.order, "StochasticSolver: order", ORDERS)
         check_positive(self.tol, "StochasticSolver: tol")
         check_count(self.max_sweeps, "StochasticSolver: max_sweeps")
-        seed = isinstance(self.rng, (int, np.integer)) and not isinstance(self.rng, bool) and self.rng >= 0
-        if not (self.rng is None or seed or isinstance(self.rng, np.random.Generator)):
-            message = f"StochasticSolver: rng must be a non-negative int, a numpy Generator or None, got {self.rng!r}"
-            raise InvalidParameterError(message)
+        check_rng(self.rng, "StochasticSolver: rng")
 
     def run(self, quotient: Quotient, *, report: Report = silent) -> Outcome:
         """Balance a reduced problem from its center."""
         check_tied(quotient.problem)
-        sweeps = _sweeps(quotient, self.order, np.random.default_rng(self.rng), self.tol)
+        sweeps = _sweeps(quotient, self.order, generator_of(self.rng), self.tol)
         history = History()
         count = 0
         converged = self._note(quotient, sweeps, history)
