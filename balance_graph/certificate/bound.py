@@ -27,6 +27,7 @@ import numpy as np
 from balance_graph._showing import html_table
 from balance_graph._types import Array, Sparse
 from balance_graph.linear.factorization import Solve, factorize
+from balance_graph.points.clusters import FAR_APART
 from balance_graph.points.point import advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.attainment import find_attainment
@@ -149,7 +150,7 @@ def _log_costs(problem: BalanceProblem | BlockProblem, log_scales: Array) -> tup
 
 def _log_lower_bound(quotient: Quotient) -> float:
     """Logarithm of a lower bound on the optimum of a reduced problem."""
-    point = RowsPoint(quotient)
+    point = RowsPoint(quotient, log_ratio=FAR_APART)
     for _ in range(_MAX_STEPS):
         log_cost, error = point.log_cost, _flow_errors(point)
         # A slope that has underflowed to zero leaves its row's flow unknown: no bound from here.

@@ -22,7 +22,10 @@ from balance_graph.problem.row_ends import RowEnds
 # A set earns a shift of its own when its weakest inner link carries this many times all that crosses its border.
 # Newton's method needs many steps where a shift that is far off hides behind flows of about its own size: grids with
 # weights 10^U(-s, s) take 200 iterations and more with 64 in the place of 1, and 20 with 1, whatever s.
-_LOG_RATIO = 0.0
+EVERY = 0.0
+# A bound rests on a diagonal that outweighs all else in its row, which shifts of sets within sets take away: there only
+# those that rounding would lose have columns of their own. Below this ratio less than two digits are lost.
+FAR_APART = float(np.log(64.0))
 
 
 class Links(NamedTuple):
@@ -55,7 +58,7 @@ class Links(NamedTuple):
         return cls(ends.one.astype(np.intp), ends.two.astype(np.intp), gain, size)
 
 
-def cluster_basis(links_of: Links, log_slopes: Array) -> Sparse | None:
+def cluster_basis(links_of: Links, log_slopes: Array, log_ratio: float = EVERY) -> Sparse | None:
     """Basis Z, shape (n, n), of the unknowns with one column per cluster; None where there is no cluster.
 
     Parameters
@@ -63,13 +66,15 @@ def cluster_basis(links_of: Links, log_slopes: Array) -> Sparse | None:
     links_of : Links
     log_slopes : (n_links,) array
         Logarithms of the flows.
+    log_ratio : float
+        `EVERY` or `FAR_APART`: by how much inner links must exceed what crosses a border.
     """
     forest = _spanning_forest(links_of, log_slopes)
-    sets = _Sets.of(forest, links_of.size)
+    sets = _Sets.of(forest, links_of.size, log_ratio)
     if not sets.number.size:
         return None
     log_across = _log_flows_across(sets, links_of, log_slopes)
-    kept = sets.log_weakest - log_across[links_of.size + 1 :] > _LOG_RATIO
+    kept = sets.log_weakest - log_across[links_of.size + 1 :] > log_ratio
     ratio = np.ones(links_of.size)
     if np.any(links_of.gain[~np.isnan(links_of.gain)] != 1.0):
         ratio = _ratios(forest, links_of)
@@ -123,12 +128,12 @@ class _Sets(NamedTuple):
         return self.parent.size - self.number.size
 
     @classmethod
-    def of(cls, forest: _Forest, ground: int) -> _Sets:
-        """All sets of a forest whose inner links exceed the strongest link to anything else."""
+    def of(cls, forest: _Forest, ground: int, log_ratio: float) -> _Sets:
+        """All sets of a forest whose inner links exceed the strongest link to anything else by so much."""
         joined, upper = _joined(forest, ground)
         level = np.append(np.full(ground + 1, np.inf), forest.level)
         log_met = np.where(upper == np.arange(upper.size), -np.inf, level[upper])
-        wanted = ~joined & (level - log_met > _LOG_RATIO)
+        wanted = ~joined & (level - log_met > log_ratio)
         wanted[: ground + 1] = False
         return cls._chosen(wanted, upper, level, ground + 1)
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from balance_graph._types import Array, Sparse
-from balance_graph.points.clusters import Links, cluster_basis, in_basis
+from balance_graph.points.clusters import EVERY, Links, cluster_basis, in_basis
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.point import SUFFICIENT, Mark, step_along
 from balance_graph.problem.quotient import Quotient
@@ -48,6 +48,8 @@ class RowsPoint:
     quotient : Quotient
     displacement : (size,) array, optional
         Default: zero.
+    log_ratio : float
+        Which clusters have shifts of their own: see `cluster_basis`.
 
     Attributes
     ----------
@@ -66,8 +68,8 @@ class RowsPoint:
     # Shorter steps than this make slower progress than the convex Newton step does.
     shortest = 1.0 / 256.0
 
-    def __init__(self, quotient: Quotient, displacement: Array | None = None) -> None:
-        self.quotient = quotient
+    def __init__(self, quotient: Quotient, displacement: Array | None = None, *, log_ratio: float = EVERY) -> None:
+        self.quotient, self._log_ratio = quotient, log_ratio
         self._convex_steps, self.reach = 0, 0.0
         self._place(np.zeros(quotient.size) if displacement is None else displacement)
         self.settle()
@@ -81,7 +83,7 @@ class RowsPoint:
         """Write the balance equations in the basis of the clusters at this place."""
         matrix = self.quotient.matrix
         at = self._links
-        self._basis: Sparse | None = None if at is None else cluster_basis(at, self.log_slopes)
+        self._basis: Sparse | None = None if at is None else cluster_basis(at, self.log_slopes, self._log_ratio)
         self.equations = BalanceEquations(matrix if self._basis is None else in_basis(matrix, self._basis))
         self.imbalance = self.equations.imbalance(self.log_slopes)
 
