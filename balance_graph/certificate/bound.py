@@ -27,7 +27,7 @@ import numpy as np
 from balance_graph._showing import html_table
 from balance_graph._types import Array, Sparse
 from balance_graph.linear.factorization import Solve, factorize
-from balance_graph.points.clusters import FAR_APART
+from balance_graph.points.clusters import EVERY, FAR_APART
 from balance_graph.points.point import advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.attainment import find_attainment
@@ -39,6 +39,8 @@ from balance_graph.problem.regularizers import Regularizer
 from balance_graph.problem.rows import Rows
 
 _EPS = float(np.finfo(float).eps)
+# A bound that gives away no more than this is as good as another.
+_TIGHT = 1e-9
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
 _MAX_STEPS = 100
 # Largest system whose inverse is formed to bound a correction where the comparison matrix of H does not.
@@ -149,8 +151,22 @@ def _log_costs(problem: BalanceProblem | BlockProblem, log_scales: Array) -> tup
 
 
 def _log_lower_bound(quotient: Quotient) -> float:
-    """Logarithm of a lower bound on the optimum of a reduced problem."""
-    point = RowsPoint(quotient, log_ratio=FAR_APART)
+    """Logarithm of a lower bound on the optimum of a reduced problem.
+
+    Both bases of clusters are good for a bound, and either can be the better one: the second is tried where the first
+    gives away much.
+    """
+    best = quotient.log_constant - _constant_error(quotient)
+    for log_ratio in (FAR_APART, EVERY):
+        log_bound, share = _bound_from(RowsPoint(quotient, log_ratio=log_ratio))
+        best = max(best, log_bound)
+        if share <= _TIGHT:
+            break
+    return best
+
+
+def _bound_from(point: RowsPoint) -> tuple[float, float]:
+    """Logarithm of a bound that is found on the way from a point to balance, and the share of the cost given away."""
     for _ in range(_MAX_STEPS):
         log_cost, error = point.log_cost, _flow_errors(point)
         # A slope that has underflowed to zero leaves its row's flow unknown: no bound from here.
@@ -158,10 +174,10 @@ def _log_lower_bound(quotient: Quotient) -> float:
             with np.errstate(over="ignore", invalid="ignore"):  # exponents near the end of the range of floats
                 share = _relative_gap(point, log_cost, error) + _cost_error(point, log_cost, error)
             if share < 0.5:
-                return log_cost + math.log1p(-share)
+                return log_cost + math.log1p(-share), share
         if not advance(point, _EPS):
             break
-    return quotient.log_constant - _constant_error(quotient)
+    return -math.inf, 1.0
 
 
 def _flow_errors(point: RowsPoint) -> Array:
