@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from balance_graph.problem.robust import Cauchy, Huber, LogSum, PseudoHuber
     from balance_graph.problem.solution import History, Solution, Status
     from balance_graph.solvers.conductor import solve
-    from balance_graph.solvers.convex import ConvexProblem, CvxpySolver
+    from balance_graph.solvers.convex import CvxpySolver
+    from balance_graph.solvers.convex_problem import ConvexProblem
     from balance_graph.solvers.gradient_flow import FlowSolver
     from balance_graph.solvers.local.stochastic import StochasticSolver
     from balance_graph.solvers.newton import NewtonSolver
@@ -212,10 +213,8 @@ _HOME = {
         "Status",
     ),
     "solvers.conductor": ("solve",),
-    "solvers.convex": (
-        "ConvexProblem",
-        "CvxpySolver",
-    ),
+    "solvers.convex": ("CvxpySolver",),
+    "solvers.convex_problem": ("ConvexProblem",),
     "solvers.gradient_flow": ("FlowSolver",),
     "solvers.local.stochastic": ("StochasticSolver",),
     "solvers.newton": ("NewtonSolver",),

@@ -121,7 +121,7 @@ def test_heavy_packages_are_imported_only_when_called(name):
 @pytest.mark.parametrize("name", MODULES)
 def test_cvxpy_is_imported_in_one_place(name):
     seen = {found.split(".")[0] for found in imports(name, anywhere=True)}
-    assert ("cvxpy" in seen) <= (name == "solvers.convex")
+    assert ("cvxpy" in seen) <= (name in {"solvers.convex", "solvers.convex_problem"})
     assert ("numba" in seen) <= (name == "_compiled" or name.startswith("solvers."))
 
 

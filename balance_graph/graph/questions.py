@@ -23,7 +23,7 @@ from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.manifold import Manifold
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.problem.solution import Solution
-from balance_graph.solvers.convex import ConvexProblem, build_convex_problem
+from balance_graph.solvers.convex_problem import ConvexProblem, build_convex_problem
 
 
 def _problem(
