@@ -257,13 +257,13 @@ def test_equi_normalization_arrives_at_the_balance_of_weights_alone(training):
     networks, rule = (importlib.import_module(f"experiments.{name}") for name in ("networks", "equi_normalization"))
     network, module = networks.drawn("2-4-5-2", 0)
     module = copy.deepcopy(module).double()
-    x = training.torch.ones(1, 2, dtype=training.torch.float64)
-    optimum = balance_module(module, (x,), costed=("weights",), inplace=False)
+    x = training.torch.randn(50, 2, dtype=training.torch.float64)
+    optimum = balance_module(module, (x[:1],), costed=("weights",), inplace=False)
     before = module(x)
     for _ in range(300):
         rule.cycle(module, network.layers, 2.0)
     training.torch.testing.assert_close(module(x), before)
-    assert sum(float(layer.weight.square().sum()) for layer in module[::2]) == pytest.approx(optimum.cost, rel=1e-9)
+    assert sum(layer.weight.square().sum().item() for layer in module[::2]) == pytest.approx(optimum.cost, rel=1e-9)
 
 
 def test_balance_in_double_precision(training):
