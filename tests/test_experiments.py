@@ -99,15 +99,25 @@ def test_holm_by_hand():
     assert comparisons.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_bootstrap_is_about_as_sure_as_a_t_test_and_no_surer_by_chance():
+def test_intervals_cover_and_p_is_that_of_the_paired_test():
     rng = np.random.default_rng(0)
-    null = [comparisons.bootstrap(rng.standard_normal(8))["p"] for _ in range(150)]
-    assert 0.005 < np.mean(np.array(null) < 0.05) < 0.11
+    null = [comparisons.bootstrap(rng.standard_normal(8)) for _ in range(150)]
+    missed = np.mean([one["low"] > 0 or one["high"] < 0 for one in null])
+    assert 0.005 < missed < 0.12
+    x, y = rng.standard_normal((2, 8)) + 0.5
+    found = comparisons.bootstrap(x - y)
+    assert found["p"] == pytest.approx(stats.ttest_rel(x, y).pvalue)
     sure = comparisons.bootstrap(1.0 + 0.1 * rng.standard_normal(8))
-    assert sure["p"] < 1e-3
-    assert sure["low"] < sure["difference"] < sure["high"]
-    assert sure["low"] > 0
+    assert 0 < sure["low"] < sure["difference"] < sure["high"]
     assert sure["effect"] > 4
+
+
+def test_what_is_real_but_small_does_not_count():
+    one = comparisons.Comparison("", "", "test_accuracy", "", "", 8, 0.004, 0.003, 0.005, 5.0, 1e-6, 1e-4)
+    assert one.sign == 0
+    assert replace(one, difference=0.02).sign == 1
+    assert replace(one, difference=0.02, adjusted=0.06).sign == 0
+    assert replace(one, difference=0.02, low=-0.01).sign == 0
 
 
 def test_arms_that_do_the_same_are_not_told_apart():

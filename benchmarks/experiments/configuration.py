@@ -74,11 +74,12 @@ class Experiment:
     untuned_penalty: float = 1e-3
 
     def trials(self, arm: Arm) -> list[tuple[float, float]]:
-        """Rates and penalties to try: as many for every arm. With a penalty, every other rate and two penalties."""
+        """Rates and penalties to try: as many for every arm. With a penalty, the rates in the middle of the range."""
         if not arm.penalty:
             return [(rate, 0.0) for rate in self.rates]
-        rates = self.rates[:: len(self.penalties)]
-        return [(rate, penalty) for rate in rates for penalty in self.penalties]
+        count = len(self.rates) // len(self.penalties)
+        first = (len(self.rates) - count + 1) // 2
+        return [(rate, penalty) for rate in self.rates[first : first + count] for penalty in self.penalties]
 
     def run(self, arm: Arm, rate: float, penalty: float, seed: int, stage: str) -> Run:
         shape = {"epochs": self.epochs, "batch": self.batch, "seed": seed, "stage": stage}

@@ -18,6 +18,9 @@ from experiments.store import read_conservation, read_epochs, read_runs
 CONTROL = "digits-tanh"
 _LOSS, _ACCURACY = "mean_training_loss", "test_accuracy"
 _LITTLE_DATA = ("digits-100", "mnist-600")
+# Arms that balance with the function kept and no other change.
+_ALTERNATING = ("sweep each epoch", "full each epoch", "full each epoch p=1", "full each step", "equi-normalization")
+BALANCING = ("start p=1", "start p=2", *_ALTERNATING)
 
 
 class Results:
@@ -129,8 +132,7 @@ def _any_change_of_scales(results: Results) -> Finding:
 
 
 def _alternation(results: Results) -> Finding:
-    arms = ("sweep each epoch", "full each epoch", "full each epoch p=1", "full each step", "equi-normalization")
-    at = {stage: results.pairs(_LOSS, arms, "plain", stage) for stage in ("untuned", "tuned")}
+    at = {stage: results.pairs(_LOSS, _ALTERNATING, "plain", stage) for stage in ("untuned", "tuned")}
     numbers = [_sentence(f"all forms, {stage}", pairs) for stage, pairs in at.items()]
     for one in at["tuned"]:
         if one.experiment == "digits":
@@ -141,12 +143,8 @@ def _alternation(results: Results) -> Finding:
 
 
 def _accuracy(results: Results) -> Finding:
-    arms = (
-        *("start p=1", "start p=2", "sweep each epoch", "full each epoch", "full each epoch p=1", "full each step"),
-        "equi-normalization",
-    )
-    pairs = results.pairs(_ACCURACY, arms, "plain", "tuned")
-    little = results.pairs(_ACCURACY, arms, "plain", "tuned", _LITTLE_DATA)
+    pairs = results.pairs(_ACCURACY, BALANCING, "plain", "tuned")
+    little = results.pairs(_ACCURACY, BALANCING, "plain", "tuned", _LITTLE_DATA)
     numbers = (_sentence("all tasks, tuned", pairs), _sentence("with little data, tuned", little))
     return Finding("accuracy", "Balance improves the final accuracy of tuned training", _verdict(pairs, 1), numbers)
 

@@ -24,7 +24,7 @@ _CONTROL = named("plain", "start p=1", "start p=2", "random as p=2", "sweep each
 
 
 def _experiment(name: str, title: str, network: str, optimizer: str, arms: tuple, **options: Any) -> Experiment:
-    budget = {"task": "digits", "epochs": 12, "batch": 64, "seeds": 8, "tuning_seeds": 1, **options}
+    budget = {"task": "digits", "epochs": 12, "batch": 64, "seeds": 8, "tuning_seeds": 2, **options}
     return Experiment(name, title, network=network, optimizer=optimizer, arms=arms, rates=_RATES[optimizer], **budget)
 
 
@@ -39,7 +39,7 @@ _SMALL = (
     _experiment("digits-momentum", "digits, momentum", _DIGITS, "momentum", _FEW),
 )
 _MNIST_600 = _experiment(
-    "mnist-600", "MNIST, 600 images", "784-256-10", "sgd", _STARTS, task="MNIST, 600 images", seeds=5
+    "mnist-600", "MNIST, 600 images", "784-256-10", "sgd", _STARTS, task="MNIST, 600 images", seeds=5, tuning_seeds=1
 )
 _ARCHITECTURES = (
     ("recurrent", "recurrent", {8: "recurrent 8-24-10", 28: "recurrent 28-64-10"}),
@@ -48,7 +48,7 @@ _ARCHITECTURES = (
     ("encoder", "transformer encoder", {8: "encoder 8", 28: "encoder 28"}),
 )
 _OTHERS = tuple(
-    _experiment(name, f"{title}, digits, AdamW", networks[8], "adamw", _FEW, seeds=5, epochs=6)
+    _experiment(name, f"{title}, digits, AdamW", networks[8], "adamw", _FEW, seeds=5, epochs=6, tuning_seeds=1)
     for name, title, networks in _ARCHITECTURES
 )
 
@@ -77,7 +77,9 @@ _FULL_OTHERS = tuple(
 
 
 def _tiny(experiment: Experiment) -> Experiment:
-    return replace(experiment, arms=experiment.arms[-5:], epochs=2, seeds=2, rates=experiment.rates[2:4])
+    return replace(
+        experiment, arms=experiment.arms[-5:], epochs=2, seeds=2, tuning_seeds=1, rates=experiment.rates[2:4]
+    )
 
 
 def _longer(experiment: Experiment) -> Experiment:
