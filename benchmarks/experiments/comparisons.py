@@ -13,12 +13,15 @@ from scipy import stats
 from experiments.arms import references
 
 # Measures that are compared, and whether by the logarithm: losses and sharpness differ by factors.
-MEASURES = {"mean_training_loss": True, "test_accuracy": False, "sharpness": True}
+MEASURES = {"mean_training_loss": True, "test_loss": True, "test_accuracy": False, "sharpness": True}
+# How fast the training loss falls is compared at equal rates alone: rates that were chosen by the validation loss at
+# the end differ by chance where that is flat, and the loss on the way with them.
+LOSSES = {"untuned": "mean_training_loss", "tuned": "test_loss"}
 # A difference is taken for real if chance makes one as large less often than this, all comparisons of a measure taken
 # together, and if the bootstrap agrees about its sign.
 LEVEL = 0.05
 # And matters from here on: 1 % of a loss or a curvature, half a point of accuracy.
-MATTERS = {"mean_training_loss": 0.01, "test_accuracy": 0.005, "sharpness": 0.01}
+MATTERS = {"mean_training_loss": 0.01, "test_loss": 0.01, "test_accuracy": 0.005, "sharpness": 0.01}
 _RESAMPLES = 20_000
 _CONFIDENCE = 0.95
 
@@ -53,9 +56,10 @@ class Comparison:
 
 
 def compared(runs: pd.DataFrame, measure: str) -> list[Comparison]:
-    """Every arm against every reference of its, tuned and untuned, corrected for their number."""
+    """Every arm against every reference of its, corrected for their number; a loss in the reading that it is for."""
     found = []
-    for (experiment, stage), group in runs[runs.stage != "tuning"].groupby(["experiment", "stage"], sort=False):
+    stages = {stage for stage, loss in LOSSES.items() if measure in (loss, *set(MEASURES) - set(LOSSES.values()))}
+    for (experiment, stage), group in runs[runs.stage.isin(stages)].groupby(["experiment", "stage"], sort=False):
         by_arm = {arm: rows.set_index("seed")[measure].dropna() for arm, rows in group.groupby("arm", sort=False)}
         for arm, values in by_arm.items():
             for reference in references(str(arm)):

@@ -10,13 +10,14 @@ import numpy as np
 from results import read_json, write_bytes, write_text
 
 from experiments.arms import DESCRIPTIONS
-from experiments.comparisons import LEVEL, MEASURES, Comparison
+from experiments.comparisons import LEVEL, LOSSES, MEASURES, Comparison
 from experiments.findings import CONTROL, Finding, Results, all_findings
 from experiments.practice import practice
 from experiments.profiles import PROFILES
 
 _MEASURE_TITLES = {
     "mean_training_loss": "mean training loss, log ratio",
+    "test_loss": "test loss, log ratio",
     "test_accuracy": "test accuracy, difference",
     "sharpness": "sharpness at the end, log ratio",
 }
@@ -42,17 +43,21 @@ speaks of it.
 _PROTOCOL = """
 ## Protocol
 
-**Speed** is the mean of the training loss over all epochs, lower being faster; **performance** is the test accuracy
-after the last one. Arms with equal seeds share first weights, order of batches and split of the data.
+**Speed** at equal rates is the mean of the training loss over all epochs, lower being faster; with tuned rates it is
+the test loss that is reached in a fixed number of epochs. (Rates are chosen by the validation loss at the end. Where
+that is flat the choice is chance, and the loss on the way would compare choices of the rate, not arms.) **Performance**
+is the test accuracy after the last epoch. Arms with equal seeds share first weights, order of batches and split of the
+data.
 
 **Two readings.** *Tuned*: every arm chooses its learning rate, and its penalty where it has one, by the validation loss
 after the last epoch, among {trials} trials, as many for each arm, on one or two seeds that are not compared. *Untuned*:
 all arms at the rate 1e-3 and the penalty 1e-3.
 
 **Statistics.** Differences are paired by seed. Intervals (95 %) come from the studentized bootstrap over seeds with
-20 000 resamples, p from the paired t-test, corrected by Holm's method for all {comparisons} comparisons of a measure on
-this page. "Told apart" means that the corrected p is below {level}, the interval excludes zero, and the difference is
-at least 1 % of a loss or half a point of accuracy. With five to eight seeds, small effects stay unseen.
+20 000 resamples, p from the paired t-test, corrected by Holm's method for all comparisons of a measure on this page
+({comparisons} of accuracies). "Told apart" means that the corrected p is below {level}, the interval excludes zero, and
+the difference is at least 1 % of a loss or half a point of accuracy. With five to eight seeds, small effects stay
+unseen.
 
 **Balancing** is that of [`ModuleBalancer`](models.md), with the optimizer's state transported. After each act outputs
 on 64 validation images are compared with those before, and a run stops with an error if they moved by 1e-4 of the
@@ -134,7 +139,7 @@ def page(results: Results, about: list[dict[str, Any]]) -> str:
     )
     tuning = results.runs[results.runs.stage == "tuning"]
     trials = len(tuning[(tuning.arm == "plain") & (tuning.experiment == tuning.experiment.iloc[0])].rate.unique())
-    comparisons = len(results.comparisons["mean_training_loss"])
+    comparisons = len(results.comparisons["test_accuracy"])
     protocol = _PROTOCOL.format(trials=trials, comparisons=comparisons, level=LEVEL)
     machines = "; ".join(
         f"{one['machine']}, Python {one['python']}, PyTorch {one['packages']['torch']}" for one in about
@@ -214,9 +219,9 @@ def _tables(results: Results) -> str:
         parts.append(f"\n![{caption}](_static/learning/along-{stage}.png)\n\n{caption}\n")
     parts.append("\n## All comparisons\n\n")
     parts.append(
-        "Ratio of mean training losses and difference of test accuracies in points, of the arm to its reference; in "
-        "brackets the 95 % interval, then the effect size (mean over standard deviation of paired differences). Bold: "
-        "told apart.\n"
+        "The arm against its reference: ratios of mean training losses (untuned) or test losses (tuned), differences "
+        "of test accuracies in points; in brackets the 95 % interval, then the effect size (mean over standard deviation "
+        "of paired differences). Bold: told apart. The last column is the rate that the arm was tuned to.\n"
     )
     for name, title in results.experiments:
         parts.append(f"\n### {title}\n" + _comparison_table(results, name))
@@ -225,12 +230,12 @@ def _tables(results: Results) -> str:
 
 def _comparison_table(results: Results, experiment: str) -> str:
     cells: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
-    for measure in ("mean_training_loss", "test_accuracy"):
+    for measure in (*LOSSES.values(), "test_accuracy"):
         for one in results.comparisons[measure]:
             if one.experiment == experiment:
                 cells.setdefault((one.arm, one.reference), {})[measure, one.stage] = _cell(one)
-    columns = [(m, stage) for stage in ("untuned", "tuned") for m in ("mean_training_loss", "test_accuracy")]
-    heads = ("arm", "reference", "loss, untuned", "accuracy, untuned", "loss, tuned", "accuracy, tuned", "rate")
+    columns = [(measure, stage) for stage, loss in LOSSES.items() for measure in (loss, "test_accuracy")]
+    heads = ("arm", "reference", "loss, untuned", "accuracy, untuned", "loss, tuned", "accuracy, tuned", "tuned rate")
     rates = results.runs[(results.runs.experiment == experiment) & (results.runs.stage == "tuned")]
     chosen = rates.groupby("arm").rate.first()
     rows = [
@@ -265,7 +270,7 @@ def different_effects(one: Path, two: Path) -> list[str]:
     """Effects that the first folder tells from zero and that have another sign in the second, where both have them."""
     results, others = Results(one), Results(two)
     found = []
-    for measure in ("mean_training_loss", "test_accuracy"):
+    for measure in (*LOSSES.values(), "test_accuracy"):
         signs = {
             (c.experiment, c.stage, c.arm, c.reference): np.sign(c.difference) for c in others.comparisons[measure]
         }
