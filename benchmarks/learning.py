@@ -15,6 +15,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "learning"
+FOLDERS = {
+    "smoke": HERE / "results" / "quick" / "learning",
+    "short": RESULTS,
+    "full": HERE / "results" / "learning-full",
+}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -26,9 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     unknown = set(names) - {one.name for one in experiments}
     if unknown:
         sys.exit(f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in experiments)}")
-    folder = arguments.results or (
-        RESULTS if arguments.profile == "short" else RESULTS.with_suffix(f".{arguments.profile}")
-    )
+    folder = arguments.results or FOLDERS[arguments.profile]
     start = time.perf_counter()
     try:
         run_experiments([one for one in experiments if one.name in names], folder, arguments.processes)

@@ -50,7 +50,7 @@ DESCRIPTIONS = {
     "the function changes",
     "sweep each epoch": "one sweep of local balancing, p=2, after each epoch",
     "full each epoch, full each step": "full balance, p=2 unless it says p=1",
-    "equi-normalization": "the rule of ENorm after each step, written from its paper",
+    "equi-normalization": "the rule of [ENorm](#stock2019) after each step, written from its paper",
     "disturbed": "first weights multiplied by random scales, log-scales normal with standard deviation 1",
     "disturbed, start p=2": "the same, then balanced",
 }

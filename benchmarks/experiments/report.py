@@ -33,12 +33,14 @@ page tests that on data that ship with packages, against baselines whose learnin
 as well. Every number, verdict and picture is computed from the tables of runs.
 
 :::{{note}}
-These are the results of the profile `short`: {runs} runs of small networks on small data, {seeds} seeds an arm. The
-profile `full` has {full} runs in {full_experiments} experiments, among them the networks of the paper with one to four
-hidden layers on 3 500 images of MNIST, more epochs, and ten seeds. It has not been run for this page, and nothing here
-speaks of it.
+These are the results of the profile `{profile}`: {runs} runs, {seeds} seeds an arm, of small networks.{others}
 :::
 """
+
+_FULL_NOT_RUN = """ Runs are short. The profile
+`full` has {runs} runs in {experiments} experiments, among them the networks of the paper with one to four hidden layers
+on 3 500 images of MNIST, with more epochs and ten seeds. It has not been run for this page, and nothing here speaks of
+it."""
 
 _PROTOCOL = """
 ## Protocol
@@ -132,10 +134,13 @@ def page(results: Results, about: list[dict[str, Any]]) -> str:
     findings = all_findings(results)
     compared = results.runs[results.runs.stage != "tuning"]
     seeds = compared.groupby("experiment").seed.nunique()
-    full = PROFILES["full"]
+    profile, full = _profile(results), PROFILES["full"]
     count = sum(len(one.tuning()) + 2 * one.seeds * len(one.arms) for one in full)
     head = _HEAD.format(
-        runs=len(results.runs), seeds=f"{seeds.min()} to {seeds.max()}", full=count, full_experiments=len(full)
+        profile=profile,
+        runs=len(results.runs),
+        seeds=f"{seeds.min()} to {seeds.max()}",
+        others="" if profile == "full" else _FULL_NOT_RUN.format(runs=count, experiments=len(full)),
     )
     tuning = results.runs[results.runs.stage == "tuning"]
     trials = len(tuning[(tuning.arm == "plain") & (tuning.experiment == tuning.experiment.iloc[0])].rate.unique())
@@ -154,6 +159,14 @@ def page(results: Results, about: list[dict[str, Any]]) -> str:
         _experiments(results),
     ]
     return "".join([*parts, _arms(), _tables(results), tail])
+
+
+def _profile(results: Results) -> str:
+    """The one with these experiments, of this length."""
+    found = dict(results.runs.groupby("experiment").epochs.first())
+    return next(
+        (name for name, profile in PROFILES.items() if {one.name: one.epochs for one in profile} == found), "a part"
+    )
 
 
 def _practice(results: Results, findings: list[Finding]) -> str:
@@ -220,8 +233,8 @@ def _tables(results: Results) -> str:
     parts.append("\n## All comparisons\n\n")
     parts.append(
         "The arm against its reference: ratios of mean training losses (untuned) or test losses (tuned), differences "
-        "of test accuracies in points; in brackets the 95 % interval, then the effect size (mean over standard deviation "
-        "of paired differences). Bold: told apart. The last column is the rate that the arm was tuned to.\n"
+        "of test accuracies in points; in brackets the 95 % interval, then the effect size (mean over standard "
+        "deviation of paired differences). Bold: told apart. The last column is the rate that the arm was tuned to.\n"
     )
     for name, title in results.experiments:
         parts.append(f"\n### {title}\n" + _comparison_table(results, name))
