@@ -102,26 +102,37 @@ def _sentence(what: str, pairs: Sequence[Comparison]) -> str:
     )
 
 
-def _speed_at_start(results: Results) -> Finding:
-    at = {
-        stage: results.pairs(LOSSES[stage], ("start p=1", "start p=2"), "plain", stage)
-        for stage in ("untuned", "tuned")
-    }
-    numbers = [
-        _sentence(f"{arm}, {stage}", [one for one in at[stage] if one.arm == arm])
-        for stage in at
-        for arm in ("start p=1", "start p=2")
-    ]
-    claim = "Balance before learning speeds it, at tuned rates"
-    return Finding("start", claim, _verdict(at["tuned"], -1), tuple(numbers))
+def _each(results: Results, arm: str, stage: str) -> list[str]:
+    """An arm against plain training, a line for each experiment."""
+    lines = []
+    accuracies = {one.experiment: one for one in results.pairs(_ACCURACY, (arm,), "plain", stage)}
+    for one in results.pairs(LOSSES[stage], (arm,), "plain", stage):
+        bounds = f"[{np.exp(one.low):.2f}, {np.exp(one.high):.2f}]"
+        points = f"{100 * accuracies[one.experiment].difference:+.1f} points"
+        what = f"{TITLES[one.experiment]}, {arm}, {stage}"
+        lines.append(
+            f"{what}: ratio of {_NAMES[one.measure]} {np.exp(one.difference):.2f} {bounds}, accuracy {points}."
+        )
+    return lines
 
 
 def _untuned_start(results: Results) -> Finding:
-    pairs = results.pairs(LOSSES["untuned"], ("start p=1", "start p=2"), "plain", "untuned")
-    numbers = _sentence("start p=1 and p=2, untuned", pairs)
+    arms = ("start p=1", "start p=2")
+    pairs = results.pairs(LOSSES["untuned"], arms, "plain", "untuned")
+    accuracies = results.pairs(_ACCURACY, arms, "plain", "untuned")
+    numbers = [_sentence("start p=1 and p=2, untuned", found) for found in (pairs, accuracies)]
+    numbers += _each(results, "start p=1", "untuned")
     return Finding(
-        "untuned", "Balance before learning speeds it at the fixed rate 1e-3", _verdict(pairs, -1), (numbers,)
+        "untuned", "Balance before learning speeds it at the fixed rate 1e-3", _verdict(pairs, -1), tuple(numbers)
     )
+
+
+def _speed_at_start(results: Results) -> Finding:
+    arms = ("start p=1", "start p=2")
+    pairs = results.pairs(LOSSES["tuned"], arms, "plain", "tuned")
+    numbers = [_sentence(f"{arm}, tuned", [one for one in pairs if one.arm == arm]) for arm in arms]
+    numbers += _each(results, "start p=1", "tuned")
+    return Finding("start", "Balance before learning speeds it, at tuned rates", _verdict(pairs, -1), tuple(numbers))
 
 
 def _any_change_of_scales(results: Results) -> Finding:
@@ -133,6 +144,7 @@ def _any_change_of_scales(results: Results) -> Finding:
         random = [one for p in (1, 2) for one in results.pairs(LOSSES[stage], (f"random as p={p}",), "plain", stage)]
         numbers += [_sentence(f"balanced against rescaled at random, {stage}", at[stage])]
         numbers += [_sentence(f"rescaled at random against plain, {stage}", random)]
+    numbers += [line for stage in at for line in _each(results, "random as p=1", stage)]
     claim = "What balance does to speed, a random change of scales as large does not"
     return Finding("random", claim, _verdict([*at["untuned"], *at["tuned"]], -1), tuple(numbers))
 

@@ -39,7 +39,14 @@ _SMALL = (
     _experiment("digits-momentum", "digits, momentum", _DIGITS, "momentum", _FEW),
 )
 _MNIST_600 = _experiment(
-    "mnist-600", "MNIST, 600 images", "784-256-10", "sgd", _STARTS, task="MNIST, 600 images", seeds=5, tuning_seeds=1
+    "mnist-600",
+    "MNIST, 600 images",
+    "784-256-10",
+    "sgd",
+    (*_STARTS, *named("random as p=1")),
+    task="MNIST, 600 images",
+    seeds=5,
+    tuning_seeds=1,
 )
 _ARCHITECTURES = (
     ("recurrent", "recurrent", {8: "recurrent 8-24-10", 28: "recurrent 28-64-10"}),

@@ -5,8 +5,8 @@ from __future__ import annotations
 NONE = "None is given: these results differ from those that the reasons were written for."
 
 _SMALL_RATE = (
-    "at 1e-3 SGD has hardly left its start after so few epochs, so that no arm can differ by much. AdamW has, and "
-    "there scales matter; but the disturbed arm, furthest from balance, gains more than the balanced ones do."
+    "at a rate that is much too small, whatever makes gradients larger gets further in the same number of epochs; "
+    "disturbed arms, furthest from balance, gain as well. Where even that is too slow, no arm differs from another."
 )
 _CHANGE_OF_RATES = (
     "where it helps, scales drawn at random help as well. Rates were tried half a decade apart, and what changes the "
@@ -40,9 +40,9 @@ REASONS: dict[tuple[str, str], str] = {
     ("disturbed", "the opposite"): _DISTURBED,
     ("disturbed", "mixed"): _DISTURBED,
     ("disturbed", "not confirmed"): _DISTURBED,
-    ("adam", "confirmed"): "Adam moves all weights by about the same amount, so that scales decide how far each "
-    "moves relative to its size. Balance is not what matters in it: the disturbed arm gains more at this rate, and with tuned "
-    "rates the gain is not told from none.",
+    ("adam", "confirmed"): "Adam moves all weights by about the same amount, so that scales decide how far each moves "
+    "relative to its size. Balance is not what matters in it: the disturbed arm gains more at this rate, and with "
+    "tuned rates the gain is not told from none.",
     ("falling", "mixed"): "gradient descent keeps in² - out² but for its steps, so that without a penalty the relative "
     "imbalance falls only as weights grow; where first weights are small that is much. A penalty λ needs a time of "
     "1/(2λ) in units of steps over rates, and these runs are shorter.",
