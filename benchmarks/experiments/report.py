@@ -21,7 +21,8 @@ _MEASURE_TITLES = {
     "test_accuracy": "test accuracy, difference",
     "sharpness": "sharpness at the end, log ratio",
 }
-_ALONG = ("digits", "untuned"), ("digits", "tuned")
+_ALONG = ("mnist-600", "untuned"), ("mnist-600", "tuned")
+_AT_RATES = ("digits", "digits-adamw", "digits-100", "mnist-600")
 
 _HEAD = """# Balance and learning
 
@@ -118,7 +119,7 @@ def pictures(results: Results) -> dict[str, bytes]:
 
     shown = [(name, title) for name, title in results.experiments if name != CONTROL]
     found = {
-        "rates.png": figures.rates(results.runs, shown[:3]),
+        "rates.png": figures.rates(results.runs, [one for one in shown if one[0] in _AT_RATES]),
         "staying.png": figures.staying(results.runs, shown[:7]),
         "prediction.png": figures.prediction(results.predictions),
         "conservation.png": figures.conservation(results.conservation),
