@@ -77,7 +77,8 @@ def test_promises_are_kept_in_every_run(committed):
     assert (control.groupby(["stage", "seed"]).mean_training_loss.nunique() == 1).all()
 
 
-def test_effects_are_compared_by_sign(committed, tmp_path):
+def test_effects_are_compared_by_sign(committed, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparisons, "_RESAMPLES", 1000)
     assert report.different_effects(TABLES, TABLES) == []
     real = next(one for one in committed.comparisons["mean_training_loss"] if one.sign)
     runs = committed.runs.copy()
