@@ -5,10 +5,11 @@ from __future__ import annotations
 NONE = "None is given: these results differ from those that the reasons were written for."
 
 _SMALL_RATE = """at a rate that is much too small, whatever makes gradients larger gets further in the same number of
-epochs; disturbed arms, furthest from balance, gain as well. Where even that is too slow, no arm differs from another."""
+epochs; disturbed arms, furthest from balance, gain as well. Where even that is too slow, no arm differs from
+another."""
 
-_CHANGE_OF_RATES = """where it helps, scales drawn at random help as well. Rates were tried half a decade apart, and what
-changes the effective rate by less than that can look like a gain."""
+_CHANGE_OF_RATES = """where it helps, scales drawn at random help as well. Rates were tried half a decade apart, and
+what changes the effective rate by less than that can look like a gain."""
 
 _SCALES_ARE_RATES = """a unit scaled by s has its incoming weights learn as if at the rate divided by s², and its
 outgoing ones as if at the rate times s². Any change of scales is thus another choice of rates, one for each weight, and
@@ -27,9 +28,9 @@ _ADAM = """Adam moves all weights by about the same amount, so that scales decid
 size. Balance is not what matters in it: the disturbed arm gains more at this rate, and with tuned rates the gain is not
 told from none."""
 
-_FALLING = """gradient descent keeps in² - out² but for its steps, so that without a penalty the relative imbalance falls
-only as weights grow; where first weights are small that is much. A penalty λ needs a time of 1/(2λ), counted in steps
-times the rate, and these runs are shorter."""
+_FALLING = """gradient descent keeps in² - out² but for its steps, so that without a penalty the relative imbalance
+falls only as weights grow; where first weights are small that is much. A penalty λ needs a time of 1/(2λ), counted in
+steps times the rate, and these runs are shorter."""
 
 _CLOCK = """the sum of squares grows as the loss falls and orders the epochs of a run like a clock; imbalance falls in
 some tasks and rises in others."""
@@ -37,11 +38,11 @@ some tasks and rises in others."""
 _DRIFT = """the law below: the drift grows with the size of the steps. AdamW's steps are no multiples of gradients, and
 keep nothing."""
 
-_LAW = """it is exact: a step changes in² - out² by the square of its size times a difference of squared gradients, since
-the first order cancels for homogeneous units."""
+_LAW = """it is exact: a step changes in² - out² by the square of its size times a difference of squared gradients,
+since the first order cancels for homogeneous units."""
 
-_BIASES = """first biases are small beside weights: the function changes, but at the start of training one function is as
-good as another. A network that has learned would lose what it learned."""
+_BIASES = """first biases are small beside weights: the function changes, but at the start of training one function is
+as good as another. A network that has learned would lose what it learned."""
 
 REASONS = {
     ("untuned", "mixed"): _SMALL_RATE,
