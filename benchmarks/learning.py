@@ -1,0 +1,77 @@
+"""Does balance help learning? ``python benchmarks/learning.py run --profile short``, then ``... draw``.
+
+`run` trains what the profile asks for: "smoke" to see that all works (a minute), "short" (ten minutes on a quiet
+machine with two cores; its results are in results/learning), "full" (hours). Finished runs are never repeated, also
+after an interruption. `draw` writes docs/learning.md and its pictures from the tables alone. `compare` tells whether
+another folder of results shows the same effects. Running needs the extra "experiments"; drawing needs no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "learning"
+FOLDERS = {
+    "smoke": HERE / "results" / "quick" / "learning",
+    "short": RESULTS,
+    "full": HERE / "results" / "learning-full",
+}
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from experiments.profiles import PROFILES
+    from experiments.runner import run_experiments
+
+    experiments = PROFILES[arguments.profile]
+    names = arguments.only.split(",") if arguments.only else [one.name for one in experiments]
+    unknown = set(names) - {one.name for one in experiments}
+    if unknown:
+        sys.exit(f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in experiments)}")
+    folder = arguments.results or FOLDERS[arguments.profile]
+    start = time.perf_counter()
+    try:
+        run_experiments([one for one in experiments if one.name in names], folder, arguments.processes)
+    except KeyboardInterrupt:
+        sys.exit(f"\ninterrupted; finished runs are kept in {folder}, the same command goes on")
+    print(f"{time.perf_counter() - start:.0f} s; now: python benchmarks/learning.py draw --results {folder}")
+
+
+def draw(arguments: argparse.Namespace) -> None:
+    from experiments.report import draw_report
+
+    draw_report(arguments.results or RESULTS, arguments.docs)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    from experiments.report import different_effects
+
+    different = different_effects(RESULTS, arguments.results)
+    print("\n".join(different) or "the same effects")
+    sys.exit(1 if different else 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    running = commands.add_parser("run", help="train")
+    running.add_argument("--profile", choices=("smoke", "short", "full"), default="short")
+    running.add_argument("--only", default="", help="experiments, with commas")
+    running.add_argument("--processes", type=int, default=2)
+    running.set_defaults(command=run)
+    drawing = commands.add_parser("draw", help="write the page and its pictures")
+    drawing.add_argument("--docs", type=Path, default=HERE.parent / "docs", help="folder to write to")
+    drawing.set_defaults(command=draw)
+    comparing = commands.add_parser("compare", help="with the results that the page shows")
+    comparing.set_defaults(command=compare)
+    for command in (running, drawing, comparing):
+        command.add_argument("--results", type=Path, required=command is comparing, help="folder of the tables")
+    arguments = parser.parse_args()
+    arguments.command(arguments)
+
+
+if __name__ == "__main__":
+    main()
