@@ -47,8 +47,10 @@ def factorize(matrix: Any) -> Solve | None:
     def solve(right: Array) -> Array:
         if not pivoted:
             solution = np.asarray(factor.solve(right))
-            left = np.abs(right - columns @ solution)
-            if np.all(left <= _WRONG * (np.abs(right) + sizes @ np.abs(solution))):
+            with np.errstate(over="ignore", invalid="ignore"):  # infinite flows are for those who call this to refuse
+                left = np.abs(right - columns @ solution)
+                is_right = np.all(left <= _WRONG * (np.abs(right) + sizes @ np.abs(solution)))
+            if is_right:
                 return solution
             pivoted.append((_factors(columns) or factor).solve)
         return np.asarray(pivoted[0](right))

@@ -108,8 +108,9 @@ class RowsPoint:
 
     @property
     def rounding(self) -> float:
-        """What rounding leaves in F."""
-        return rounding_of(self.log_slopes)
+        """What rounding leaves in F: of the logarithms of flows, and of the displacements that they come from."""
+        moved = np.abs(self.ratio * (self.quotient.matrix @ self.displacement))
+        return max(rounding_of(self.log_slopes), min(np.finfo(float).eps * float(moved.max(initial=0.0)), _UNKNOWN))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -339,7 +339,7 @@ class _Run:
         if quotient.gauges.size:  # the balance of what is held follows from that of all others, with their errors
             return True
         imbalance = quotient.problem.relative_imbalance(point.log_scales)
-        return imbalance <= max(self._solver.tol, 4.0 * point.largest, 8.0 * point.rounding)
+        return imbalance <= max(self._solver.tol, 4.0 * point.largest, 8.0 * point.rounding, _rounding_of_answer(point))
 
     def on_edges(self, most: int, start: Array | None = None) -> None:
         """A leg of at most so many iterations by passes over edges."""
@@ -365,6 +365,14 @@ class _Run:
 
     def _note(self, *notes: str) -> None:
         self._notes.update(dict.fromkeys(notes))
+
+
+def _rounding_of_answer(point: RowsPoint) -> float:
+    """Imbalance that rounding can make where flows are computed again from the weights and the log-scales."""
+    rows, problem = point.quotient.rows, point.quotient.problem
+    gains = problem.manifold.log_gain_sizes(point.log_scales)[rows.edge]
+    sizes = (1.0 + point.ratio) * (np.abs(problem.log_weight[rows.edge]) + gains)
+    return 4.0 * float(np.finfo(float).eps) * float(sizes.max(initial=0.0))
 
 
 @contextmanager

@@ -93,10 +93,10 @@ A frame works as well, and a dict of several runs by name; the pictures of [trai
 
 ```bash
 pip install "balance-graph[experiments]"
-python benchmarks/learning.py run --profile short     # what this page shows; about ten minutes on two quiet cores
+python benchmarks/learning.py run --profile short  # what this page shows
 python benchmarks/learning.py run --profile full      # {full} runs
-python benchmarks/learning.py draw                    # this page and its pictures, from the tables
-python benchmarks/learning.py compare --results DIR   # does another folder of results show the same effects?
+python benchmarks/learning.py draw                 # this page and its pictures
+python benchmarks/learning.py compare --results DIR  # do other results show the same?
 ```
 
 Finished runs are never repeated, also after an interruption; what is finished is kept run by run. `runs.csv` has a row
