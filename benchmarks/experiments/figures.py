@@ -74,7 +74,7 @@ def along(runs: pd.DataFrame, epochs: pd.DataFrame, experiment: str, stage: str)
             means = rows.groupby("epoch")[["training_loss", "test_accuracy", "imbalance_2"]].mean().reset_index()
             means.columns = ["step", "loss", "accuracy", "imbalance"]
             history[arm] = means
-    return bg.plots.plot_training(history, unit="epoch")
+    return bg.plots.plot_training(history, unit="epoch").flat[0].figure
 
 
 def staying(runs: pd.DataFrame, experiments: Sequence[tuple[str, str]]) -> Figure:

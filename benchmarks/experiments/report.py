@@ -83,7 +83,8 @@ from balance_graph.pytorch import imbalance
 history = []
 for epoch in range(epochs):
     loss, accuracy = train_one_epoch(model, optimizer), test(model)  # your own
-    history.append({{"loss": loss, "accuracy": accuracy, **imbalance(model, (x[:1],)).as_dict()}})
+    measured = imbalance(model, (x[:1],)).as_dict()
+    history.append({{"loss": loss, "accuracy": accuracy, **measured}})
 bg.plots.plot_training(history, unit="epoch")
 ```
 
@@ -93,10 +94,10 @@ A frame works as well, and a dict of several runs by name; the pictures of [trai
 
 ```bash
 pip install "balance-graph[experiments]"
-python benchmarks/learning.py run --profile short  # what this page shows
+python benchmarks/learning.py run --profile short     # what this page shows
 python benchmarks/learning.py run --profile full      # {full} runs
-python benchmarks/learning.py draw                 # this page and its pictures
-python benchmarks/learning.py compare --results DIR  # do other results show the same?
+python benchmarks/learning.py draw                    # this page and its pictures
+python benchmarks/learning.py compare --results DIR   # do other results show the same?
 ```
 
 Finished runs are never repeated, also after an interruption; what is finished is kept run by run. `runs.csv` has a row
