@@ -82,8 +82,8 @@ def test_private_modules_stay_in_their_room(name):
         assert not (room and module.startswith("_")) or name.split(".")[0] == room[0], f"{name} imports {other}"
 
 
-# What is tested as a whole: the benchmarks, the documentation, the direction of imports, the tests' own reference.
-OF_NO_ROOM = {"test_benchmarks", "test_docs", "test_imports", "test_reference"}
+# What is tested as a whole: the benchmarks and experiments, the documentation, the direction of imports, the tests' own reference.
+OF_NO_ROOM = {"test_benchmarks", "test_experiments", "test_docs", "test_imports", "test_reference"}
 
 
 @pytest.mark.parametrize("file", sorted(Path(__file__).parent.glob("test_*.py")), ids=lambda file: file.stem)
