@@ -82,7 +82,7 @@ def test_private_modules_stay_in_their_room(name):
         assert not (room and module.startswith("_")) or name.split(".")[0] == room[0], f"{name} imports {other}"
 
 
-# What is tested as a whole: the benchmarks and experiments, the documentation, the direction of imports, the tests' own reference.
+# Benchmarks, experiments, documentation, direction of imports, and the tests' own reference are tested as a whole.
 OF_NO_ROOM = {"test_benchmarks", "test_experiments", "test_docs", "test_imports", "test_reference"}
 
 

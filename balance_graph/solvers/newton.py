@@ -70,7 +70,7 @@ class NewtonSolver:
     minimum is attained, so such a step exists. Where none is found (other degrees, singular to rounding), a step of
     Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere,
     so the method does. Where it makes no headway, the network is reached through tamer ones, by continuation in
-    temperature (`balance_graph.solvers.continuation`). Equations of weakly attached clusters are written in a
+    temperature: all weights to a power that rises to 1. Equations of weakly attached clusters are written in a
     basis of their own (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150
     to 1e150.
 
