@@ -10,12 +10,20 @@ from scipy import sparse
 
 _SMALL, _KINDS = 100, 50  # edges of a small network, and how many different ones there are
 
+
+def _permuted(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The weights in another order; zeros stay where they are, since they decide what is live."""
+    changed = weights.copy()
+    changed[weights != 0.0] = rng.permutation(weights[weights != 0.0])
+    return changed
+
+
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 # What becomes of weights from one solve to the next.
 CHANGES: dict[str, Change] = {
     "1 %": lambda weights, rng: weights * np.exp(0.01 * rng.standard_normal(weights.size)),
     "30 %": lambda weights, rng: weights * np.exp(0.3 * rng.standard_normal(weights.size)),
-    "drawn anew": lambda weights, rng: rng.permutation(weights),
+    "drawn anew": _permuted,
 }
 
 
