@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -65,6 +66,15 @@ def test_a_basis_of_nested_clusters_spans_everything():
     basis = cluster_basis(Links.of(quotient.matrix), point.log_slopes)
     assert np.linalg.matrix_rank(basis.toarray()) == quotient.size
     assert np.diff(basis.tocsc().indptr).max() > 4
+
+
+@pytest.mark.parametrize(("family", "spread"), [("cycles", 1.0), ("blocks", 10.0)])
+def test_either_basis_of_clusters_can_be_the_one_that_proves_a_bound(family, spread, monkeypatch):
+    """Chains of cycles need that of clusters far apart only, blocks of very different weights that of all."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    problem = pytest.importorskip("far_ends", reason="needs the benchmarks").problem_of(family, 4000, spread)
+    solution = bg.solve(problem, on_unattained="prune")
+    assert bg.certify(problem.pruned(solution), solution.log_scales).relative_gap < 1e-10
 
 
 def first_example():

@@ -110,7 +110,9 @@ def test_a_checkpoint_is_balanced_as_the_loaded_model_is(tmp_path, tied, shards)
         with safe_open(path, "pt") as one, safe_open(tmp_path / "new" / path.name, "pt") as other:
             assert one.metadata() == other.metadata() == {"format": "pt"}
     assert all(torch.equal(value, state[name]) for name, value in read(old).items())
-    assert "not asked for" not in report.summary()
+    assert "not measured" not in report.summary()
+    assert report.output_change <= report.tolerance
+    assert len(report.to_frame()) == len(report.units)
     assert f"components          {report.n_components}" in report.summary()
     assert report.n_components == (4 if tied else 5)
 

@@ -105,8 +105,9 @@ class ScalingReport:
         The largest ``|in - out| / (in + out)`` over all scales that are not held, before and after.
     certificate : Certificate
         A lower bound on the cost of the whole model, whatever its scales, those that are held staying as they are.
-    output_change, tolerance : float
-        Largest change of an output on the example inputs, relative to the largest output, and what was allowed.
+    output_change, tolerance : float or None
+        Largest change of an output on the example inputs, relative to the largest output, and what was allowed; None
+        where it was not measured.
     log_scales : ndarray
         Of the free scales, in the order of the structure's `scales`.
     regularizer : Regularizer
@@ -122,8 +123,8 @@ class ScalingReport:
     initial_relative_imbalance: float
     relative_imbalance: float
     certificate: Certificate
-    output_change: float
-    tolerance: float
+    output_change: float | None
+    tolerance: float | None
     log_scales: Array
     regularizer: Regularizer
     costed: tuple[str, ...]
@@ -144,10 +145,17 @@ class ScalingReport:
             f"regularizer         {self.regularizer!r} of {', '.join(self.costed)}",
             f"relative imbalance  {self.initial_relative_imbalance:.3g} -> {self.relative_imbalance:.3g}",
             f"certified gap       {self.certificate.relative_gap:.3g}",
-            f"output change       {self.output_change:.3g} (allowed {self.tolerance:.2g})",
+            f"output change       {self._change_in_words}",
             *unit_lines(self.units),
         ]
         return "\n".join(lines if self.converged else ["not converged", *lines])
+
+    @property
+    def _change_in_words(self) -> str:
+        if self.output_change is None:
+            return "not measured"
+        allowed = "" if self.tolerance is None else f" (allowed {self.tolerance:.2g})"
+        return f"{self.output_change:.3g}{allowed}"
 
     def to_frame(self) -> Any:
         """The units as a `pandas.DataFrame`, one row each."""
@@ -167,16 +175,17 @@ class ScalingReport:
                 "cost": f"{self.initial_cost:.12g} → {self.cost:.12g}",
                 "relative imbalance": f"{self.initial_relative_imbalance:.3g} → {self.relative_imbalance:.3g}",
                 "certified gap": f"{self.certificate.relative_gap:.3g}",
-                "output change": f"{self.output_change:.3g}",
+                "output change": self._change_in_words,
                 "at the bound": some_of([unit.name for unit in self.units if unit.reason in {AT_BOUND, NEARLY_DEAD}]),
             },
         )
 
     def __repr__(self) -> str:
         moved = sum(not math.isclose(unit.scale, 1.0) for unit in self.units)
+        change = "not measured" if self.output_change is None else f"{self.output_change:.2g}"
         return (
             f"{type(self).__name__}({self.model_name}, cost {self.initial_cost:.6g} -> {self.cost:.6g}, "
-            f"relative imbalance {self.relative_imbalance:.2g}, output change {self.output_change:.2g}, "
+            f"relative imbalance {self.relative_imbalance:.2g}, output change {change}, "
             f"{moved} of {len(self.units)} units moved)"
         )
 

@@ -137,7 +137,8 @@ def balance_checkpoint(
         initial_relative_imbalance=found.initial_relative_imbalance,
         relative_imbalance=measured.relative_imbalance,
         certificate=measured.certificate,
-        output_change=change,
+        output_change=None if change is None else change[0],
+        tolerance=None if change is None else change[1],
         log_scales=found.optimum.log_scales,
         regularizer=request.regularizer,
         costed=request.costed,
@@ -197,8 +198,10 @@ def rewrite(stored: StoredModel, files: CheckpointFiles, log_scales: Array) -> N
                 raise FunctionChangedError(message, change=math.inf, tolerance=0.0, units=[])
 
 
-def _change(stored: StoredModel, written: CheckpointFiles, call: tuple[Any, Any], tolerance: float | None) -> float:
-    """How far the outputs move, if that is not too far."""
+def _change(
+    stored: StoredModel, written: CheckpointFiles, call: tuple[Any, Any], tolerance: float | None
+) -> tuple[float, float]:
+    """How far the outputs move, and might have, if that is not too far."""
     old = stored.filled(stored.files)
     before = outputs_of(old, *call)
     if tolerance is None:
@@ -213,4 +216,4 @@ def _change(stored: StoredModel, written: CheckpointFiles, call: tuple[Any, Any]
             "errors (tolerance= allows more)"
         )
         raise FunctionChangedError(message, change=change, tolerance=allowed, units=[])
-    return change
+    return change, allowed
