@@ -550,6 +550,16 @@ def test_conjugate_gradients_stop_where_a_product_is_nothing_but_rounding():
     np.testing.assert_array_equal(solution, 0.0)
 
 
+def test_conjugate_gradients_take_no_step_where_nothing_leads_downhill():
+    """Rounding can turn a preconditioner round; the root of a negative energy would be no number."""
+    right = np.ones(3)
+    solution, steps, left = conjugate_gradients(
+        lambda x, out: np.copyto(out, x), right, lambda r: (-r, None), weight=np.ones(3), tol=1e-9, max_steps=10
+    )
+    assert (steps, left) == (0, 1.0)
+    assert not solution.any()
+
+
 def test_conjugate_gradients_solve_a_symmetric_system():
     rng = np.random.default_rng(0)
     root = np.eye(30) + 0.05 * rng.normal(size=(30, 30))
