@@ -25,7 +25,7 @@ from torch import nn
 import balance_graph as bg
 from balance_graph.models.balanced import balanced
 from balance_graph.models.certificate import certify_cost
-from balance_graph.models.flows import state_of
+from balance_graph.models.state import state_of
 from balance_graph.pytorch import apply, balance_module, read_module
 from balance_graph.pytorch.costs import model_cost
 from balance_graph.pytorch.reading import _CACHE

@@ -21,7 +21,8 @@ from scipy.sparse.linalg import LinearOperator
 
 import balance_graph as bg
 from balance_graph.certificate.blocks import _reach
-from balance_graph.points.blocks import BlockFlows, BlockHessian
+from balance_graph.points.block_flows import BlockFlows
+from balance_graph.points.block_hessian import BlockHessian
 from balance_graph.problem import blocks as blocks_module
 
 POWERS = (0.5, 1.0, 2.0, 3.0, 1.7)
@@ -147,7 +148,7 @@ def test_bounds_hold_to_the_last_digit():
 def test_a_correction_is_checked():
     """Where rounding hides what a correction is worth, there is none."""
     blocks, n = mlp([5, 6, 6, 4], np.random.default_rng(0))
-    flows = BlockFlows(bg.BlockProblem(blocks, n).live, np.zeros(n))
+    flows = BlockFlows(bg.BlockProblem(blocks, n).live.costs, np.zeros(n))
     solver, diagonal, lacking = BlockHessian(flows), flows.diagonal(), 1e-9 * flows.diagonal()
     reach = _reach(flows, diagonal, lacking, 1e-13, solver)
     image = np.empty(n)
@@ -379,21 +380,21 @@ def flows_of(seed=0, p=1.5):
     rng = np.random.default_rng(seed)
     blocks, n = tangled(rng)
     problem = bg.BlockProblem(blocks, n, regularizer=p, degree=rng.choice([1.0, 2.0], n))
-    return problem, BlockFlows(problem.live, 0.1 * rng.normal(size=n))
+    return problem, BlockFlows(problem.live.costs, 0.1 * rng.normal(size=n))
 
 
 def test_gradient_and_products_are_derivatives():
     problem, flows = flows_of()
-    start, p, h = flows.log_scales, problem.exponent, 1e-6
-    unit = math.exp(flows.costs.log_unit)
+    start, h = flows.log_scales, 1e-6
+    unit = math.exp(flows.placed.log_unit)
     way = np.random.default_rng(1).normal(size=flows.size)
-    sides = [BlockFlows(problem.live, start + step * way) for step in (-h, h)]
-    gradient = p * unit * (flows.into - flows.degree * flows.out_of)[:-1]
+    sides = [BlockFlows(problem.live.costs, start + step * way) for step in (-h, h)]
+    gradient = unit * (flows.into - flows.out_of)[:-1]
     assert gradient @ way == pytest.approx((problem.cost(start + h * way) - problem.cost(start - h * way)) / (2 * h))
-    one, two = (p * math.exp(f.costs.log_unit) * (f.into - f.degree * f.out_of)[:-1] for f in sides)
+    one, two = (math.exp(f.placed.log_unit) * (f.into - f.out_of)[:-1] for f in sides)
     image = np.empty(flows.size)
     flows.product(flows.diagonal(), way, image)
-    np.testing.assert_allclose(p * p * unit * image, (two - one) / (2 * h), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(unit * image, (two - one) / (2 * h), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -411,7 +412,7 @@ def test_blocks_of_rank_one_are_solved_in_one_step():
     blocks, n = mlp([30, 40, 50, 20], rng, np.float64)
     for block in blocks:
         block.weights[:] = np.outer(rng.random(block.weights.shape[0]), rng.random(block.weights.shape[1]))
-    flows = BlockFlows(bg.BlockProblem(blocks, n).live, np.zeros(n))
+    flows = BlockFlows(bg.BlockProblem(blocks, n).live.costs, np.zeros(n))
     solver = BlockHessian(flows)
     right = rng.normal(size=n) * solver.weight
     assert solver.solve(right, goal=1e-11, last_goal=1e-11, imbalance=0.0) is not None

@@ -21,7 +21,7 @@ from torch import nn  # noqa: E402
 
 import balance_graph as bg  # noqa: E402
 from balance_graph.models import Tensor, rule  # noqa: E402
-from balance_graph.models.terms import balance_problem  # noqa: E402
+from balance_graph.models.cost import ModelCost  # noqa: E402
 from balance_graph.pytorch import (  # noqa: E402
     apply,
     balance_module,
@@ -222,7 +222,7 @@ def test_a_copy_is_balanced_where_asked():
 def test_the_bounded_optimum_is_that_of_a_general_method(bound):
     module = mlp(widths=(3, 6, 5, 2))
     model = read_module(module, X)
-    problem = balance_problem([(1.0, cost_terms(model))], np.full(11, np.nan))
+    problem = ModelCost.of_terms([(1.0, cost_terms(model))]).problem
     general = optimize.minimize(
         problem.cost,
         np.zeros(11),

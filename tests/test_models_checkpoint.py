@@ -27,7 +27,7 @@ from torch import nn  # noqa: E402
 
 import balance_graph as bg  # noqa: E402
 from balance_graph.models.components import components  # noqa: E402
-from balance_graph.models.flows import state_of  # noqa: E402
+from balance_graph.models.state import state_of  # noqa: E402
 from balance_graph.models.terms import ROLES  # noqa: E402
 from balance_graph.pytorch import (  # noqa: E402
     ModelStructure,

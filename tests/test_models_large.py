@@ -20,14 +20,16 @@ from test_models_architectures import MODELS  # noqa: E402
 from torch import nn  # noqa: E402
 
 import balance_graph as bg  # noqa: E402
-from balance_graph.models import certificate, large  # noqa: E402
+from balance_graph.certificate import blocks as certificate  # noqa: E402
+from balance_graph.models import large  # noqa: E402
 from balance_graph.models.balanced import balanced  # noqa: E402
 from balance_graph.models.blocks import ArrayBlock  # noqa: E402
 from balance_graph.models.certificate import certify_cost  # noqa: E402
-from balance_graph.models.cost import CostBlock, ModelCost  # noqa: E402
-from balance_graph.models.flows import ModelFlows  # noqa: E402
-from balance_graph.models.point import ModelPoint  # noqa: E402
+from balance_graph.models.components import separated  # noqa: E402
+from balance_graph.models.cost import CountedBlock, ModelCost  # noqa: E402
 from balance_graph.models.terms import CostTerms  # noqa: E402
+from balance_graph.points.block_flows import BlockFlows  # noqa: E402
+from balance_graph.points.blocks_point import BlocksPoint  # noqa: E402
 from balance_graph.pytorch import ModuleBalancer, apply, balance_module, imbalance, read_module  # noqa: E402
 from balance_graph.pytorch.blocks import BFloat16Block, DeviceBlock, weight_block  # noqa: E402
 from balance_graph.pytorch.costs import model_cost  # noqa: E402
@@ -138,13 +140,13 @@ def test_no_copy_of_the_weights_is_made():
 
 
 def cost_at(cost, log_scales):
-    return math.exp(ModelFlows(cost, log_scales).log_cost)
+    return math.exp(BlockFlows(cost, log_scales).log_cost)
 
 
 def test_few_passes_suffice():
     cost = problem_of(*wide_mlp(spread=0.0))
-    flows = ModelFlows(cost, np.zeros(cost.size))
-    assert NewtonLoop(1e-10).follow(ModelPoint(flows), 50).name == "CONVERGED"
+    flows = BlockFlows(cost, np.zeros(cost.size))
+    assert NewtonLoop(1e-10).follow(BlocksPoint(flows), 50).name == "CONVERGED"
     assert flows.passes <= 15
 
 
@@ -154,15 +156,15 @@ def test_the_flows_are_derivatives_of_the_cost(exponent, all_in_blocks):
     cost = model_cost(read_module(randomized(build()), inputs), ((0.7, exponent), (0.2, 2.5)))
     rng = np.random.default_rng(2)
     at, step = 0.3 * rng.standard_normal(cost.size), rng.standard_normal(cost.size)
-    flows = ModelFlows(cost, at)
-    unit = math.exp(flows.log_unit)
+    flows = BlockFlows(cost, at)
+    unit = math.exp(flows.placed.log_unit)
     h = 1e-5
-    before, after = (ModelFlows(cost, at + sign * h * step) for sign in (-1, 1))
+    before, after = (BlockFlows(cost, at + sign * h * step) for sign in (-1, 1))
     slope = (math.exp(after.log_cost) - math.exp(before.log_cost)) / (2 * h)
     assert unit * float((flows.into - flows.out_of)[:-1] @ step) == pytest.approx(slope, rel=1e-7)
     product = np.empty(cost.size)
     flows.product(flows.diagonal(), step, product)
-    gradients = [math.exp(one.log_unit) * (one.into - one.out_of)[:-1] for one in (before, after)]
+    gradients = [math.exp(one.placed.log_unit) * (one.into - one.out_of)[:-1] for one in (before, after)]
     expected = (gradients[1] - gradients[0]) / (2 * h)
     np.testing.assert_allclose(unit * product, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     unit_vector = np.zeros(cost.size)
@@ -219,12 +221,12 @@ def test_blocks_of_two_networks_are_two_components():
         weights = rng.standard_normal((n, n))
         tail = 1 + 4 * n + first * n + np.arange(n) if first is not None else np.zeros(n, dtype=int)
         head = 1 + second * n + np.arange(n) if second is not None else np.zeros(n, dtype=int)
-        return CostBlock.of(ArrayBlock(tail, head, weights), 2.0)
+        return CountedBlock.of(ArrayBlock(tail, head, weights), 2.0)
 
     chains = [(None, 0), (0, 1), (1, None), (None, 2), (2, 3), (3, None)]
     nothing = CostTerms(sparse.csr_array((0, 4 * n)), np.zeros(0), 2.0)
     cost = ModelCost.of(forms, [block(*ends) for ends in chains], [(1.0, nothing)])
-    parts = [(scales, part) for scales, part in cost.separated() if scales.size]
+    parts = [(scales, part) for scales, part in separated(cost) if scales.size]
     assert [(scales.tolist(), len(part.blocks)) for scales, part in parts] == [
         (list(range(2 * n)), 3),
         (list(range(2 * n, 4 * n)), 3),

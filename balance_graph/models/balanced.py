@@ -10,8 +10,8 @@ from balance_graph._floating_point import own_rules
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
 from balance_graph.models.cost import ModelCost
-from balance_graph.models.flows import ModelFlows
-from balance_graph.models.point import ModelPoint
+from balance_graph.points.block_flows import BlockFlows
+from balance_graph.points.blocks_point import BlocksPoint
 from balance_graph.problem.elimination import gauge_columns
 from balance_graph.problem.solution import Status
 from balance_graph.solvers.conductor import solve
@@ -54,7 +54,7 @@ def balanced(cost: ModelCost, solver: NewtonSolver | None = None) -> Balanced:
     if cost.blocks and not _has_gauges(cost):
         with one_blas_thread():
             loop = NewtonLoop(newton.tol)
-            point = ModelPoint(ModelFlows(cost, np.zeros(cost.size)))
+            point = BlocksPoint(BlockFlows(cost, np.zeros(cost.size)))
             status = loop.follow(point, newton.max_iterations)
         if status in {Status.CONVERGED, Status.INTERRUPTED}:
             return Balanced(point.flows.log_scales, status is Status.CONVERGED, (), loop.iterations)

@@ -12,7 +12,7 @@ from scipy import sparse
 from balance_graph._types import Sparse
 from balance_graph.errors import InvalidNetworkError
 from balance_graph.models.blocks import WeightBlock
-from balance_graph.models.cost import CostBlock, full_block_pattern, stacked_patterns
+from balance_graph.models.cost import CountedBlock, full_block_pattern, stacked_patterns
 from balance_graph.models.structure import Block, Structure
 from balance_graph.models.terms import check_finite, costed_blocks
 
@@ -40,10 +40,10 @@ def _large_blocks(structure: Structure, roles: Sequence[str]) -> frozenset[Block
     return frozenset(block for block in blocks if _n_terms(block) >= _LARGE and not shares_scales(structure, block))
 
 
-def checked_block(block: Block, weights: WeightBlock, exponent: float, coefficient: float) -> CostBlock:
+def checked_block(block: Block, weights: WeightBlock, exponent: float, coefficient: float) -> CountedBlock:
     """The block with its cost; refused, naming the parameter, if that is not finite."""
     try:
-        found = CostBlock.of(weights, exponent, coefficient)
+        found = CountedBlock.of(weights, exponent, coefficient)
         largest = math.exp(min(found.extent.log_largest, _RANGE))
     except (InvalidNetworkError, ValueError):  # a weight that is not finite, or a size that is not a number
         largest = math.inf

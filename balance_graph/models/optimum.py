@@ -9,8 +9,9 @@ from scipy import sparse
 
 from balance_graph._types import Array, Mask, Sparse
 from balance_graph.models.balanced import balanced
+from balance_graph.models.components import separated
 from balance_graph.models.cost import ModelCost
-from balance_graph.models.flows import state_of
+from balance_graph.models.state import state_of
 from balance_graph.problem.log_domain import log_ratio
 from balance_graph.problem.recession import find_recession
 
@@ -156,7 +157,7 @@ def _balanced(cost: ModelCost, held: Array) -> tuple[Array, bool, list[int]]:
     free = np.flatnonzero(np.isnan(held))
     log_scales = np.where(np.isnan(held), 0.0, held)
     converged, gauges = True, list[int]()
-    for scales, part in cost.restricted(held).separated():
+    for scales, part in separated(cost.restricted(held)):
         if scales.size:
             found = balanced(part)
             log_scales[free[scales]] = found.log_scales

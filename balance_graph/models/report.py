@@ -17,9 +17,9 @@ from balance_graph._types import Array
 from balance_graph.certificate.bound import Certificate
 from balance_graph.models.certificate import certify_cost
 from balance_graph.models.cost import ModelCost
-from balance_graph.models.flows import CostState, state_of
 from balance_graph.models.optimum import AT_BOUND, NEARLY_DEAD, Optimum
 from balance_graph.models.request import Request
+from balance_graph.models.state import CostState, state_of
 from balance_graph.models.structure import Structure, Unit
 from balance_graph.problem.regularizers import Regularizer
 

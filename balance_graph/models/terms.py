@@ -12,7 +12,6 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.models.structure import Block, Structure
 from balance_graph.models.tensors import Parameter
-from balance_graph.problem.balance_problem import BalanceProblem
 
 ROLES = ("weight", "bias", "norm")
 
@@ -104,35 +103,6 @@ def check_finite(parameter: Parameter, costs: Array, exponent: float) -> None:
             "range of floats; mend it before balancing"
         )
         raise InvalidParameterError(message)
-
-
-def balance_problem(parts: Sequence[tuple[float, CostTerms]], held: Array) -> BalanceProblem:
-    """The problem of a sum of powers: minimize ``sum(a * cost)`` over the scales that are not held.
-
-    Parameters
-    ----------
-    parts : sequence of (a, CostTerms)
-        The power's positive coefficient, and its terms.
-    held : (n_scales,) array
-        Log-scales that are held; nan where they are free.
-
-    Returns
-    -------
-    BalanceProblem
-        Its unknowns are the free scales, in order.
-    """
-    free = np.isnan(held)
-    fixed = np.where(free, 0.0, held)
-    matrices = [sparse.csr_array(terms.A) for _, terms in parts]
-    logs = [
-        np.log(a) + terms.log_coefficient + terms.exponent * (terms.A @ fixed)
-        if fixed.any()
-        else np.log(a) + terms.log_coefficient
-        for a, terms in parts
-    ]
-    exponents = np.concatenate([np.full(terms.log_coefficient.size, terms.exponent) for _, terms in parts])
-    stacked = sparse.csr_array(sparse.vstack(matrices, format="csr")[:, np.flatnonzero(free)])
-    return BalanceProblem.from_terms(stacked, np.concatenate(logs), exponents)
 
 
 def _pairs(block: Block) -> Index:

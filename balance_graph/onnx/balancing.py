@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 
 from balance_graph._types import Array
-from balance_graph.models.flows import state_of
 from balance_graph.models.large import whole_pattern
 from balance_graph.models.optimum import free_of_cost, least_cost
 from balance_graph.models.report import findings
 from balance_graph.models.request import Request
+from balance_graph.models.state import state_of
 from balance_graph.models.suspects import function_changed
 from balance_graph.onnx.costs import model_cost
 from balance_graph.onnx.evaluation import compared, relative_change, run, tolerance_of

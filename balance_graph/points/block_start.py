@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from balance_graph._types import Array, Index
-from balance_graph.problem.block_costs import LiveBlocks
+from balance_graph.problem.live_blocks import LiveBlocks
 from balance_graph.problem.log_domain import log_sum_by
 
 # Costs that differ by more than e^this come from scales, not from the weights that a network would have by itself.

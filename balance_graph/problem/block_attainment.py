@@ -8,7 +8,7 @@ import numpy as np
 
 from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import NotAttainedError, UnsupportedError
-from balance_graph.problem.block_costs import NumberedBlock
+from balance_graph.problem.live_blocks import NumberedBlock
 
 _SHOWN = 5
 

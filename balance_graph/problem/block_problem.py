@@ -14,13 +14,12 @@ from balance_graph._types import Array
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError, UnsupportedError
 from balance_graph.problem._sparse_arguments import log_scales_array, node_array
 from balance_graph.problem.block_attainment import BlockAttainment, find_block_attainment
-from balance_graph.problem.block_costs import BlockCosts, LiveBlocks
 from balance_graph.problem.blocks import Block, DenseBlock, Extent
+from balance_graph.problem.cost_range import SPREAD
+from balance_graph.problem.live_blocks import LiveBlocks
 from balance_graph.problem.log_domain import exp_or_inf, log_ratio
+from balance_graph.problem.placed_costs import PlacedCosts
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
-
-# Costs of one block within a factor e^600 of each other: sums of them lose none to the end of the range of floats.
-_SPREAD = 600.0
 
 
 class BlockProblem:
@@ -139,10 +138,11 @@ class BlockProblem:
     @cached_property
     def live(self) -> LiveBlocks:
         """The blocks without dead weights."""
-        return self._between(self.attainment.live)
+        live = self.attainment.live
+        return self.whole if live.all() else self._between(live)
 
-    def _at(self, log_scales: Array) -> BlockCosts:
-        return self.whole.at(log_scales)
+    def _at(self, log_scales: Array) -> PlacedCosts:
+        return PlacedCosts(self.whole.costs, log_scales)
 
     def log_cost(self, log_scales: Array) -> float:
         """Logarithm of the cost; ``-inf`` for a network without weights. One pass over the weights."""
@@ -154,10 +154,7 @@ class BlockProblem:
 
     def log_sides(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of in-cost and degree times out-cost of each unknown, times p. One pass over the weights."""
-        at = self._at(log_scales)
-        offset = at.log_unit + np.log(self.exponent)
-        with np.errstate(divide="ignore"):
-            return np.log(at.into[:-1]) + offset, np.log(self.degree * at.out_of[:-1]) + offset
+        return self._at(log_scales).log_sides()
 
     def relative_imbalances(self, log_scales: Array) -> Array:
         """``|in - c out| / (in + c out)`` of each unknown. One pass over the weights."""
@@ -198,7 +195,7 @@ def _check_spread(extent: Extent, k: int) -> None:
     if not extent.log_largest < np.inf:
         message = f"block {k} has a weight that is not finite; weights must be finite"
         raise InvalidNetworkError(message)
-    if extent.log_largest - extent.log_least > _SPREAD:
+    if extent.log_largest - extent.log_least > SPREAD:
         message = (
             f"costs of block {k} reach from e^{extent.log_least:.0f} to e^{extent.log_largest:.0f}, beyond what "
             "sums of floats can tell; set weights to zero that are none, or give the network to from_sparse"

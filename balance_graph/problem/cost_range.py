@@ -17,7 +17,7 @@ LEAST, MOST = 1e-250, 1e250
 # A cost below this may have lost digits to the end of the range.
 TINY = 1e-290
 # Costs within a factor e^600 of each other: times numbers up to 2^256, they are still in range.
-_SPREAD = 600.0
+SPREAD = 600.0
 
 
 class CostRange(NamedTuple):
@@ -34,9 +34,9 @@ class CostRange(NamedTuple):
     @property
     def log_unit(self) -> float | None:
         """Logarithm of a unit in which all costs are in range: of 1 if possible; None if they are too far apart."""
-        if max(-self.least, self.largest) < 0.5 * _SPREAD:
+        if max(-self.least, self.largest) < 0.5 * SPREAD:
             return 0.0
-        return 0.5 * (self.least + self.largest) if self.spread < _SPREAD else None
+        return 0.5 * (self.least + self.largest) if self.spread < SPREAD else None
 
     @property
     def furthest(self) -> float:

@@ -11,10 +11,10 @@ import numpy as np
 from torch import nn
 
 from balance_graph._types import Array
-from balance_graph.models.flows import state_of
 from balance_graph.models.optimum import least_cost
 from balance_graph.models.report import findings
 from balance_graph.models.request import Request
+from balance_graph.models.state import state_of
 from balance_graph.models.suspects import function_changed
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.costs import model_cost

@@ -11,9 +11,9 @@ import numpy as np
 from torch import nn
 
 from balance_graph._types import Array
-from balance_graph.models.flows import state_of
 from balance_graph.models.report import layer_of
 from balance_graph.models.request import powers_of, roles_of
+from balance_graph.models.state import state_of
 from balance_graph.problem.regularizers import Regularizer, as_regularizer
 from balance_graph.pytorch.costs import model_cost
 from balance_graph.pytorch.held import held_scales

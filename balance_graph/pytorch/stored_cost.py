@@ -15,9 +15,9 @@ from balance_graph.errors import FunctionChangedError
 from balance_graph.models.certificate import certify_cost
 from balance_graph.models.components import Component, components
 from balance_graph.models.cost import ModelCost
-from balance_graph.models.flows import CostState, state_of
 from balance_graph.models.large import whole_pattern
 from balance_graph.models.optimum import NO_COST, Optimum, free_of_cost, least_cost
+from balance_graph.models.state import CostState, state_of
 from balance_graph.models.structure import Structure
 from balance_graph.models.terms import check_finite, costed_blocks
 from balance_graph.problem.regularizers import Regularizer

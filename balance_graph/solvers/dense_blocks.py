@@ -11,8 +11,9 @@ from balance_graph._progress import Report
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
 from balance_graph.errors import UnsupportedError
+from balance_graph.points.block_flows import BlockFlows
 from balance_graph.points.block_start import block_start
-from balance_graph.points.blocks import BlocksPoint
+from balance_graph.points.blocks_point import BlocksPoint
 from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.solution import Solution, Status
 from balance_graph.solvers.newton import NewtonLoop, NewtonSolver
@@ -44,7 +45,7 @@ def solve_blocks(
         from_ground, to_ground = problem.attainment.from_ground[live], problem.attainment.to_ground[live]
         first = block_start(problem.live, from_ground, to_ground) if start is None else start[live]
         with one_blas_thread():
-            point = BlocksPoint(problem.live, first)
+            point = BlocksPoint(BlockFlows(problem.live.costs, first))
             status = loop.follow(point, newton.max_iterations)
         log_scales[live] = point.flows.log_scales
         log_cost, imbalance, notes = point.log_cost, float(np.tanh(0.5 * point.largest)), point.notes

@@ -1,4 +1,4 @@
-"""The part of a model's Hessian that falls into small parts: all but what rows of blocks have to do with columns."""
+"""The part of the Hessian of blocks and terms that falls into small parts: all but products of rows with columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import sparse
 from balance_graph._types import Array, Index, Sparse
 
 if TYPE_CHECKING:
-    from balance_graph.models.flows import Ends
+    from balance_graph.problem.block_ends import Ends
 
 # Larger parts are approximated by their diagonals: they are inverted as dense matrices.
 _LARGEST = 24
@@ -42,17 +42,18 @@ class ScatteredHessian:
         ]
         self._size = size
 
-    def inverse(self, curvatures: Array) -> Sparse:
+    def inverse(self, curvatures: Array, diagonal: Array) -> Sparse:
         """The inverse at these curvatures, as a sparse matrix; that of the diagonal for parts that are not small."""
-        rows, columns = [self._alone], [self._alone]
-        values = [1.0 / (self._ends.squares @ curvatures)[self._alone]]
-        if self._parts:
-            whole = sparse.csr_array(self._ends.transposed @ sparse.diags_array(curvatures) @ self._ends.matrix)
-            for part in self._parts:
-                i, j = (np.broadcast_to(x, (*part.shape, part.shape[1])) for x in (part[:, :, None], part[:, None, :]))
-                dense = np.asarray(whole[i.reshape(-1), j.reshape(-1)]).reshape(i.shape)
-                rows.append(i.reshape(-1))
-                columns.append(j.reshape(-1))
-                values.append(np.linalg.inv(dense).reshape(-1))
+        if not self._parts:
+            number = np.arange(self._size + 1)
+            return sparse.csr_array((1.0 / diagonal, number[:-1], number))
+        rows, columns, values = [self._alone], [self._alone], [1.0 / diagonal[self._alone]]
+        whole = sparse.csr_array(self._ends.transposed @ sparse.diags_array(curvatures) @ self._ends.matrix)
+        for part in self._parts:
+            i, j = (np.broadcast_to(x, (*part.shape, part.shape[1])) for x in (part[:, :, None], part[:, None, :]))
+            dense = np.asarray(whole[i.reshape(-1), j.reshape(-1)]).reshape(i.shape)
+            rows.append(i.reshape(-1))
+            columns.append(j.reshape(-1))
+            values.append(np.linalg.inv(dense).reshape(-1))
         entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
         return sparse.csr_array(sparse.coo_array(entries, shape=(self._size, self._size)))
