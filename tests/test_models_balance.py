@@ -21,7 +21,6 @@ from torch import nn  # noqa: E402
 
 import balance_graph as bg  # noqa: E402
 from balance_graph.models import Tensor, rule  # noqa: E402
-from balance_graph.models.cost import ModelCost  # noqa: E402
 from balance_graph.pytorch import (  # noqa: E402
     apply,
     balance_module,
@@ -222,7 +221,7 @@ def test_a_copy_is_balanced_where_asked():
 def test_the_bounded_optimum_is_that_of_a_general_method(bound):
     module = mlp(widths=(3, 6, 5, 2))
     model = read_module(module, X)
-    problem = ModelCost.of_terms([(1.0, cost_terms(model))]).problem
+    problem = bg.BalanceProblem.from_terms(*cost_terms(model))
     general = optimize.minimize(
         problem.cost,
         np.zeros(11),

@@ -27,9 +27,9 @@ from balance_graph.models.blocks import ArrayBlock  # noqa: E402
 from balance_graph.models.certificate import certify_cost  # noqa: E402
 from balance_graph.models.components import separated  # noqa: E402
 from balance_graph.models.cost import CountedBlock, ModelCost  # noqa: E402
-from balance_graph.models.terms import CostTerms  # noqa: E402
 from balance_graph.points.block_flows import BlockFlows  # noqa: E402
 from balance_graph.points.blocks_point import BlocksPoint  # noqa: E402
+from balance_graph.problem.block_costs import Terms  # noqa: E402
 from balance_graph.pytorch import ModuleBalancer, apply, balance_module, imbalance, read_module  # noqa: E402
 from balance_graph.pytorch.blocks import BFloat16Block, DeviceBlock, weight_block  # noqa: E402
 from balance_graph.pytorch.costs import model_cost  # noqa: E402
@@ -224,7 +224,7 @@ def test_blocks_of_two_networks_are_two_components():
         return CountedBlock.of(ArrayBlock(tail, head, weights), 2.0)
 
     chains = [(None, 0), (0, 1), (1, None), (None, 2), (2, 3), (3, None)]
-    nothing = CostTerms(sparse.csr_array((0, 4 * n)), np.zeros(0), 2.0)
+    nothing = Terms.none(4 * n)
     cost = ModelCost.of(forms, [block(*ends) for ends in chains], [(1.0, nothing)])
     parts = [(scales, part) for scales, part in separated(cost) if scales.size]
     assert [(scales.tolist(), len(part.blocks)) for scales, part in parts] == [
@@ -264,7 +264,7 @@ def test_weights_of_all_types_have_the_sums_of_their_values(dtype, kind):
         assert math.exp(extent[1]) == pytest.approx(costs.max(), rel=1e-13)
         np.testing.assert_array_equal(extent[2], costs.any(axis=1))
         np.testing.assert_array_equal(extent[3], costs.any(axis=0))
-        np.testing.assert_allclose(block.costs(exponent, slice(2, 9)), costs[2:9], rtol=1e-13)
+        np.testing.assert_allclose(np.exp(block.log_costs(exponent, slice(2, 9))), costs[2:9], rtol=1e-13)
     assert block.count() == np.count_nonzero(exact)
     np.testing.assert_array_equal(block.nonzero(slice(0, 90)), exact != 0)
 
@@ -276,7 +276,7 @@ def test_costs_on_a_device_are_taken_as_they_are():
     np.testing.assert_allclose(by_row, costs.numpy() @ columns * math.exp(-0.3))
     np.testing.assert_allclose(by_column, rows @ costs.numpy() * math.exp(-0.3))
     assert math.exp(block.extent(2.0).log_largest) == pytest.approx(float(costs.max()))
-    np.testing.assert_array_equal(block.costs(2.0, slice(0, 3)), costs.numpy())
+    np.testing.assert_allclose(block.log_costs(2.0, slice(0, 3)), np.log(costs.numpy()), rtol=1e-15)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -40,8 +40,8 @@ class WeightBlock(Protocol):
     def nonzero(self, some: slice) -> Mask:
         """Which weights of some rows are not zero."""
 
-    def costs(self, exponent: float, some: slice) -> Array:
-        """The costs of some rows."""
+    def log_costs(self, exponent: float, some: slice) -> Array:
+        """Logarithms of the costs of some rows; -inf for weights that are zero."""
 
 
 class ArrayBlock(DenseBlock):
@@ -55,7 +55,12 @@ class ArrayBlock(DenseBlock):
         """Which weights of some rows are not zero."""
         return np.asarray(self.weights[some] != 0)
 
-    def costs(self, exponent: float, some: slice) -> Array:
-        """The costs of some rows."""
+    def log_costs(self, exponent: float, some: slice) -> Array:
+        """Logarithms of the costs of some rows; -inf for weights that are zero."""
+        with np.errstate(divide="ignore"):
+            log_costs: Array = self._power(exponent) * np.log(self._sizes(some)) + self._log_coefficient
+        return log_costs
+
+    def _sizes(self, some: slice) -> Array:
         sizes: Array = np.abs(self.weights[some].astype(np.float64))
-        return sizes ** self._power(exponent)
+        return sizes

@@ -13,6 +13,7 @@ from balance_graph.certificate.blocks import log_cost_and_bound, log_cost_unmove
 from balance_graph.certificate.bound import Certificate, certify_problem, rounded_down
 from balance_graph.models.components import separated
 from balance_graph.models.cost import ModelCost
+from balance_graph.problem.block_costs import Terms
 from balance_graph.problem.log_domain import exp_or_inf, log_sum
 from balance_graph.problem.regularizers import Regularizer
 
@@ -37,14 +38,19 @@ def certify_cost(cost: ModelCost, regularizer: Regularizer) -> Certificate:
         The bounds of all components, added. One that is found by products is no further from the cost than the square
         of the imbalance and rounding allow; where none is, the component counts nothing.
     """
-    if not cost.blocks:
-        return replace(certify_problem(cost.problem, np.zeros(cost.size)), regularizer=regularizer)
     costs, bounds = [], []
-    for scales, part in separated(cost):
-        log_cost, log_bound = _log_costs(part) if scales.size else log_cost_unmoved(part)
-        costs.append(log_cost)
-        bounds.append(min(log_bound, log_cost))
+    for scales, part in separated(cost) if cost.blocks else [(np.arange(cost.size), cost)]:
+        certain = replace(part, terms=part.terms.certain())
+        log_cost, log_bound = _log_costs(certain) if scales.size else log_cost_unmoved(certain)
+        costs.append(float(np.logaddexp(log_cost, _log_uncertain(part.terms))))
+        bounds.append(log_bound + math.log1p(-max((one.unsure for one in part.blocks), default=0.0)))
     return sum_of_certificates(costs, bounds, regularizer)
+
+
+def _log_uncertain(terms: Terms) -> float:
+    """Logarithm of what `Terms.certain` leaves out of the cost."""
+    with np.errstate(divide="ignore"):
+        return log_sum(terms.log_coefficient + np.log(np.minimum(terms.unsure, 1.0)))
 
 
 def sum_of_certificates(

@@ -14,7 +14,6 @@ from balance_graph.models.cost import CountedBlock, ModelCost
 from balance_graph.models.structure import Block, Structure
 from balance_graph.models.tensors import Parameter
 from balance_graph.models.terms import costed_blocks
-from balance_graph.problem.block_costs import Terms
 
 # Terms solved for together, whatever components they are of: by factorizations, which find those by themselves.
 _BATCH = 20_000
@@ -104,13 +103,8 @@ def _gathered(label: Index, of_terms: Index, of_blocks: Index) -> Index:
 
 
 def _part(cost: ModelCost, scales: Index, terms: Index, blocks: Index) -> tuple[Index, ModelCost]:
-    of = cost.terms.take(terms)
-    return scales, ModelCost(
-        sparse.csr_array(cost.forms[:, scales]),
-        cost.offset,
-        tuple(cost.blocks[k] for k in blocks.tolist()),
-        Terms(sparse.csr_array(of.A[:, scales]), of.log_coefficient, of.exponent),
-    )
+    forms, chosen = sparse.csr_array(cost.forms[:, scales]), tuple(cost.blocks[k] for k in blocks.tolist())
+    return scales, ModelCost(forms, cost.offset, chosen, cost.terms.take(terms).restricted(scales))
 
 
 def _read(forms: Sparse, numbers: Index) -> Index:

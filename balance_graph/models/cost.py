@@ -12,7 +12,6 @@ from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.models.blocks import WeightBlock
-from balance_graph.models.terms import CostTerms
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.block_costs import BlockCosts, CostBlock, Terms
 from balance_graph.problem.blocks import Extent
@@ -23,16 +22,17 @@ _TOGETHER = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class CountedBlock(CostBlock):
-    """A block with its cost, and how many of its weights are not zero."""
+    """A block with its cost, and how many of its weights are not zero; costs may be off by a share of themselves."""
 
     block: WeightBlock
     n_nonzero: int
+    unsure: float
 
     @classmethod
-    def of(cls, block: WeightBlock, exponent: float, coefficient: float = 1.0) -> CountedBlock:
+    def of(cls, block: WeightBlock, exponent: float, coefficient: float = 1.0, *, unsure: float = 0.0) -> CountedBlock:
         """With what two passes over its weights tell."""
-        extent = Extent(*block.extent(exponent))
-        return cls(block, block.tail, block.head, exponent, math.log(coefficient), extent, block.count())
+        extent, log_coefficient = Extent(*block.extent(exponent)), math.log(coefficient)
+        return cls(block, block.tail, block.head, exponent, log_coefficient, extent, block.count(), unsure)
 
     @property
     def is_full(self) -> bool:
@@ -53,14 +53,9 @@ class ModelCost(BlockCosts):
     blocks: tuple[CountedBlock, ...]
 
     @classmethod
-    def of(cls, forms: Sparse, blocks: Sequence[CountedBlock], parts: Sequence[tuple[float, CostTerms]]) -> ModelCost:
+    def of(cls, forms: Sparse, blocks: Sequence[CountedBlock], parts: Sequence[tuple[float, Terms]]) -> ModelCost:
         """Of a structure's forms, its large blocks, and a sum of powers of all the rest."""
         return cls(sparse.csr_array(forms), np.zeros(forms.shape[0]), tuple(blocks), _joined(parts))
-
-    @classmethod
-    def of_terms(cls, parts: Sequence[tuple[float, CostTerms]]) -> ModelCost:
-        """Of terms alone."""
-        return cls.of(sparse.csr_array((1, parts[0][1].A.shape[1])), (), parts)
 
     @property
     def n_terms(self) -> int:
@@ -76,7 +71,7 @@ class ModelCost(BlockCosts):
             self,
             forms=sparse.csr_array(self.forms[:, free]),
             offset=self.offset + self.forms @ fixed,
-            terms=Terms(sparse.csr_array(terms.A[:, free]), shifted, terms.exponent),
+            terms=terms.restricted(free)._replace(log_coefficient=shifted),
         )
 
     @cached_property
@@ -108,13 +103,11 @@ class ModelCost(BlockCosts):
         return stacked_patterns(found, self.size)
 
 
-def _joined(parts: Sequence[tuple[float, CostTerms]]) -> Terms:
+def _joined(parts: Sequence[tuple[float, Terms]]) -> Terms:
     """The terms of a sum of powers."""
-    return Terms(
-        sparse.csr_array(sparse.vstack([sparse.csr_array(terms.A) for _, terms in parts], format="csr")),
-        np.concatenate([math.log(a) + terms.log_coefficient for a, terms in parts]),
-        np.concatenate([np.full(terms.log_coefficient.size, terms.exponent) for _, terms in parts]),
-    )
+    columns = zip(*((math.log(a) + terms.log_coefficient, *terms[2:]) for a, terms in parts), strict=True)
+    matrix = sparse.csr_array(sparse.vstack([terms.A for _, terms in parts], format="csr"))
+    return Terms(matrix, *(np.concatenate(values) for values in columns))
 
 
 def full_block_pattern(forms: Sparse, tail: Index, head: Index) -> Sparse:
@@ -147,11 +140,11 @@ def _elements(forms: Sparse, offset: Array, one: CountedBlock) -> tuple[Sparse, 
     """Every weight that is not zero as a term: its row of A, and the logarithm of its cost."""
     tail, head, logs = [], [], []
     for some in slices_of(one.block):
-        costs = one.block.costs(one.exponent, some)
-        i, j = np.nonzero(costs)
+        log_costs = one.block.log_costs(one.exponent, some)
+        i, j = np.nonzero(log_costs > -np.inf)
         tail.append(one.tail[some][i])
         head.append(one.head[j])
-        logs.append(np.log(costs[i, j]))
+        logs.append(log_costs[i, j])
     rows, columns = np.concatenate(tail), np.concatenate(head)
     moved = one.exponent * (offset[rows] + offset[columns])
     return sparse.csr_array(forms[rows] + forms[columns]), one.log_coefficient + np.concatenate(logs) + moved

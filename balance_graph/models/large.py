@@ -14,7 +14,7 @@ from balance_graph.errors import InvalidNetworkError
 from balance_graph.models.blocks import WeightBlock
 from balance_graph.models.cost import CountedBlock, full_block_pattern, stacked_patterns
 from balance_graph.models.structure import Block, Structure
-from balance_graph.models.terms import check_finite, costed_blocks
+from balance_graph.models.terms import check_finite, costed_blocks, error_of_sum
 
 # With fewer terms in all, factorizations beat passes over blocks; a block of fewer weights costs more than its terms.
 _MANY, _LARGE = 50_000, 4096
@@ -43,7 +43,9 @@ def _large_blocks(structure: Structure, roles: Sequence[str]) -> frozenset[Block
 def checked_block(block: Block, weights: WeightBlock, exponent: float, coefficient: float) -> CountedBlock:
     """The block with its cost; refused, naming the parameter, if that is not finite."""
     try:
-        found = CountedBlock.of(weights, exponent, coefficient)
+        count = block.size // _n_terms(block)
+        unsure = error_of_sum(1.0, count) if count > 1 else 0.0
+        found = CountedBlock.of(weights, exponent, coefficient, unsure=unsure)
         largest = math.exp(min(found.extent.log_largest, _RANGE))
     except (InvalidNetworkError, ValueError):  # a weight that is not finite, or a size that is not a number
         largest = math.inf

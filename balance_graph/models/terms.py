@@ -12,8 +12,12 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.models.structure import Block, Structure
 from balance_graph.models.tensors import Parameter
+from balance_graph.problem.block_costs import Terms
 
 ROLES = ("weight", "bias", "norm")
+_EPS, _LEAST = float(np.finfo(float).eps), float(np.finfo(float).smallest_subnormal)
+# A whole parameter is summed in parts of no more elements, or pairwise.
+_TOGETHER = 2**19
 
 
 class CostTerms(NamedTuple):
@@ -33,9 +37,20 @@ def cost_terms(
     powers: Callable[[Parameter, Block | None], Any],
     exponent: float,
     roles: Sequence[str] = ROLES,
-    without: Container[Block] = (),
 ) -> CostTerms:
-    """The terms of ``sum |w|^exponent``, equal combinations of scales merged.
+    """The terms of ``sum |w|^exponent``, equal combinations of scales merged; see `summed_terms`."""
+    terms = summed_terms(structure, powers, exponent, roles)
+    return CostTerms(terms.A, terms.log_coefficient, float(exponent))
+
+
+def summed_terms(
+    structure: Structure,
+    powers: Callable[[Parameter, Block | None], Any],
+    exponent: float,
+    roles: Sequence[str] = ROLES,
+    without: Container[Block] = (),
+) -> Terms:
+    """The terms of ``sum |w|^exponent``, equal combinations of scales merged, and how sure the sums are.
 
     Parameters
     ----------
@@ -53,17 +68,18 @@ def cost_terms(
 
     Returns
     -------
-    CostTerms
+    Terms
+        Sums of many powers in double precision, with bounds on their errors.
 
     Raises
     ------
     InvalidParameterError
         If a role is unknown, or a parameter holds what is not finite, or too large for the power.
     """
-    pairs, sums = [], []
+    pairs, sums, errors = [], [], []
     for parameter, blocks in costed_blocks(structure, roles):
         is_covered = sum(block.size for block in blocks) == parameter.size
-        rest = 0.0 if is_covered else float(powers(parameter, None))
+        whole = rest = 0.0 if is_covered else float(powers(parameter, None))
         check_finite(parameter, np.array(rest), exponent)
         for block in blocks:
             if is_covered and block in without:
@@ -74,10 +90,22 @@ def cost_terms(
             if block not in without:
                 pairs.append(_pairs(block))
                 sums.append(costs.reshape(-1))
+                errors.append(error_of_sum(sums[-1], block.size // max(costs.size, 1)))
         if not is_covered:
             pairs.append(np.zeros((1, 2), dtype=np.int64))
             sums.append(np.array([max(rest, 0.0)]))
-    return _merged(structure.forms, pairs, sums, exponent)
+            errors.append(np.array([error_of_whole(whole, parameter.size) * (2.0 if blocks else 1.0)]))
+    return _merged(structure.forms, pairs, sums, errors, exponent)
+
+
+def error_of_sum(total: Any, count: int) -> Any:
+    """Bound on the error of a sum of so many powers, in any order; each carries a few units in its last place."""
+    return _EPS * (4.0 + 0.5 * count) * total + _LEAST * count
+
+
+def error_of_whole(total: float, count: int) -> float:
+    """That of the sum over a whole parameter."""
+    return float(error_of_sum(total, min(count, _TOGETHER + count // _TOGETHER)))
 
 
 def costed_blocks(structure: Structure, roles: Sequence[str]) -> list[tuple[Parameter, list[Block]]]:
@@ -111,14 +139,18 @@ def _pairs(block: Block) -> Index:
     return np.sort(np.stack([part.reshape(-1) for part in grid], axis=1), axis=1)
 
 
-def _merged(forms: Sparse, pairs: list[Index], sums: list[Array], exponent: float) -> CostTerms:
-    table = np.concatenate(pairs) if pairs else np.zeros((0, 2), dtype=np.int64)
-    costs = np.concatenate(sums) if sums else np.zeros(0)
+def _merged(forms: Sparse, pairs: list[Index], sums: list[Array], errors: list[Array], exponent: float) -> Terms:
+    table = np.concatenate([np.zeros((0, 2), dtype=np.int64), *pairs])
+    costs, errors_of_costs = (np.concatenate([np.zeros(0), *values]) for values in (sums, errors))
     key = table[:, 0] * np.int64(forms.shape[0]) + table[:, 1]
     distinct, place = np.unique(key, return_inverse=True)
-    total = np.bincount(place.reshape(-1), weights=costs, minlength=distinct.size)
+    total, error, count = (
+        np.bincount(place.reshape(-1), weights=values, minlength=distinct.size)
+        for values in (costs, errors_of_costs, None)
+    )
+    unsure = error[total > 0] / total[total > 0] + 0.5 * _EPS * count[total > 0]
     distinct, total = distinct[total > 0], total[total > 0]
     rows = forms[distinct // forms.shape[0]] + forms[distinct % forms.shape[0]]
     matrix = sparse.csr_array(rows)
     matrix.eliminate_zeros()
-    return CostTerms(matrix, np.log(total), float(exponent))
+    return Terms.of(matrix, np.log(total), exponent, unsure)

@@ -13,8 +13,9 @@ from balance_graph.models.cost import ModelCost
 from balance_graph.models.large import checked_block, large_blocks
 from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
-from balance_graph.models.terms import CostTerms, cost_terms
+from balance_graph.models.terms import summed_terms
 from balance_graph.onnx.reading import ModelStructure
+from balance_graph.problem.block_costs import Terms
 
 
 def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], roles: Sequence[str]) -> ModelCost:
@@ -45,12 +46,12 @@ def _array_block(block: Block, weights: Any, exponent: float) -> ArrayBlock:
     return ArrayBlock(tail, head, block.sums(plain))
 
 
-def _terms(model: ModelStructure, exponent: float, roles: Sequence[str], without: Container[Block]) -> CostTerms:
+def _terms(model: ModelStructure, exponent: float, roles: Sequence[str], without: Container[Block]) -> Terms:
     def powers(parameter: Parameter, block: Block | None) -> object:
         costs = _power(model.array(parameter), exponent)
         return float(costs.sum()) if block is None else block.sums(costs)
 
-    return cost_terms(model.structure, powers, exponent, roles, without)
+    return summed_terms(model.structure, powers, exponent, roles, without)
 
 
 def _power(values: Any, exponent: float) -> Array:

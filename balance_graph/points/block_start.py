@@ -47,11 +47,12 @@ def _spread(blocks: LiveBlocks) -> float:
 
 
 def _accumulated(blocks: LiveBlocks, *, along: bool) -> Array:
-    """``-p l`` of scales that make all in-costs one; against the weights, ``p l`` of those for c times out-costs.
+    """``-p l`` of scales that make all in-costs equal; against the weights, ``p l`` of those for c times out-costs.
 
-    Along the weights these are logarithms of the in-costs, each weight times what its tail has, to the power c.
+    Along the weights these are logarithms of the in-costs, each weight times what its tail has, to the power c. They
+    are equal to a typical cost: balance is the same whatever all weights are multiplied by, and so is the start.
     """
-    degree = np.append(blocks.degree, 1.0)
+    degree, level = np.append(blocks.degree, 1.0), float(np.median([one.extent.log_largest for one in blocks.blocks]))
     total = np.full(blocks.size + 2, -np.inf)
     for one in blocks.blocks if along else blocks.blocks[::-1]:
         near, far = (one.tail, one.head) if along else (one.head, one.tail)
@@ -64,7 +65,7 @@ def _accumulated(blocks: LiveBlocks, *, along: bool) -> Array:
         sides = (factors, others) if along else (others, factors)
         sums = one.block.products(blocks.exponent, one.extent.log_largest, *sides)[1 if along else 0]
         with np.errstate(divide="ignore"):
-            logs = np.log(sums) + largest + one.extent.log_largest
+            logs = np.log(sums) + largest + one.extent.log_largest - level
         total = np.logaddexp(total, log_sum_by(far, logs, total.size))
     result: Array = total if along else (total + np.log(degree)) / degree
     return result[: blocks.size]

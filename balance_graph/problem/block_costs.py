@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from balance_graph._types import Array, Index, Sparse
+import numpy as np
+from scipy import sparse
+
+from balance_graph._types import Array, Index, Mask, Sparse
 from balance_graph.problem.block_ends import Ends
 from balance_graph.problem.blocks import Block, Extent
 
@@ -44,15 +47,38 @@ class CostBlock:
 
 
 class Terms(NamedTuple):
-    """Terms ``exp(log_coefficient + exponent * (A @ log_scales))``."""
+    """Terms ``exp(log_coefficient + exponent * (A @ log_scales))``; coefficients may be off by a share, `unsure`."""
 
     A: Sparse
     log_coefficient: Array
     exponent: Array
+    unsure: Array
 
-    def take(self, chosen: Index) -> Terms:
+    @classmethod
+    def of(cls, A: Sparse, log_coefficient: Array, exponent: float, unsure: Array | float = 0.0) -> Terms:  # noqa: N803
+        """Terms of one exponent."""
+        n = log_coefficient.size
+        return cls(sparse.csr_array(A), log_coefficient, np.full(n, float(exponent)), np.broadcast_to(unsure, n))
+
+    @classmethod
+    def none(cls, size: int) -> Terms:
+        """No term of so many log-scales."""
+        return cls.of(sparse.csr_array((0, size)), np.zeros(0), 1.0)
+
+    def take(self, chosen: Index | Mask) -> Terms:
         """Some of them."""
-        return Terms(self.A[chosen], self.log_coefficient[chosen], self.exponent[chosen])
+        return Terms(self.A[chosen], *(values[chosen] for values in self[1:]))
+
+    def restricted(self, scales: Index) -> Terms:
+        """The same terms of some of the log-scales."""
+        return self._replace(A=sparse.csr_array(self.A[:, scales]))
+
+    def certain(self) -> Terms:
+        """Terms that those of the true coefficients are surely not below."""
+        known = self.take(self.unsure < 1.0)
+        return known._replace(
+            log_coefficient=known.log_coefficient + np.log1p(-known.unsure), unsure=0.0 * known.unsure
+        )
 
 
 @dataclass(frozen=True, eq=False)

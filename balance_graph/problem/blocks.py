@@ -185,11 +185,10 @@ class DenseBlock:
 
     def products(self, exponent: float, log_unit: float, rows: Array, columns: Array) -> tuple[Array, Array]:
         """``C @ columns`` and ``rows @ C``, with the costs C in units of ``exp(log_unit)``."""
-        # A power of two is an exact factor; it leaves another, for the sums, that is close to 1.
         power, log_unit = self._power(exponent), log_unit - self._log_coefficient
-        digits = max(-1022, min(1022, round(log_unit / (power * math.log(2.0)))))
-        rest = math.exp(power * digits * math.log(2.0) - log_unit)
-        arguments = power, self._stretch * 2.0**-digits, np.ascontiguousarray(rows), np.ascontiguousarray(columns)
+        *factors, rest = factors_of_unit(power, log_unit)
+        scales = self._stretch * factors[0], factors[1]
+        arguments = power, scales, np.ascontiguousarray(rows), np.ascontiguousarray(columns)
         middle = self._n_slices // 2 if self._n_slices > 1 else 0
         if self.weights.size < _SIDE_BY_SIDE or _THREADS == 1 or middle == 0:
             by_row, by_column = self._products(0, self._n_slices, *arguments)
@@ -202,13 +201,15 @@ class DenseBlock:
         return by_row * rest, by_column * rest
 
     def _products(
-        self, begin: int, end: int, power: float, scale: float, rows: Array, columns: Array
+        self, begin: int, end: int, power: float, scales: tuple[float, float], rows: Array, columns: Array
     ) -> tuple[Array, Array]:
         """Products with some of the slices."""
         from balance_graph.problem import block_kernels as kernels  # compiled loops: slow to load
 
         by_row, by_column = np.zeros(rows.size), np.zeros(columns.size)
-        for part, first, by_columns in self._slices(begin, end):
+        scale, lift = scales
+        for stored, first, by_columns in self._slices(begin, end):
+            part = stored if lift == 1.0 else stored * lift
             one, other, near, far = (
                 (columns, rows, by_column, by_row) if by_columns else (rows, columns, by_row, by_column)
             )
@@ -278,6 +279,17 @@ class DenseBlock:
             f"{word}s {what}"
         )
         raise InvalidNetworkError(message)
+
+
+def factors_of_unit(power: float, log_unit: float) -> tuple[float, float, float]:
+    """Two factors of weights, and one of sums of their powers, that make ``exp(log_unit)`` one.
+
+    Powers of two are exact factors; they leave another, for the sums, that is close to 1. The second is needed only
+    where all weights are subnormal.
+    """
+    digits = max(-2044, min(1022, round(log_unit / (power * math.log(2.0)))))
+    first = max(-1022, digits)
+    return 2.0**-first, 2.0 ** (first - digits), math.exp(power * digits * math.log(2.0) - log_unit)
 
 
 def _contiguous(part: NDArray[Any]) -> NDArray[Any]:

@@ -90,5 +90,4 @@ class LiveBlocks:
     def _costs(self, forms: Sparse, offset: Array, blocks: Sequence[NumberedBlock]) -> BlockCosts:
         n = self.size + 2
         found = tuple(CostBlock(b, tail + n, head, self.exponent, 0.0, at) for b, at, tail, head in blocks)
-        nothing = Terms(sparse.csr_array((0, forms.shape[1])), np.zeros(0), np.zeros(0))
-        return BlockCosts(forms, offset, found, nothing)
+        return BlockCosts(forms, offset, found, Terms.none(forms.shape[1]))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from balance_graph._types import Array, Index, Mask
 from balance_graph.models.blocks import ArrayBlock, WeightBlock
 from balance_graph.models.structure import Block
-from balance_graph.problem.blocks import Extent
+from balance_graph.problem.blocks import Extent, factors_of_unit
 
 # Elements that are raised to a power together: 4 MB in double precision on the CPU, 128 MB on an accelerator.
 _ON_CPU, _ON_DEVICE = 2**19, 2**24
@@ -101,10 +101,9 @@ class BFloat16Block(ArrayBlock):
         """Which weights of some rows are not zero."""
         return np.asarray(self.weights[some] << np.uint16(1) != 0)
 
-    def costs(self, exponent: float, some: slice) -> Array:
-        """The costs of some rows."""
+    def _sizes(self, some: slice) -> Array:
         sizes: Array = np.abs(self._read(self.weights[some]).astype(np.float64))
-        return sizes**exponent
+        return sizes
 
     def _read(self, part: NDArray[Any]) -> NDArray[Any]:
         """The same bits, as the first of a number in single precision."""
@@ -156,21 +155,19 @@ class DeviceBlock:
         """Which weights of some rows are not zero."""
         return np.asarray((self._weights[some] != 0).cpu().numpy())
 
-    def costs(self, exponent: float, some: slice) -> Array:
-        """The costs of some rows."""
-        return np.asarray(power(self._weights[some], self._power(exponent)).cpu().numpy())
+    def log_costs(self, exponent: float, some: slice) -> Array:
+        """Logarithms of the costs of some rows."""
+        sizes = self._weights[some].to(torch.float64).abs()
+        return np.asarray((self._power(exponent) * sizes.log()).cpu().numpy())
 
     def products(self, exponent: float, log_unit: float, rows: Array, columns: Array) -> tuple[Array, Array]:
         """``C @ columns`` and ``rows @ C``, with the costs C in units of ``exp(log_unit)``."""
-        # A power of two is an exact factor; it leaves another, for the sums, that is close to 1.
-        exponent = self._power(exponent)
-        digits = max(-1022, min(1022, round(log_unit / (exponent * math.log(2.0)))))
-        rest = math.exp(exponent * digits * math.log(2.0) - log_unit)
-        scale, device = 2.0**-digits, self._weights.device
+        exponent, device = self._power(exponent), self._weights.device
+        scale, lift, rest = factors_of_unit(exponent, log_unit)
         down, across = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in (rows, columns))
         by_row, by_column = torch.empty_like(down), torch.zeros_like(across)
         for some in _slices(self._weights):
-            costs = power(self._weights[some].to(torch.float64) * scale, exponent)
+            costs = power(self._weights[some].to(torch.float64) * lift * scale, exponent)
             by_row[some] = costs @ across
             by_column += down[some] @ costs
         return by_row.cpu().numpy() * rest, by_column.cpu().numpy() * rest

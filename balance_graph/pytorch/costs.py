@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,7 +14,7 @@ from balance_graph.models.cost import ModelCost
 from balance_graph.models.large import checked_block, large_blocks
 from balance_graph.models.structure import Block
 from balance_graph.models.tensors import Parameter
-from balance_graph.models.terms import ROLES, CostTerms, check_finite
+from balance_graph.models.terms import ROLES, CostTerms, check_finite, summed_terms
 from balance_graph.models.terms import cost_terms as terms_of
 from balance_graph.pytorch.blocks import DeviceBlock, has_positions, summed_costs, weight_block, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
@@ -59,17 +59,17 @@ def cost_terms(model: ModelStructure, exponent: float = 2.0, *, roles: Sequence[
     >>> bool(np.isclose(np.exp(terms.log_coefficient).sum(), squares))
     True
     """
-    return _terms(model, exponent, roles, ())
+    return terms_of(model.structure, _powers(model, exponent), exponent, roles)
 
 
-def _terms(model: ModelStructure, exponent: float, roles: Sequence[str], without: Container[Block]) -> CostTerms:
+def _powers(model: ModelStructure, exponent: float) -> Callable[[Parameter, Block | None], object]:
     def powers(parameter: Parameter, block: Block | None) -> object:
         values = _values(model, parameter)
         if block is None:
             return _whole(values, parameter, exponent)
         return _sums(block, values, exponent)
 
-    return terms_of(model.structure, powers, exponent, roles, without)
+    return powers
 
 
 def _values(model: ModelStructure, parameter: Parameter) -> torch.Tensor:
@@ -102,7 +102,7 @@ def model_cost(model: ModelStructure, powers: Sequence[tuple[float, float]], rol
         If a parameter has no values, on the meta device.
     """
     kept = large_blocks(model.structure, roles)
-    parts = [(a, _terms(model, exponent, roles, kept)) for a, exponent in powers]
+    parts = [(a, summed_terms(model.structure, _powers(model, p), p, roles, kept)) for a, p in powers]
     blocks = []
     for block in (one for one in model.structure.blocks if one in kept):
         values = _values(model, block.parameter)

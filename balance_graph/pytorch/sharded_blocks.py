@@ -186,16 +186,16 @@ class ShardedBlock:
 
     def nonzero(self, some: slice) -> Mask:
         """Which weights of some rows are not zero."""
-        return np.asarray(self.costs(1.0, some) != 0)
+        return np.asarray(self.log_costs(1.0, some) > -np.inf)
 
-    def costs(self, exponent: float, some: slice) -> Array:
-        """The costs of some rows."""
+    def log_costs(self, exponent: float, some: slice) -> Array:
+        """Logarithms of the costs of some rows; -inf for weights that are zero."""
         first, stop, _ = some.indices(self.tail.size)
-        result = np.zeros((stop - first, self.head.size))
+        result = np.full((stop - first, self.head.size), -np.inf)
         if self._own is not None:
             for k in np.flatnonzero((self._rows >= first) & (self._rows < stop)).tolist():
-                result[self._rows[k] - first, self._columns] = self._own.costs(exponent, slice(k, k + 1))[0]
-        return summed_over(self._mesh, result)
+                result[self._rows[k] - first, self._columns] = self._own.log_costs(exponent, slice(k, k + 1))[0]
+        return largest_over(self._mesh, result)
 
     def products(self, exponent: float, log_unit: float, rows: Array, columns: Array) -> tuple[Array, Array]:
         """``C @ columns`` and ``rows @ C``, with the costs C in units of ``exp(log_unit)``."""

@@ -12,14 +12,14 @@ import numpy as np
 from balance_graph._types import Array
 from balance_graph.certificate.bound import Certificate
 from balance_graph.errors import FunctionChangedError
-from balance_graph.models.certificate import certify_cost
+from balance_graph.models.certificate import certify_cost, sum_of_certificates
 from balance_graph.models.components import Component, components
 from balance_graph.models.cost import ModelCost
 from balance_graph.models.large import whole_pattern
 from balance_graph.models.optimum import NO_COST, Optimum, free_of_cost, least_cost
 from balance_graph.models.state import CostState, state_of
 from balance_graph.models.structure import Structure
-from balance_graph.models.terms import check_finite, costed_blocks
+from balance_graph.models.terms import check_finite, costed_blocks, error_of_whole
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.pytorch.blocks import whole_cost
 from balance_graph.pytorch.checkpoint_files import CheckpointFiles
@@ -53,6 +53,13 @@ class Measured(NamedTuple):
     certificate: Certificate
 
 
+class Constant(NamedTuple):
+    """A cost that no scale changes, as summed; and what it surely is not below."""
+
+    cost: float
+    least: float
+
+
 class StoredCost:
     """The cost ``sum of a |w|^p`` of a stored model.
 
@@ -75,23 +82,24 @@ class StoredCost:
         return model_cost(self._stored.tensors(structure, files), self._powers, self._roles)
 
     @cached_property
-    def _constant(self) -> float:
-        """The cost of the parameters that no scale changes."""
-        total = 0.0
+    def _constant(self) -> Constant:
+        """What the parameters cost that no scale changes."""
+        total = error = 0.0
         for parameter, blocks in costed_blocks(self._stored.structure, self._roles):
             for name in () if blocks else self._stored.names[parameter.key][:1]:
                 for a, exponent in self._powers:
                     cost = sum(whole_cost(piece, exponent) for piece in self._stored.files.pieces(name))
                     check_finite(parameter, np.array(cost), exponent)
                     total += a * cost
-        return total
+                    error += a * error_of_whole(cost, parameter.size)
+        return Constant(total, total - error - 4.0 * float(np.finfo(float).eps) * total)
 
     def least(self, bound: float) -> Least:
         """The optimum of each component; of its weights nothing is kept."""
         size = self._stored.structure.size
         log_scales, held = np.zeros(size), np.ones(size, dtype=bool)
         reasons, converged, bounded = dict.fromkeys(range(size), NO_COST), True, True
-        costs, imbalances, states = [self._constant], [0.0], []
+        costs, imbalances, states = [self._constant.cost], [0.0], []
         for component in self.components:
             scales, structure = component.scales, component.of(self._stored.structure)
             cost = self._at(structure, self._stored.files)
@@ -118,14 +126,17 @@ class StoredCost:
         FunctionChangedError
             If what goes into or out of a unit is not what its scale makes of it, beyond rounding.
         """
-        imbalances, certificates = [0.0], [Certificate(self._constant, self._constant, 0.0, 0.0, regularizer)]
+        constant = self._constant
+        imbalances, log_costs, log_bounds = [0.0], [_log(constant.cost)], [_log(constant.least)]
         for component, predicted in zip(self.components, least.states, strict=True):
             cost, held = self._at(component.of(self._stored.structure), files), least.optimum.held[component.scales]
             state = state_of(cost, np.zeros(held.size))
             self._check(component, predicted, state, tolerance)
             imbalances.append(float(state.relative_imbalances[~held].max(initial=0.0)))
-            certificates.append(certify_cost(cost.restricted(np.where(held, 0.0, np.nan)), regularizer))
-        return Measured(max(imbalances), _added(certificates, regularizer))
+            certificate = certify_cost(cost.restricted(np.where(held, 0.0, np.nan)), regularizer)
+            log_costs.append(certificate.log_cost)
+            log_bounds.append(certificate.log_lower_bound)
+        return Measured(max(imbalances), sum_of_certificates(log_costs, log_bounds, regularizer))
 
     def _check(self, component: Component, predicted: CostState, measured: CostState, tolerance: float | None) -> None:
         """Each scale must have changed what goes in and out by as much as it says."""
@@ -151,8 +162,5 @@ def _apart(one: Array, other: Array) -> Array:
         return np.where(one == other, 0.0, np.abs(np.expm1(other - one)))
 
 
-def _added(certificates: Sequence[Certificate], regularizer: Regularizer) -> Certificate:
-    """The certificate of a sum: costs, bounds and gaps add up."""
-    cost, gap = (math.fsum(getattr(one, name) for one in certificates) for name in ("cost", "gap"))
-    gap += 4.0 * float(np.finfo(float).eps) * cost
-    return Certificate(cost, cost - gap, gap, gap / cost if cost else 0.0, regularizer)
+def _log(value: float) -> float:
+    return math.log(value) if value > 0.0 else -math.inf
