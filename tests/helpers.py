@@ -176,3 +176,19 @@ def assert_same_function(G: nx.DiGraph, H: nx.DiGraph, rng: np.random.Generator,
     assert one.shape == two.shape
     size = np.abs(one).max(axis=(0, 1), initial=0.0)
     assert np.all(np.abs(one - two).max(axis=(0, 1), initial=0.0) <= tolerance * size)
+
+
+# --- documents ------------------------------------------------------------------------------------------------------
+
+
+def json_paths(value: Any, declared: dict[str, str], path: str = "") -> set[str]:
+    """Where the keys of a JSON document are, as `balance_graph.cli.keys` writes it; any name where that is declared."""
+    if isinstance(value, dict):
+        if f"{path}.*" in declared:
+            return {f"{path}.*"}
+        return {found for key in value for found in json_paths(value[key], declared, f"{path}.{key}".lstrip("."))}
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return {found for item in value for found in json_paths(item, declared, f"{path}[]")}
+    # An empty list, too, is in the place of those of its objects.
+    inside = {key for key in declared if key.startswith(f"{path}[].")}
+    return inside if inside and value == [] else {path}

@@ -16,12 +16,27 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
+from helpers import json_paths
 
 import balance_graph as bg
 from balance_graph import cli
 from balance_graph.cli import main
+from balance_graph.cli.keys import HEAD, KEYS, key_lines
 
 ERROR = "balance-graph: error: "
+
+
+@pytest.fixture(autouse=True)
+def only_declared_keys(monkeypatch):
+    """No command in any test of this file says more, for machines, than its help does."""
+    print_answer = cli.print_answer
+
+    def checked(arguments, document, lines):
+        declared = KEYS[arguments.name]
+        assert json_paths(json.loads(json.dumps(document)), declared) <= set(declared)
+        print_answer(arguments, document, lines)
+
+    monkeypatch.setattr(cli, "print_answer", checked)
 
 
 @pytest.fixture
@@ -623,15 +638,40 @@ class TestHelp:
         assert capsys.readouterr().out == f"balance-graph {bg.__version__}\n"
 
     @pytest.mark.parametrize("command", ["demo", "balance", "inspect", "compare", "verify", "warmup"])
-    def test_help_names_every_key(self, command, file, capsys):
-        """Help and module documentation promise exactly the keys that come."""
+    def test_help_names_every_key(self, command, rich, capsys, monkeypatch):
+        """Help promises exactly the keys that come, to the innermost, with their meaning."""
         assert main([command, "--help"]) == 0
-        text = capsys.readouterr().out.split("keys of --json:")[1].split(";")[0]
-        promised = {key.strip() for key in text.replace("\n", " ").split(",")}
-        files = {"compare": [file, file], "demo": ["--no-figure"], "warmup": []}.get(command, [file])
-        assert main([command, *files, "--json"]) == 0
-        assert set(document(capsys)) == promised | {"command", "version"}
-        assert all(f"``{key}``" in cli.__doc__ for key in promised)
+        lines = capsys.readouterr().out.split("keys of --json")[1].splitlines()[1:]
+        promised = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ") and line[2] != " "}
+        assert all(promised.values())
+        files = {"compare": [rich, rich], "demo": ["--no-figure"], "warmup": [], "verify": ["--statements", "1-3,17"]}
+        options = {"balance": ["--on-unattained", "prune"]}.get(command, [])
+        code = main([command, *files.get(command, [rich]), *options, "--json"])
+        assert code == (1 if command == "inspect" else 0)  # a node is dead
+        found = document(capsys)
+        assert {key: type(found.pop(key)) for key in HEAD} == dict.fromkeys(HEAD, str)
+        assert json_paths(found, KEYS[command]) == set(promised) == set(KEYS[command])
+
+    @pytest.mark.parametrize("columns", [20, 60, 200])
+    def test_keys_fit_the_terminal(self, columns, monkeypatch):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        for command in KEYS:
+            for line in key_lines(command).splitlines()[1:]:
+                assert len(line) <= max(columns, 68)
+                assert line.strip()
+
+
+@pytest.fixture
+def rich(network, tmp_path):
+    """A network with something to say under every key."""
+    network.add_node("dead", role="hidden")
+    network.add_edge("x0", "dead", weight=1.0)
+    for edge in list(network.out_edges("x1"))[:2]:
+        network.edges[edge]["shared"] = "s"
+        network.edges[edge]["weight"] = 1.0
+    path = tmp_path / "rich.json"
+    bg.write_network(network, path)
+    return str(path)
 
 
 def test_no_sub_command_imports_what_it_does_not_need(file):

@@ -17,6 +17,7 @@ import pytest
 onnx = pytest.importorskip("onnx", reason='needs onnx: pip install "balance-graph[onnx]"')
 pytest.importorskip("onnxruntime", reason='needs onnxruntime: pip install "balance-graph[onnx]"')
 
+from helpers import json_paths  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx_models import (  # noqa: E402
     change,
@@ -34,6 +35,7 @@ from onnx_models import (  # noqa: E402
 
 import balance_graph as bg  # noqa: E402
 from balance_graph.cli import main  # noqa: E402
+from balance_graph.cli.keys import HEAD, KEYS  # noqa: E402
 from balance_graph.errors import (  # noqa: E402
     FunctionChangedError,
     InvalidParameterError,
@@ -354,6 +356,7 @@ def test_the_command(tmp_path, capsys):
     assert "written             " in capsys.readouterr().out
     assert main(["model", str(output), "--p", "1", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
+    assert json_paths(document, KEYS["model"]) == {*KEYS["model"], *HEAD}
     assert document["free_scales"] == 4
     assert document["initial_relative_imbalance"] < 1e-10
     assert document["units"][0]["parameters"]
@@ -378,7 +381,9 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, monkeypatch):
     )
     assert main(["model", str(saved(gemms(*one("Sigmoid")), tmp_path / "in.onnx")), "--json"]) == 1
     out, err = capsys.readouterr()
-    assert json.loads(out)["function_kept"] is False
+    found = json.loads(out)
+    assert found["function_kept"] is False
+    assert json_paths(found, KEYS["model"]) == {*list(KEYS["model"])[:6], *HEAD}
     assert "nothing is written" in err
 
 

@@ -16,43 +16,8 @@ error that starts with ``balance-graph: error:``; 130 interrupted; 141 the reade
 ``--json`` prints one JSON document, and nothing else, on the standard output, also where the exit code is 1 (on 2 it
 prints none). A node is written as in node-link JSON: text, a number, a bool, or a list for a tuple. A number that is
 not finite (a cost or scale beyond the range of floats) is ``null``; its logarithm beside it is not. Every document has
-``command`` and ``version``. Further keys:
-
-``demo``
-    ``network`` {``nodes``, ``edges``, ``free_nodes``}, ``images``, ``accuracy_before``, ``agree`` (bool), ``figure``
-    (path or null), ``note`` (why there is none, or null), ``sentences``, ``rows``: one per exponent and route with
-    ``p``, ``route``, ``initial_cost``, ``cost``, ``relative_imbalance``, ``relative_gap``, ``weights_difference``
-    (largest relative difference of a weight from Newton's), ``outputs_change`` (largest, relative to the largest
-    output), ``accuracy``, ``seconds``, ``iterations``, ``converged``.
-``balance``
-    ``file``, ``p``, ``constraints`` [{``attribute``, ``count``, ``effect``}], ``ignored`` (attributes that ``--ignore``
-    leaves out), ``attained``, ``dead_nodes`` [{``node``, ``reason``}], ``dead_edges`` [[tail, head]]. Where the minimum
-    is attained or ``--on-unattained prune`` is given, also ``status``, ``converged``, ``solver``, ``iterations``,
-    ``seconds``, ``setup_seconds`` (imports and compilation, which come once), ``initial_cost``, ``cost``, ``log_cost``,
-    ``relative_imbalance``, ``certificate`` {``lower_bound``, ``gap``, ``relative_gap``}, ``scales`` [{``node``,
-    ``scale``, ``log_scale``}], ``pruned_edges``, ``gauge_nodes``, ``notes``, ``output``, ``plot`` (paths or null).
-``inspect``
-    ``file``, ``p``, ``nodes``, ``edges``, ``zero_edges``, ``roles`` {role: count}, ``activations`` {name: count},
-    ``free_nodes``, ``tied_groups``, ``fixed_edges``, ``shared_parameters`` (counts), ``constraints``, ``ignored``,
-    ``unscalable`` [{``node``, ``reason``}], ``dimension``, ``gauge_nodes``, ``cost``, ``log_cost``,
-    ``relative_imbalance``, ``worst_node``, ``balanced``, ``certificate``, ``attained``, ``unique``, ``dead_nodes``,
-    ``dead_edges``.
-``compare``
-    ``files`` [2], ``equivalent``, ``tol``, ``difference`` (text, null where equivalent).
-``verify``
-    ``file`` (null for the gallery), ``p``, ``rng``, ``holds``, ``networks`` (names), ``seconds``, ``html`` (path or
-    null), ``findings``: one per statement with ``number``, ``name``, ``statement``, ``source``, ``applies``, ``holds``
-    (null where it does not apply), ``residual``, ``tolerance``, ``reason``, ``witness`` (of the worst check; null
-    where it does not apply), ``checks`` [{``what``, ``residual``, ``tolerance``, ``reason``, ``witness``, ``count``,
-    ``holds``}], ``networks``, ``skipped`` {network: reason}, ``counterexamples`` [{``description``, ``measured``,
-    ``margin``, ``fails``}], ``no_counterexample``, ``seconds``.
-``model``
-    ``file``, ``p``, ``function_kept``, ``output_change``, ``tolerance``, ``units_suspected`` (names; where the function
-    was not kept, there are no further keys), ``converged``, ``initial_cost``, ``cost``, ``initial_relative_imbalance``,
-    ``relative_imbalance``, ``certificate``, ``free_scales``, ``runtime``, ``unknown`` {operation: [nodes]}, ``units``
-    [{``name``, ``status``, ``reason``, ``scale``, ``parameters``}], ``output`` (path or null).
-``warmup``
-    ``seconds`` of importing and compiling.
+``command`` and ``version``; the help of each command tells its further keys, with their meaning
+(`balance_graph.cli.keys`).
 """
 
 from __future__ import annotations

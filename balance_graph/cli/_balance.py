@@ -35,12 +35,7 @@ if TYPE_CHECKING:
 
 def add_balance(commands: Any) -> None:
     """The sub-command."""
-    keys = (
-        "file, p, constraints, ignored, attained, dead_nodes, dead_edges, status, converged, solver, iterations, "
-        "seconds, setup_seconds, initial_cost, cost, log_cost, relative_imbalance, certificate, scales, pruned_edges, "
-        "gauge_nodes, notes, output, plot"
-    )
-    command = add_command(commands, "balance", _balance, "balance a network", keys)
+    command = add_command(commands, "balance", _balance, "balance a network")
     add_network(command)
     add_ignore(command)
     command.add_argument("--solver", choices=("auto", "cvxpy", "newton", "stochastic", "flow"), default="auto")

@@ -13,7 +13,7 @@ from balance_graph.cli._options import FORMATS, add_command, add_ignore, add_rea
 def add_compare(commands: Any) -> None:
     """The sub-command."""
     text = "tell whether two networks are the same up to scaling, and where they differ"
-    command = add_command(commands, "compare", _compare, text, "files, equivalent, tol, difference")
+    command = add_command(commands, "compare", _compare, text)
     command.add_argument("files", metavar="FILE", nargs=2, help=f"networks: {FORMATS}")
     command.add_argument("--tol", type=float, default=1e-9, help="in the logarithm of a weight (default: 1e-9)")
     add_reading(command)

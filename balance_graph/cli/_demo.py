@@ -34,8 +34,7 @@ _FIGURE = "balance_demo.png"
 def add_demo(commands: Any) -> None:
     """The sub-command."""
     text = "balance a trained network by three routes, which agree; a table and a picture"
-    keys = "network, images, accuracy_before, agree, figure, note, sentences, rows"
-    command = add_command(commands, "demo", _demo, text, keys)
+    command = add_command(commands, "demo", _demo, text)
     text = "where to save the picture (default: a new folder for temporary files, so that nothing is left here)"
     command.add_argument("--figure", metavar="PATH", help=text)
     command.add_argument("--no-figure", action="store_true", help="save no picture")

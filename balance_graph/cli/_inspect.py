@@ -31,13 +31,8 @@ _BALANCED = 1e-9
 
 def add_inspect(commands: Any) -> None:
     """The sub-command."""
-    keys = (
-        "file, p, nodes, edges, zero_edges, roles, activations, free_nodes, tied_groups, fixed_edges, "
-        "shared_parameters, constraints, ignored, unscalable, dimension, gauge_nodes, cost, log_cost, "
-        "relative_imbalance, worst_node, balanced, certificate, attained, unique, dead_nodes, dead_edges"
-    )
     text = "tell the roles, the balance, whether the minimum is attained, what cannot be scaled and why"
-    command = add_command(commands, "inspect", _inspect, text, keys)
+    command = add_command(commands, "inspect", _inspect, text)
     add_network(command)
     add_ignore(command)
 

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 def add_model(commands: Any) -> None:
     """The sub-command."""
-    keys = (
-        "file, p, function_kept, output_change, tolerance, units_suspected, converged, initial_cost, cost, "
-        "initial_relative_imbalance, relative_imbalance, certificate, free_scales, runtime, unknown, units, output"
-    )
-    command = add_command(commands, "model", _model, "balance a neural network in an ONNX file", keys)
+    command = add_command(commands, "model", _model, "balance a neural network in an ONNX file")
     command.add_argument("file", metavar="FILE", help="model: .onnx")
     command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
     command.add_argument("-o", "--output", metavar="FILE", help="write the balanced model: .onnx")

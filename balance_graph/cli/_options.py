@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from balance_graph.cli._answer import BAD_INPUT, DONE, Answer, complain
+from balance_graph.cli.keys import key_lines
 from balance_graph.errors import BalanceGraphError, InvalidParameterError
 from balance_graph.graph.attribute_names import ATTRIBUTES, checked_names
 
@@ -24,11 +25,16 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(complain(f"{message}; {self.prog} --help tells more", BAD_INPUT))
 
 
-def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], Answer], text: str, keys: str) -> Any:
-    """A sub-command with the options that all have; `keys` are those of its document."""
-    command = commands.add_parser(
-        name, help=text, description=text, epilog=f"keys of --json: {keys}; null is a number that is not finite"
-    )
+class _Help(argparse.HelpFormatter):
+    """Lines of a table stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+def add_command(commands: Any, name: str, run: Callable[[argparse.Namespace], Answer], text: str) -> Any:
+    """A sub-command with the options that all have; its help tells the keys of its document."""
+    command = commands.add_parser(name, help=text, description=text, epilog=key_lines(name), formatter_class=_Help)
     command.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     command.add_argument("--quiet", action="store_true", help="no text and no progress, only the exit code and files")
     command.set_defaults(command=run, name=name)

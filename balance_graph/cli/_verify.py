@@ -24,7 +24,7 @@ from balance_graph.cli._terminal import ticker
 def add_verify(commands: Any) -> None:
     """The sub-command."""
     text = "examine the statements of the theory, on networks of many kinds or on one of yours"
-    command = add_command(commands, "verify", _verify, text, "file, p, rng, holds, networks, seconds, findings, html")
+    command = add_command(commands, "verify", _verify, text)
     command.add_argument("file", metavar="FILE", nargs="?", help=f"network: {FORMATS} (default: the gallery)")
     command.add_argument("--p", type=float, default=2.0, help="exponent of the cost |w|^p (default: 2)")
     command.add_argument("--rng", type=int, default=0, help="seed of networks, scalings and data (default: 0)")

@@ -13,7 +13,7 @@ from balance_graph.cli._options import add_command
 def add_warmup(commands: Any) -> None:
     """The sub-command."""
     text = "import and compile what a first use needs, so that it does not wait"
-    add_command(commands, "warmup", _warmup, text, "seconds")
+    add_command(commands, "warmup", _warmup, text)
 
 
 def _warmup(_: argparse.Namespace) -> Answer:
