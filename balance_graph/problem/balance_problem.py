@@ -6,7 +6,7 @@ its logarithm, so that weights from 1e-150 to 1e150 and any exponent are ordinar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from balance_graph._floating_point import own_rules
-from balance_graph._types import Array, Index, Mask, Sparse
+from balance_graph._types import Array, Mask, Sparse
 from balance_graph.errors import InvalidParameterError
 from balance_graph.problem._sparse_arguments import (
     canonical,
@@ -30,21 +30,19 @@ from balance_graph.problem._sparse_arguments import (
     term_matrix,
 )
 from balance_graph.problem.constraints import check_groups, constrained
-from balance_graph.problem.cost_range import LEAST, MOST, are_in_range
-from balance_graph.problem.log_domain import exp_or_inf, log_abs, log_ratio, log_sum, log_sum_by, times_exp
-from balance_graph.problem.manifold import Manifold, first_of_label
-from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer, same_cost
+from balance_graph.problem.edge_costs import EdgeCosts
+from balance_graph.problem.log_domain import exp_difference, exp_or_inf
+from balance_graph.problem.manifold import Manifold
+from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
 from balance_graph.problem.rows import Rows
 from balance_graph.problem.scaling import scaled_weights
-from balance_graph.problem.solution import Solution
+from balance_graph.problem.solution import Solution, check_solution
 from balance_graph.problem.term_manifold import TermManifold
-
-# Edges to a block: few enough for the nearest memory.
-_BLOCK = 1 << 14
+from balance_graph.problem.two_sides import TwoSides
 
 
 @dataclass(frozen=True, eq=False)
-class BalanceProblem:
+class BalanceProblem(TwoSides):
     """Minimize the cost of a network over the scalings of its free nodes.
 
     Attributes
@@ -253,11 +251,6 @@ class BalanceProblem:
         """The nodes in array order, as the user named them."""
         return self.manifold.nodes
 
-    @property
-    def unscaled(self) -> Array:
-        """Log-scales of the network as it stands: all zero."""
-        return np.zeros(self.n_nodes)
-
     def checked_log_scales(self, values: ArrayLike, name: str) -> Array:
         """Log-scales of all nodes as an array, or `InvalidParameterError` where they break a constraint."""
         log_scales = log_scales_array(values, self.n_nodes, name)
@@ -307,34 +300,23 @@ class BalanceProblem:
         >>> round(rest.cost(solution.log_scales), 9), bg.certify(rest, solution.log_scales).relative_gap < 1e-12
         (32.0, True)
         """
-        self.check_solution(solution)
+        check_solution(solution, self.n_nodes, self.n_edges, self.regularizer)
         dead = np.zeros(self.n_edges, dtype=bool)
         dead[solution.pruned_rows] = True
         return self.without_edges(dead)
-
-    def check_solution(self, solution: Solution) -> None:
-        """Refuse a solution of another problem: of other nodes or edges, or another regularizer."""
-        if not isinstance(solution, Solution):
-            message = f"solution must be what solve(problem) returned, got {solution!r}"
-            raise InvalidParameterError(message)
-        if solution.log_scales.shape != (self.n_nodes,) or solution.pruned_rows.max(initial=-1) >= self.n_edges:
-            message = f"the solution is one of another problem, of {solution.log_scales.size} nodes, not {self.n_nodes}"
-            raise InvalidParameterError(message)
-        if not same_cost(solution.regularizer, self.regularizer):
-            message = (
-                f"the solution is balanced for {solution.regularizer!r}, the problem asks for {self.regularizer!r}; "
-                "solve the problem, or build it with the regularizer of the solution"
-            )
-            raise InvalidParameterError(message)
 
     def by_free_node(self, values: Array) -> dict[Hashable, float]:
         """Values over nodes as a dict over the free ones."""
         return {self.nodes[k]: float(values[k]) for k in self.manifold.free_nodes.tolist()}
 
     @cached_property
+    def _costs(self) -> EdgeCosts:
+        return EdgeCosts(self.manifold, self.weight, self.log_coefficient, self.regularizer, self.exponent)
+
+    @property
     def log_weight(self) -> Array:
         """``log|w|`` of each edge, ``-inf`` for a zero weight."""
-        return log_abs(self.weight)
+        return self._costs.log_weight
 
     @property
     def active(self) -> Mask:
@@ -346,29 +328,10 @@ class BalanceProblem:
         free = self.n_nodes - int(self.manifold.pinned.sum())
         return f"BalanceProblem({self.n_nodes} nodes, {free} free, {self.n_edges} edges, {self.regularizer!r})"
 
-    @cached_property
-    def _shares(self) -> tuple[Index, Array] | None:
-        """First edge of each edge's parameter, and log of the number of edges that share it."""
-        shared = self.manifold.shared
-        if shared is None or not np.any(shared >= 0):
-            return None
-        first = first_of_label(shared)
-        return first, np.log(np.bincount(first, minlength=self.n_edges)[first])
-
-    @cached_property
-    def _checked_regularizer(self) -> Regularizer:
-        """The regularizer, once it is known to hold at the weights."""
-        if self.regularizer.has_checks:
-            self.regularizer.check(self.log_weight[self.active], "the weight of an edge")
-        return self.regularizer
-
-    @cached_property
+    @property
     def rows(self) -> Rows:
         """The cost as rows, a shared parameter once."""
-        rows = self._checked_regularizer.rows(self.log_weight, self.log_coefficient, self.exponent)
-        if self._shares is None:
-            return rows
-        return rows.take(self._shares[0][rows.edge] == rows.edge)
+        return self._costs.rows
 
     def log_gains(self, log_scales: Array) -> Array:
         """Log-gain of each edge, ``l_head - c l_tail``, for the log-scales of all nodes."""
@@ -424,75 +387,21 @@ class BalanceProblem:
 
     def log_cost(self, log_scales: Array) -> float:
         """Logarithm of the cost; ``-inf`` for a network without weights."""
-        if self._shares is not None:
-            return log_sum(self.rows.log_costs(self.log_gains(log_scales)[self.rows.edge]))
-        return log_sum(np.array([self._log_cost_of(part, log_scales) for part in self._blocks()]))
-
-    def _log_cost_of(self, part: slice, log_scales: Array) -> float:
-        exponent = None if self.exponent is None else self.exponent[part]
-        rows = self._checked_regularizer.rows(log_abs(self.weight[part]), self.log_coefficient[part], exponent)
-        return log_sum(rows.log_costs(self.manifold.log_gains(log_scales, part)[rows.edge]))
-
-    def _blocks(self) -> Iterator[slice]:
-        """Edges of which costs are computed at a time, where no more than their sum is wanted."""
-        return (slice(first, first + _BLOCK) for first in range(0, self.n_edges, _BLOCK))
-
-    @cached_property
-    def _as_given(self) -> tuple[Array, Array] | None:
-        """Cost and slope of every edge at log-scales zero, from the weights themselves; shared ones split equally.
-
-        None near the ends of the range of floats, where only logarithms are safe.
-        """
-        weight = self.weight.astype(np.float64)
-        with np.errstate(over="ignore"):
-            parts = self.regularizer.linear(weight, np.exp(self.log_coefficient), self.exponent)
-        if parts is None or not all(are_in_range(part, weight != 0.0) for part in parts):
-            return None
-        count = 1.0 if self._shares is None else np.round(np.exp(self._shares[1]))
-        return parts[0] / count, parts[1] / count
+        return self._costs.log_cost(log_scales)
 
     def cost(self, log_scales: Array) -> float:
         """The cost: the sum over every parameter of nonzero weight; inf where it exceeds the range of floats."""
-        if not log_scales.any() and (exact := self._cost_as_given()) is not None:
+        if not log_scales.any() and (exact := self._costs.total_as_given()) is not None:
             return exact
         return exp_or_inf(self.log_cost(log_scales))
 
-    def _cost_as_given(self) -> float | None:
-        """The cost at log-scales zero from the weights themselves, block by block; None where only logarithms do."""
-        if self._shares is not None or self.exponent is not None:
-            return None if self._as_given is None else float(self._as_given[0].sum())
-        total = 0.0
-        for part in self._blocks():
-            weight = self.weight[part].astype(np.float64)
-            log_coefficient = self.log_coefficient[part]
-            with np.errstate(over="ignore"):
-                coefficient = np.exp(log_coefficient) if log_coefficient.any() else 1.0
-            costs = self.regularizer.linear(weight, coefficient, None)
-            if costs is None:
-                return None
-            with np.errstate(over="ignore"):
-                total += float(costs[0].sum())
-        # Costs too small for floats are lost in a sum that is far from their end.
-        return total if LEAST <= total <= MOST else None
-
     def log_flows(self, log_scales: Array) -> Array:
         """Logarithm of ``y_e = phi'_e(L_e)`` of every edge; edges that share a parameter split its flow equally."""
-        rows = self.rows
-        log_slopes, _ = rows.log_slopes(self.log_gains(log_scales)[rows.edge])
-        return self._split(log_sum_by(rows.edge, log_slopes, self.n_edges))
+        return self._costs.log_flows(log_scales)
 
     def log_costs(self, log_scales: Array) -> Array:
         """Logarithm of the cost of every edge; edges that share a parameter split its cost equally."""
-        rows = self.rows
-        costs = rows.log_costs(self.log_gains(log_scales)[rows.edge])
-        return self._split(log_sum_by(rows.edge, costs, self.n_edges))
-
-    def _split(self, logarithms: Array) -> Array:
-        """Logarithms over edges, that of a shared parameter (at its first edge) in equal parts to all that share it."""
-        if self._shares is None:
-            return logarithms
-        first, log_count = self._shares
-        return logarithms[first] - log_count
+        return self._costs.log_costs(log_scales)
 
     def log_in_out(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of each node's in-cost and of its degree times its out-cost (a self-loop is in both)."""
@@ -500,23 +409,11 @@ class BalanceProblem:
 
     def imbalance(self, log_scales: Array) -> Array:
         """In-cost less degree times out-cost of every node, 0 where pinned; for L_p each is p times the cost sum."""
-        if self._as_given is not None and not log_scales.any():
-            return np.where(self.manifold.pinned, 0.0, self.manifold.net(self._as_given[1]))
+        if not log_scales.any() and (given := self._costs.as_given) is not None:
+            return np.where(self.manifold.pinned, 0.0, self.manifold.net(given[1]))
         into, out_of = self.log_in_out(log_scales)
-        largest = np.maximum(into, out_of)
-        with np.errstate(invalid="ignore"):
-            share = np.where(into == out_of, 0.0, -np.expm1(-np.abs(into - out_of)))
-        size = times_exp(share, largest)
-        return np.where(self.manifold.pinned, 0.0, np.where(into < out_of, -size, size))
+        return np.where(self.manifold.pinned, 0.0, exp_difference(into, out_of))
 
     def log_sides(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of in-cost and degree times out-cost of each unknown: a free node, or nodes that move together."""
         return self.manifold.log_sides(self.log_flows(log_scales))
-
-    def relative_imbalances(self, log_scales: Array) -> Array:
-        """``|in - c out| / (in + c out)`` of each unknown."""
-        return np.tanh(0.5 * np.abs(log_ratio(*self.log_sides(log_scales))))
-
-    def relative_imbalance(self, log_scales: Array) -> float:
-        """The largest relative imbalance; 0 for a network without free nodes."""
-        return float(self.relative_imbalances(log_scales).max(initial=0.0))

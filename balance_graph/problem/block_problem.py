@@ -17,12 +17,13 @@ from balance_graph.problem.block_attainment import BlockAttainment, find_block_a
 from balance_graph.problem.blocks import Block, DenseBlock, Extent
 from balance_graph.problem.cost_range import SPREAD
 from balance_graph.problem.live_blocks import LiveBlocks
-from balance_graph.problem.log_domain import exp_or_inf, log_ratio
+from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.placed_costs import PlacedCosts
 from balance_graph.problem.regularizers import Lp, Regularizer, as_regularizer
+from balance_graph.problem.two_sides import TwoSides
 
 
-class BlockProblem:
+class BlockProblem(TwoSides):
     """Minimize the cost of a network given as dense blocks of weights: layers, as models keep them.
 
     The cost is the sum of ``|w|**p * exp(p * (l[head] - c[tail] * l[tail]))`` over all weights of all blocks. These are
@@ -87,7 +88,7 @@ class BlockProblem:
         degree: ArrayLike = 1.0,
     ) -> None:
         check_count(n_unknowns, "n_unknowns")
-        self.n_nodes = int(n_unknowns)
+        self._n_unknowns = int(n_unknowns)
         self.exponent = _exponent(regularizer)
         self.degree = node_array(degree, self.n_nodes, "degree", what="unknown")
         self.blocks: tuple[Block, ...] = tuple(_as_block(block, k) for k, block in enumerate(blocks))
@@ -109,14 +110,14 @@ class BlockProblem:
         )
 
     @property
+    def n_nodes(self) -> int:
+        """Number of unknowns."""
+        return self._n_unknowns
+
+    @property
     def n_weights(self) -> int:
         """Number of entries of all blocks."""
         return sum(len(block.tail) * len(block.head) for block in self.blocks)
-
-    @property
-    def unscaled(self) -> Array:
-        """Log-scales of the network as it stands: all zero."""
-        return np.zeros(self.n_nodes)
 
     def checked_log_scales(self, values: ArrayLike, name: str) -> Array:
         """Log-scales of all unknowns as an array; `InvalidParameterError` where they are none."""
@@ -155,14 +156,6 @@ class BlockProblem:
     def log_sides(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of in-cost and degree times out-cost of each unknown, times p. One pass over the weights."""
         return self._at(log_scales).log_sides()
-
-    def relative_imbalances(self, log_scales: Array) -> Array:
-        """``|in - c out| / (in + c out)`` of each unknown. One pass over the weights."""
-        return np.tanh(0.5 * np.abs(log_ratio(*self.log_sides(log_scales))))
-
-    def relative_imbalance(self, log_scales: Array) -> float:
-        """The largest relative imbalance. One pass over the weights."""
-        return float(self.relative_imbalances(log_scales).max(initial=0.0))
 
 
 def _exponent(regularizer: float | Regularizer) -> float:

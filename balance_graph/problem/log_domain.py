@@ -38,6 +38,14 @@ def log_ratio(log_over: Array, log_under: Array) -> Array:
         return np.where(log_over == log_under, 0.0, log_over - log_under)
 
 
+def exp_difference(log_one: Array, log_other: Array) -> Array:
+    """``exp(log_one) - exp(log_other)``, also where both leave the range of floats and the difference does not."""
+    with np.errstate(invalid="ignore"):
+        share = np.where(log_one == log_other, 0.0, -np.expm1(-np.abs(log_one - log_other)))
+    size: Array = times_exp(share, np.maximum(log_one, log_other))
+    return np.where(log_one < log_other, -size, size)
+
+
 def exp_or_inf(log_value: float) -> float:
     """The exponential; inf beyond the range of floats."""
     try:

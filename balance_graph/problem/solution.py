@@ -12,8 +12,9 @@ import numpy as np
 
 from balance_graph._showing import html_table, some_of
 from balance_graph._types import Array, Index
+from balance_graph.errors import InvalidParameterError
 from balance_graph.problem.log_domain import exp_or_inf
-from balance_graph.problem.regularizers import Regularizer
+from balance_graph.problem.regularizers import Regularizer, same_cost
 
 
 class Status(StrEnum):
@@ -272,3 +273,19 @@ class Solution:
             f"cost={self.cost:.12g}, initial_cost={self.initial_cost:.12g}, "
             f"relative_imbalance={self.relative_imbalance:.2g}{pruned})"
         )
+
+
+def check_solution(solution: Solution, n_nodes: int, n_edges: int, regularizer: Regularizer) -> None:
+    """Refuse a solution of another problem: of other nodes or edges, or another regularizer."""
+    if not isinstance(solution, Solution):
+        message = f"solution must be what solve(problem) returned, got {solution!r}"
+        raise InvalidParameterError(message)
+    if solution.log_scales.shape != (n_nodes,) or solution.pruned_rows.max(initial=-1) >= n_edges:
+        message = f"the solution is one of another problem, of {solution.log_scales.size} nodes, not {n_nodes}"
+        raise InvalidParameterError(message)
+    if not same_cost(solution.regularizer, regularizer):
+        message = (
+            f"the solution is balanced for {solution.regularizer!r}, the problem asks for {regularizer!r}; solve the "
+            "problem, or build it with the regularizer of the solution"
+        )
+        raise InvalidParameterError(message)
