@@ -1,6 +1,6 @@
 """Cholesky factorization in a band: for narrow networks of any depth, in time linear in the depth.
 
-Also of the network of groups of unknowns, its levels: a correction to preconditioners that see one edge far only.
+Also for the levels of a network in place of its unknowns: a correction to preconditioners that look one edge far.
 """
 
 from __future__ import annotations

@@ -17,8 +17,10 @@ Solve = Callable[[Array], Array]
 # graph without small separators fills in until memory is gone.
 _SMALL = 3000
 _MOST_OPERATIONS = 2e10
-# Pivots off the diagonal are taken from this ratio on; what a solution leaves, relative to what is added up, is wrong.
-_PIVOT, _WRONG = 1e-3, 1e-10
+# A diagonal entry is the pivot if it is at least this share of the largest in its column.
+_PIVOT = 1e-3
+# A residual of more than this share of the terms that it is added up from is no rounding: the factors are useless.
+_WRONG = 1e-10
 # The iterative solves are asked for this residual; what they leave is accounted for by those who call them.
 _TOLERANCE = 1e-11
 

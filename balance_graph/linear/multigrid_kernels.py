@@ -315,7 +315,7 @@ def fill_band(edges, degree, place, rows):  # type: ignore[no-untyped-def]
         while e < last:
             two, flow = place[head[e]], 0.0
             while e < last and place[head[e]] == two:
-                flow += value[e]  # heads of one place mostly come one after another: they are entered as one
+                flow += value[e]  # edges into one aggregate mostly follow each other: they are entered as one
                 e += next_one
             if one == two:
                 own += (1.0 - c) ** 2 * flow

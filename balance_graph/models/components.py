@@ -15,7 +15,7 @@ from balance_graph.models.structure import Block, Structure
 from balance_graph.models.tensors import Parameter
 from balance_graph.models.terms import costed_blocks
 
-# Terms solved for together, whatever components they are of: by factorizations, which find those by themselves.
+# Components of so many terms in all are solved together: factorizations keep them apart by themselves.
 _BATCH = 20_000
 
 

@@ -150,7 +150,7 @@ def _elements(forms: Sparse, offset: Array, one: CountedBlock) -> tuple[Sparse, 
     return sparse.csr_array(forms[rows] + forms[columns]), one.log_coefficient + np.concatenate(logs) + moved
 
 
-# Of a block with gaps, rows and columns with so many of the most weights are looked at first.
+# How many rows, and columns, of a block with gaps are looked at first: the fullest.
 _FULLEST = 4
 
 

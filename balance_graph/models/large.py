@@ -18,7 +18,7 @@ from balance_graph.models.terms import check_finite, costed_blocks, error_of_sum
 
 # With fewer terms in all, factorizations beat passes over blocks; a block of fewer weights costs more than its terms.
 _MANY, _LARGE = 50_000, 4096
-# Logarithm of about the largest float.
+# The logarithm of the largest float, rounded down.
 _RANGE = 709.0
 
 _KNOWN: WeakKeyDictionary[Structure, dict[tuple[str, ...], frozenset[Block]]] = WeakKeyDictionary()

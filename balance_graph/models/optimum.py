@@ -17,7 +17,7 @@ from balance_graph.problem.recession import find_recession
 
 # The bound where none is given, a factor of 5e8: who needs more has weights that are next to nothing.
 LOG_BOUND = 20.0
-# Rounds in which scales may come back from the bound; after them they stay.
+# Rounds after which scales at the bound stay there.
 _ROUNDS = 25
 # A scale at its bound pushes inward if its relative imbalance says so by more than rounding.
 _PUSH = 1e-9

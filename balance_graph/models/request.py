@@ -1,4 +1,4 @@
-"""What balancing a model is asked for, checked."""
+"""How a model is to be balanced, as asked for and checked."""
 
 from __future__ import annotations
 

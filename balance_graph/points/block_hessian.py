@@ -13,7 +13,7 @@ from balance_graph.points.block_flows import BlockFlows
 from balance_graph.points.hessian import HessianSolver
 from balance_graph.points.scattered import ScatteredHessian
 
-# From these numbers of blocks on, their common corrections would cost more than they save.
+# With more blocks, to correct for all of them at once would cost more than it saves.
 _MOST_BLOCKS = 2000
 
 

@@ -23,7 +23,7 @@ class DenseFlows:
     def __init__(self, costs: Array, exponent: float) -> None:
         self.size, self.exponent, self.log_unit = costs.shape[0] - 1, exponent, 0.0
         self.degree = np.ones(self.size + 1)
-        # One step of all nodes at once undoes scales of rows and columns, all but what the entries themselves say.
+        # One step of all nodes at once takes out most of what scales did to rows and columns.
         up = np.sqrt(costs.sum(axis=1) / costs.sum(axis=0))
         costs *= 1.0 / up[:, None]
         costs *= up

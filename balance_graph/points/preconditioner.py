@@ -63,7 +63,7 @@ class Preconditioner:
         level = pattern.from_ground[:-1]
         self._band = self._found("band as given", lambda: Band.as_given(flows.outward, _NARROW * flows.n_edges))
         self._levels = self._found("levels", lambda: Band.of_levels(flows.outward, level))
-        # No order is much narrower than its levels are.
+        # No order of the unknowns has a much narrower band than that by levels.
         per_level = flows.size / float(level.max())
         self._may_be_narrow = flows.size * per_level**2 <= _NARROW * flows.n_edges
         self._better: Solve | Multigrid | None = None

@@ -1,4 +1,4 @@
-"""Arrays that describe a network of their own accord, without networkx: checked, and brought to one form."""
+"""Arrays that describe a network without networkx: checked, and brought to one form."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from balance_graph._types import Array, Mask
 TWO_FACTORS, THREE_FACTORS = 300.0, 200.0
 # Costs themselves: sums and products with weights of moderate size are in range, and no digit is lost.
 LEAST, MOST = 1e-250, 1e250
-# A cost below this may have lost digits to the end of the range.
+# A cost below this may have lost digits: subnormal numbers have fewer.
 TINY = 1e-290
 # Costs within a factor e^600 of each other: times numbers up to 2^256, they are still in range.
 SPREAD = 600.0

@@ -15,8 +15,8 @@ from balance_graph.problem.manifold import Manifold, first_of_label
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.problem.rows import Rows
 
-# Edges to a block: few enough for the nearest memory.
-_BLOCK = 1 << 14
+# Edges looked at together: few enough for the nearest memory.
+_TOGETHER = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,16 +76,16 @@ class EdgeCosts:
         """Logarithm of the sum; ``-inf`` without weights."""
         if self._shares is not None:
             return log_sum(self.rows.log_costs(self._log_gains_of_rows(log_scales)))
-        return log_sum(np.array([self._log_cost_of(part, log_scales) for part in self._blocks()]))
+        return log_sum(np.array([self._log_cost_of(part, log_scales) for part in self._parts()]))
 
     def _log_cost_of(self, part: slice, log_scales: Array) -> float:
         exponent = None if self.exponent is None else self.exponent[part]
         rows = self._checked_regularizer.rows(log_abs(self.weight[part]), self.log_coefficient[part], exponent)
         return log_sum(rows.log_costs(self.manifold.log_gains(log_scales, part)[rows.edge]))
 
-    def _blocks(self) -> Iterator[slice]:
+    def _parts(self) -> Iterator[slice]:
         """Edges of which costs are computed at a time, where no more than their sum is wanted."""
-        return (slice(first, first + _BLOCK) for first in range(0, self.n_edges, _BLOCK))
+        return (slice(first, first + _TOGETHER) for first in range(0, self.n_edges, _TOGETHER))
 
     @cached_property
     def as_given(self) -> tuple[Array, Array] | None:
@@ -102,11 +102,11 @@ class EdgeCosts:
         return parts[0] / count, parts[1] / count
 
     def total_as_given(self) -> float | None:
-        """The cost at log-scales zero from the weights themselves, block by block; None where only logarithms do."""
+        """The cost at log-scales zero from the weights themselves; None where only logarithms are safe."""
         if self._shares is not None or self.exponent is not None:
             return None if self.as_given is None else float(self.as_given[0].sum())
         total = 0.0
-        for part in self._blocks():
+        for part in self._parts():
             weight = self.weight[part].astype(np.float64)
             log_coefficient = self.log_coefficient[part]
             with np.errstate(over="ignore"):

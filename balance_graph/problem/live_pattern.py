@@ -1,7 +1,7 @@
-"""What the live part of a large network owes to its architecture: all but the costs of its edges.
+"""What the architecture alone says of the live part of a large network: all but the costs of its edges.
 
-It depends on the weights only by which of them are zero. So it is found once and kept with the manifold, and problems
-that differ in their weights alone have it from there.
+It depends on the weights only through which of them are zero. So it is found once and kept with the manifold, where
+problems that differ in their weights alone find it.
 """
 
 from __future__ import annotations

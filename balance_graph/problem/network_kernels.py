@@ -4,8 +4,8 @@ Unknowns are 0 .. n-1 and n is the ground. An edge list is ``start, column, valu
 ``start[i] : start[i + 1]``. One list has the tails as rows and the heads as columns, the other the reverse. Indices are
 unsigned: the compiler need not allow for negative ones, which halves the time of a pass.
 
-Arrays are allocated outside of compiled loops: each kind of allocation within takes a tenth of a second to compile. And
-what numpy does as fast, once in a solve, is left to it, some edges at a time.
+Arrays are allocated outside of compiled loops: each kind of allocation within takes a tenth of a second to compile.
+What numpy does as fast, once in a solve, is left to it, some edges at a time.
 """
 
 from __future__ import annotations

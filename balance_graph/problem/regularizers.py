@@ -217,7 +217,7 @@ class Posynomial(_SumOfPowers):
         object.__setattr__(self, "terms", checked)
 
 
-# What people write, folded, and how to say it here.
+# Names that people try, in lower case without signs, and what to write instead.
 _REGULARIZER_HINTS = {
     **dict.fromkeys(("l2", "ridge", "weightdecay", "frobenius"), "; write 2"),
     **dict.fromkeys(("l1", "lasso"), "; write 1"),

@@ -1,4 +1,4 @@
-"""Why a problem is none for passes over edge lists."""
+"""Why passes over edge lists do not suit a problem."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from balance_graph.errors import UnsupportedError
 
 
 class Unsuited(StrEnum):
-    """Why a problem is none for passes over edge lists."""
+    """Why passes over edge lists do not suit a problem."""
 
     TERMS = "its terms are no edges"
     REGULARIZER = "the cost of a weight is not one power"

@@ -1,1 +1,1 @@
-"""Solvers: each a small frozen object with ``run(reduction, report=) -> Outcome``."""
+"""Solvers: each a small frozen object with ``run(quotient, report=) -> Outcome``."""

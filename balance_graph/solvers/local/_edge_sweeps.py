@@ -18,7 +18,7 @@ from balance_graph.solvers.local._edges import Edges, GroundEdges
 from balance_graph.solvers.local._heap import Heap
 from balance_graph.solvers.local._sweep_state import SweepState
 
-# Sweeps between two refreshments of the costs, which take the time of a few sweeps.
+# Sweeps after which costs are computed afresh, which takes the time of a few sweeps.
 _REFRESH = 100
 _EPS = float(np.finfo(float).eps)
 

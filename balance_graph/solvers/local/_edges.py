@@ -1,4 +1,4 @@
-"""The edges of a reduced problem by their ends, for problems in which every row is one power of one edge."""
+"""The edges of a quotient by their ends, where every row is one power of one edge."""
 
 from __future__ import annotations
 
