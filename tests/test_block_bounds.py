@@ -24,6 +24,7 @@ from balance_graph.models.cost import CountedBlock, ModelCost
 from balance_graph.models.tensors import pinned
 from balance_graph.models.terms import summed_terms
 from balance_graph.problem.block_costs import Terms
+from balance_graph.problem.placed_costs import PlacedCosts
 
 DIGITS = 50
 POINTS = 20
@@ -170,6 +171,21 @@ def test_no_bound_of_a_model_is_above_the_optimum(p, size):
             point = solution.log_scales + distance * rng.normal(size=4)
             other = moved(cost, point)
             assert_below(certify_cost(other, bg.Lp(p)), exact_model(other).log_optimum(solution.log_scales - point))
+
+
+@pytest.mark.parametrize("gap", [0.0, 300.0, 650.0, 715.0, 735.0, 800.0])
+def test_what_the_end_of_the_range_takes_is_noticed(gap):
+    """The largest factors of rows and columns meet at weights of zero; all costs are e^-gap of what they could be."""
+    forms = sparse.csr_array(np.diag([-1.0, -1.0, 1.0, 1.0]))
+    block = CountedBlock.of(ArrayBlock(np.array([0, 1]), np.array([2, 3]), np.eye(2)), 1.0)
+    terms = Terms.of(-forms, np.array([-gap, -2.0 * gap, -2.0 * gap, -gap]), 1.0)
+    placed = PlacedCosts(ModelCost(forms, np.zeros(4), (block,), terms), np.array([0.0, gap, -gap, 0.0]))
+    assert placed.is_complete == (gap < 700.0)
+    if placed.is_complete:
+        np.testing.assert_allclose(placed.into, placed.out_of, rtol=1e-12)
+    else:
+        assert (np.abs(placed.into - placed.out_of) / np.maximum(placed.into, placed.out_of)).max() > 1e-13
+        assert placed.is_sound == (gap < 744.0)  # floats are there, but their digits are not
 
 
 def moved(cost, point):
