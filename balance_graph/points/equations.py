@@ -94,15 +94,19 @@ class BalanceEquations:
         solve = factorize(self.jacobian(log_slopes, ratio))
         return None if solve is None else _finite(solve(-self.imbalance(log_slopes)))
 
+    def cost_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
+        """Newton's direction for the cost, or None where the Hessian is singular."""
+        matrix, shares = self.hessian(log_slopes, ratio)
+        solve = factorize(matrix)
+        return None if solve is None else _finite(solve(-(shares @ np.ones(ratio.size))))
+
     def convex_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
         """Newton's direction for the cost, shortened so that no row's slope changes by more than a factor e.
 
         That step always lowers a sum of powers: with ``z = kappa A d`` and ``|z| <= 1`` the cost changes by at most
         ``(-t + 0.72 t^2) d^T H d`` along it.
         """
-        matrix, shares = self.hessian(log_slopes, ratio)
-        solve = factorize(matrix)
-        direction = None if solve is None else _finite(solve(-(shares @ np.ones(ratio.size))))
+        direction = self.cost_direction(log_slopes, ratio)
         if direction is None:
             return None
         return direction / max(1.0, float(np.abs(ratio * (self.matrix @ direction)).max(initial=0.0)))

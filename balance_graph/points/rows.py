@@ -82,10 +82,13 @@ class RowsPoint:
     def settle(self) -> None:
         """Write the balance equations in the basis of the clusters at this place."""
         matrix = self.quotient.matrix
-        at = self._links
-        self._basis: Sparse | None = None if at is None else cluster_basis(at, self.log_slopes, self._log_ratio)
+        self._basis = self._basis_here()
         self.equations = BalanceEquations(matrix if self._basis is None else in_basis(matrix, self._basis))
         self.imbalance = self.equations.imbalance(self.log_slopes)
+
+    def _basis_here(self) -> Sparse | None:
+        at = self._links
+        return None if at is None else cluster_basis(at, self.log_slopes, self._log_ratio)
 
     @property
     def log_cost(self) -> float:

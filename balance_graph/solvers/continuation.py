@@ -71,7 +71,9 @@ def follow_temperatures(quotient: Quotient, follow: Follow, left: Callable[[], i
         temperature = min(1.0, reached * factor)
     if is_last:
         return point, status
-    return RowsPoint(quotient.centered(point.log_scales / temperature)), status
+    # Where a stage on the way ended says nothing of the network itself.
+    ended = status if status is Status.INTERRUPTED else Status.LIMIT if left() <= 0 else Status.STALLED
+    return RowsPoint(quotient.centered(point.log_scales / temperature)), ended
 
 
 def _next_factor(factor: float, spent: int) -> float:

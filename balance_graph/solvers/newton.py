@@ -18,6 +18,8 @@ from balance_graph._progress import Report, silent
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Engine
 from balance_graph.points.point import Point, advance
+from balance_graph.points.nested_sets import NestedSets
+from balance_graph.points.nested_sets_point import NestedSetsPoint
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import History, Outcome, State, Status
@@ -33,8 +35,9 @@ ENGINES = ("auto", "rows", "edges")
 _LARGE = 4_000
 # Terms that are no edges have no preconditioner beyond the diagonal: factorizations are quicker for longer.
 _MANY_TERMS = 50_000
-# Iterations after which another kind of point may get there sooner: 15 (rows) and 3 to 15 (edges) are the rule.
-_PATIENCE = {"rows": 40, "edges": 25}
+# Iterations after which another kind of point may get there sooner: 10 to 15 are the rule with factorizations, 3 to 15
+# with passes over edges. Nested sets take over early where they are known.
+_PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 25}
 # Relative rounding of the logarithm of a cost, with room for sums of many terms.
 _NOISE = 1e-12
 # Change of the logarithm of a flow up to which a last direction confirms what is balanced to many digits.
@@ -223,6 +226,8 @@ class _Run:
         return 0 if self._loop.is_late else self._solver.max_iterations - self._loop.iterations
 
     def _patience(self, engine: str) -> int:
+        if engine == "rows" and NestedSets.suits(self._quotient):
+            engine = "rows before sets"
         return min(_PATIENCE[engine], self._left)
 
     def passes_only(self, start: Array | None) -> None:
@@ -245,7 +250,7 @@ class _Run:
                 self.on_rows(quotient, self._left)
                 return
             self.on_terms(self._patience("edges"))
-        if self._is_over:
+        if self._is_over or self._by_nested_sets():
             return
         self._note("inexact Newton stalled; exact Newton took over")
         starts = [quotient.centered(self._leg.log_scales), quotient]
@@ -263,7 +268,7 @@ class _Run:
     def rows_first(self) -> None:
         """By factorizations; where they make no headway, by passes over edges, which start elsewhere."""
         self.on_rows(self._quotient, self._patience("rows"))
-        if self._is_over or self._by_temperatures():
+        if self._is_over or self._by_nested_sets() or self._by_temperatures():
             return
         first = self._leg
         try:
@@ -280,8 +285,20 @@ class _Run:
     def rows_only(self, start: Array | None) -> None:
         """By factorizations, whatever happens."""
         self.on_rows(self._quotient, self._patience("rows"), start)
-        if not (self._is_over or self._by_temperatures()):
+        if not (self._is_over or self._by_nested_sets() or self._by_temperatures()):
             self._go_on()
+
+    def _by_nested_sets(self) -> bool:
+        """By sweeps over nested sets, with factorizations in their basis; whether the run is over.
+
+        Where sets are not known nothing is done, and the better leg stays.
+        """
+        if not NestedSets.suits(self._quotient):
+            return False
+        before, point = self._leg, NestedSetsPoint(self._quotient)
+        self._reach(point, self._loop.follow(point, self._left))
+        self._keep_better(before, "Newton made no headway; balancing of nested sets took over")
+        return self._is_over
 
     def _by_temperatures(self) -> bool:
         """By continuation in temperature, with factorizations; whether the run is over. Else the better leg stays."""
@@ -293,11 +310,15 @@ class _Run:
         point, status = follow_temperatures(quotient, follow, lambda: self._left)
         self._reach(point, status)
         self._is_settled = status is Status.CONVERGED  # where that is not sound, no other way will make it so
+        self._keep_better(before, *point.notes, "exact Newton made no headway; continuation in temperature took over")
+        return self._is_over
+
+    def _keep_better(self, before: _Leg, *notes: str) -> None:
+        """The last leg, with notes about it, if it is at an end or reached a lower cost; else the one before."""
         if self._leg.status in _ENDS or not before.log_cost <= self._leg.log_cost:
-            self._note(*point.notes, "exact Newton made no headway; continuation in temperature took over")
+            self._note(*notes)
         else:
             self._leg = before
-        return self._is_over
 
     def _measured(self, log_scales: Array) -> tuple[float, float]:
         """Logarithm of the cost of the network itself, and its relative imbalance."""
