@@ -25,19 +25,31 @@ _WRONG = 1e-10
 _TOLERANCE = 1e-11
 
 
-def factorize(matrix: Any) -> Solve | None:
+def is_affordable(matrix: Any, most_operations: float = _MOST_OPERATIONS) -> bool:
+    """Whether a factorization of a matrix of this pattern is small, or takes at most so many operations."""
+    return matrix.shape[0] <= _SMALL or _envelope_operations(matrix) <= most_operations
+
+
+def factorize(matrix: Any, *, affordable: bool | None = None) -> Solve | None:
     """A function that solves with the matrix, or None where it is singular to rounding.
 
     By sparse LU where that is affordable: the pattern is symmetric, which the minimum degree ordering uses. Pivots stay
     on the diagonal while they are not tiny, which keeps that order; where a solution turns out wrong, the matrix is
     factorized again with partial pivoting. Otherwise by GMRES with the diagonal as preconditioner,
     which suits the graphs that have no cheap factorization: they mix fast.
+
+    Parameters
+    ----------
+    matrix : sparse array
+    affordable : bool, optional
+        Whether sparse LU is affordable, where that is known: a matrix in another basis seems to cost far more than it
+        does. Default: what `is_affordable` says.
     """
     if matrix.shape[0] == 0:
         return lambda right: right
     if not np.all(np.isfinite(matrix.data)):
         return None
-    if matrix.shape[0] > _SMALL and _envelope_operations(matrix) > _MOST_OPERATIONS:
+    if not (is_affordable(matrix) if affordable is None else affordable):
         return _iterative(sparse.csr_array(matrix))
     columns = sparse.csc_matrix(matrix)
     factor = _factors(columns, diag_pivot_thresh=_PIVOT, options={"SymmetricMode": True})

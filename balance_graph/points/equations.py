@@ -25,9 +25,17 @@ from balance_graph.problem.log_domain import log_ratio, log_sum_by
 
 @dataclass(frozen=True, eq=False)
 class BalanceEquations:
-    """The balance equations of rows with matrix A (n_rows, n_unknowns); see the module's text."""
+    """The balance equations of rows with matrix A (n_rows, n_unknowns); see the module's text.
+
+    Attributes
+    ----------
+    matrix : Sparse
+    affordable : bool, optional
+        Whether to factorize Jacobians: see `factorize`.
+    """
 
     matrix: Sparse
+    affordable: bool | None = None
     _row: Index = field(init=False)
     _column: Index = field(init=False)
     _side: Index = field(init=False)
@@ -85,19 +93,30 @@ class BalanceEquations:
         shares = self._shares(log_slopes, np.concatenate([log_diagonal, log_diagonal]))
         return self._product(shares, ratio), shares
 
+    def hessian_root(self, log_slopes: Array, ratio: Array) -> tuple[Sparse, Array, Array]:
+        """W with ``W^T W = D^-1/2 H D^-1/2`` for the Hessian H of diagonal D, ``log D``, and the gradient over D."""
+        with np.errstate(divide="ignore"):
+            log_roots = 0.5 * (log_slopes + np.log(ratio))
+        log_diagonal = log_sum_by(self._column, 2.0 * (self._log_size + log_roots[self._row]), self.size)
+        entries, at = self.matrix.tocoo(), self._column
+        root = np.sign(entries.data) * np.exp(self._log_size + log_roots[self._row] - 0.5 * log_diagonal[at])
+        share = np.sign(entries.data) * np.exp(self._log_size + log_slopes[self._row] - log_diagonal[at])
+        gradient = np.bincount(at, share, minlength=self.size)
+        return sparse.csr_array((root, self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape), log_diagonal, gradient
+
     def _product(self, shares: Sparse, ratio: Array) -> Any:
         """``W^T diag(kappa) A``."""
         return shares @ sparse.dia_array((ratio[None], 0), shape=(ratio.size, ratio.size)) @ self.matrix
 
     def newton_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
         """Newton's direction for F = 0, or None where the Jacobian is singular."""
-        solve = factorize(self.jacobian(log_slopes, ratio))
+        solve = factorize(self.jacobian(log_slopes, ratio), affordable=self.affordable)
         return None if solve is None else _finite(solve(-self.imbalance(log_slopes)))
 
     def cost_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
         """Newton's direction for the cost, or None where the Hessian is singular."""
         matrix, shares = self.hessian(log_slopes, ratio)
-        solve = factorize(matrix)
+        solve = factorize(matrix, affordable=self.affordable)
         return None if solve is None else _finite(solve(-(shares @ np.ones(ratio.size))))
 
     def convex_direction(self, log_slopes: Array, ratio: Array) -> Array | None:

@@ -37,6 +37,13 @@ class NestedSets:
     ----------
     quotient : Quotient
         One that `suits`.
+
+    Attributes
+    ----------
+    are_many : bool
+        Whether there are so many that compiled loops pay.
+    sweeps : int
+        So far.
     """
 
     def __init__(self, quotient: Quotient) -> None:
@@ -56,8 +63,9 @@ class NestedSets:
             ends.second,
             quotient.rows.log_slopes(quotient.base)[1],
         )
+        self.are_many, self.sweeps = ends.one.size >= _MANY, 0
         self._loops: ModuleType = plain
-        if ends.one.size >= _MANY:
+        if self.are_many:
             from balance_graph.points import _nested_set_kernels  # compiled loops: slow to load
 
             self._loops = _nested_set_kernels
@@ -78,6 +86,7 @@ class NestedSets:
         """The displacement after local sweeps, at most so many, or until no imbalance exceeds `near` any more."""
         displacement = displacement.copy()
         for _ in range(most):
+            self.sweeps += 1
             # Flows are computed afresh every sweep, so rounding does not build up in them.
             log_slopes = self._quotient.log_slopes(displacement)[0]
             sets = self._here(log_slopes)

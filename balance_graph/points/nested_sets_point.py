@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from balance_graph._types import Array, Sparse
+from balance_graph.linear.factorization import is_affordable
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.point import SUFFICIENT, Mark
@@ -15,6 +18,13 @@ from balance_graph.problem.quotient import Quotient
 _FIRST, _BETWEEN, _NEAR = 40, 5, 0.3
 # A step that changes the logarithm of some flow by more than this is a long one.
 _LONG = 0.5
+# Multiplications per link up to which a factorization costs less than conjugate gradients.
+_CHEAP = 1e4
+# Of the gradient, what a direction may leave: less the nearer the end, down to what brings no further digits.
+_SHARE, _LEAST_SHARE = 1e-2, 1e-6
+# Conjugate gradient steps for one direction; factorizations take over where they do not suffice, or where the diagonal
+# of the Hessian leaves the range of floats.
+_MOST_STEPS, _LEAST_UNIT = 1000, 1e-300
 
 
 class NestedSetsPoint(RowsPoint):
@@ -35,6 +45,7 @@ class NestedSetsPoint(RowsPoint):
     def __init__(self, quotient: Quotient, displacement: Array | None = None) -> None:
         self._sets = NestedSets(quotient)
         self._of_unknowns = BalanceEquations(quotient.matrix)
+        self._krylov_steps = 0
         self._length = 0.0  # largest change of the logarithm of a flow in the last move
         super().__init__(quotient, displacement)
 
@@ -61,9 +72,46 @@ class NestedSetsPoint(RowsPoint):
     def _sweep(self, most: int) -> None:
         self._place(self._sets.balanced(self.displacement, most, _NEAR))
 
-    def direction(self, tol: float) -> Array | None:  # noqa: ARG002 - a factorization has one accuracy
+    def direction(self, tol: float) -> Array | None:  # noqa: ARG002 - as accurate as pays here
         """Newton's direction for the cost, or None where the Hessian is singular."""
-        return self.equations.cost_direction(self.log_slopes, self.ratio)
+        found = None if self._is_cheap else self._inexact_direction()
+        return self.equations.cost_direction(self.log_slopes, self.ratio) if found is None else found
+
+    @cached_property
+    def _is_cheap(self) -> bool:
+        """Whether a factorization costs no more than conjugate gradients do."""
+        return not self._sets.are_many or is_affordable(self._pattern, _CHEAP * self.ratio.size)
+
+    def _inexact_direction(self) -> Array | None:
+        """The direction by conjugate gradients, where they get there.
+
+        In the basis of nested sets the diagonal is as good a preconditioner for any range of flows: about a hundred
+        steps are the rule.
+        """
+        from balance_graph.linear.conjugate_gradients import conjugate_gradients  # compiled loops: slow to load
+
+        root, log_diagonal, gradient = self.equations.hessian_root(self.log_slopes, self.ratio)
+        unit = np.exp(0.5 * (log_diagonal - log_diagonal.max()))
+        if not unit.min() > _LEAST_UNIT:
+            return None
+        transposed = root.T.tocsr()
+        size = float(np.abs(gradient).max(initial=0.0))
+        goal = size * min(max(size, _LEAST_SHARE), _SHARE)
+        solution, steps, left = conjugate_gradients(
+            lambda step, out: np.copyto(out, transposed @ (root @ step)),
+            -unit * gradient,
+            lambda residual: (residual, None),
+            weight=unit,
+            tol=goal,
+            max_steps=_MOST_STEPS,
+        )
+        self._krylov_steps += steps
+        return solution / unit if left <= goal else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done."""
+        return (f"balancing of nested sets: {self._sets.sweeps} sweeps, {self._krylov_steps} Krylov steps",)
 
     def move(self, step: Array) -> None:
         """Go a step in the basis of the last settled place."""

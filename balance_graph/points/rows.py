@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from balance_graph._types import Array, Sparse
+from balance_graph.linear.factorization import is_affordable
 from balance_graph.points.clusters import EVERY, Links, cluster_basis, in_basis
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.point import SUFFICIENT, Mark, step_along
@@ -83,7 +85,8 @@ class RowsPoint:
         """Write the balance equations in the basis of the clusters at this place."""
         matrix = self.quotient.matrix
         self._basis = self._basis_here()
-        self.equations = BalanceEquations(matrix if self._basis is None else in_basis(matrix, self._basis))
+        in_place = matrix if self._basis is None else in_basis(matrix, self._basis)
+        self.equations = BalanceEquations(in_place, self._is_affordable)
         self.imbalance = self.equations.imbalance(self.log_slopes)
 
     def _basis_here(self) -> Sparse | None:
@@ -209,6 +212,17 @@ class RowsPoint:
     def _costs_more(self, before: Mark) -> bool:
         """Whether the cost is higher than before, by more than the rounding of its logarithm."""
         return self.log_cost > before.log_cost + _EPS * max(1.0, abs(before.log_cost))
+
+    @cached_property
+    def _is_affordable(self) -> bool:
+        """Whether the equations can be factorized: in the basis of the unknowns, which has no more pattern than needed."""
+        return is_affordable(self._pattern)
+
+    @cached_property
+    def _pattern(self) -> Sparse:
+        """Which unknowns meet in some row."""
+        sizes = abs(self.quotient.matrix)
+        return sparse.csr_array(sizes.T @ sizes)
 
     @cached_property
     def _links(self) -> Links | None:
