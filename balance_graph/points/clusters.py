@@ -28,6 +28,10 @@ EVERY = 0.0
 FAR_APART = float(np.log(64.0))
 
 
+# Members of all sets, per unknown, up to which they are listed: thousands of leaves of a hub can be nested one by one.
+_MOST_MEMBERS = 100
+
+
 class Links(NamedTuple):
     """The rows of A that scales move, as links between two unknowns, or one and the ground.
 
@@ -71,7 +75,7 @@ def cluster_basis(links_of: Links, log_slopes: Array, log_ratio: float = EVERY) 
     """
     forest = _spanning_forest(links_of, log_slopes)
     sets = _Sets.of(forest, links_of.size, log_ratio)
-    if not sets.number.size:
+    if not sets.number.size or sets.n_members > _MOST_MEMBERS * links_of.size:
         return None
     log_across = _log_flows_across(sets, links_of, log_slopes)
     kept = sets.log_weakest - log_across[links_of.size + 1 :] > log_ratio
@@ -152,6 +156,15 @@ class _Sets(NamedTuple):
         of_these = np.concatenate([np.arange(n_points), number])
         above = place[upper[of_these]]
         return cls(number, level[number], np.where(above < 0, np.arange(of_these.size), above))
+
+    @property
+    def n_members(self) -> int:
+        """Of all sets together: how many sets hold each unknown, added up."""
+        holder = self.parent.copy()
+        depth = (holder != np.arange(holder.size)).astype(np.intp)
+        while depth[holder].any():  # twice as far up each time
+            depth, holder = depth + depth[holder], holder[holder]
+        return int(depth[: self.n_points].sum())
 
     def only(self, kept: Mask) -> _Sets:
         """Some of the sets."""

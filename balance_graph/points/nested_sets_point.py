@@ -19,7 +19,7 @@ _FIRST, _BETWEEN, _NEAR = 40, 5, 0.3
 # A step that changes the logarithm of some flow by more than this is a long one.
 _LONG = 0.5
 # Multiplications per link up to which a factorization costs less than conjugate gradients.
-_CHEAP = 1e4
+_CHEAP = 200.0
 # Of the gradient, what a direction may leave: less the nearer the end, down to what brings no further digits.
 _SHARE, _LEAST_SHARE = 1e-2, 1e-6
 # Conjugate gradient steps for one direction; factorizations take over where they do not suffice, or where the diagonal

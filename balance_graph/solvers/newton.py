@@ -239,6 +239,8 @@ class _Run:
                 self.on_rows(self._quotient, self._left)
             else:
                 self.on_terms(self._left, start)
+        if not self._is_over:
+            self._by_nested_sets()
 
     def edges_first(self) -> None:
         """By passes over edges; where they stall, by factorizations, first from where the cost is lower."""
