@@ -21,6 +21,7 @@ from balance_graph.points import flows, preconditioner
 from balance_graph.points.flows import FlowsPoint
 
 EDGES = bg.NewtonSolver(tol=1e-10, engine="edges")
+SETS = "Newton made no headway; balancing of nested sets took over"
 Network = tuple[sparse.csr_array, np.ndarray]
 
 
@@ -87,9 +88,10 @@ def test_a_rule_saves_a_tenth_of_the_steps_or_more(rule):
 
 
 def test_what_is_held_is_balanced_because_all_others_are_better_than_asked():
-    """Their errors add up at a node with small flows of its own."""
+    """Their errors add up at a node with small flows of its own: without the rule the passes stall."""
     with mock.patch.object(FlowsPoint, "goal", lambda _, tol: tol):
-        assert solved(around_a_weak_hub()).status is bg.Status.STALLED
+        assert SETS in solved(around_a_weak_hub()).notes
     solution = solved(around_a_weak_hub())
     assert solution.converged
+    assert SETS not in solution.notes
     assert solution.relative_imbalance <= EDGES.tol

@@ -92,7 +92,8 @@ class Multigrid:
 
     def _prepare(self) -> None:
         # A division for each unknown would be half the time of a sweep.
-        self._inverses = [1.0 / matrix.diagonal for matrix in self.matrices[:-1]]
+        with np.errstate(divide="raise"):  # flows that are zero to rounding: an ArithmeticError, and another method
+            self._inverses = [1.0 / matrix.diagonal for matrix in self.matrices[:-1]]
         self._coarsest = _coarsest(self.matrices[-1])
 
     def __call__(self, right: Array) -> tuple[Array, Array | None]:
@@ -145,4 +146,8 @@ def _coarsest(matrix: Laplacian) -> Solve:
     """Solve on the coarsest level; where coarsening has stalled (expanders), smoothing is as good, and affordable."""
     solve = factorize(matrix.tosparse()) if matrix.size <= _MOST_DIRECT else None
     # A coarsest matrix that is singular to rounding still smooths by its diagonal.
-    return (lambda right: right / matrix.diagonal) if solve is None else solve
+    if solve is not None:
+        return solve
+    with np.errstate(divide="raise"):
+        inverse = 1.0 / matrix.diagonal
+    return lambda right: inverse * right

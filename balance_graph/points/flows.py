@@ -124,6 +124,13 @@ class FlowsPoint:
             self.flows.sweep(_SWEEPS, _NEAR)
             self._imbalance = None
 
+    @property
+    def log_spread(self) -> float:
+        """Logarithm of the ratio of the largest flow through an unknown to the least."""
+        through = self.flows.into[:-1] + self.flows.out_of[:-1]
+        least, largest = float(through.min(initial=np.inf)), float(through.max(initial=0.0))
+        return float(np.log(largest) - np.log(least)) if 0.0 < least else np.inf
+
     def goal(self, tol: float) -> float:
         """A tenth of the tolerance where the errors of all others gather at an unknown that is held."""
         return 0.1 * tol if self._holds else tol

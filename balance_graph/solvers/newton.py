@@ -42,6 +42,8 @@ _PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 25}
 _NOISE = 1e-12
 # Change of the logarithm of a flow up to which a last direction confirms what is balanced to many digits.
 _SHORT = 1e-3
+# Logarithm of the ratio of flows through unknowns beyond which the least are not seen beside the largest: 1 / eps.
+_WIDE = 36.0
 _ENDS = (Status.CONVERGED, Status.INTERRUPTED)
 
 
@@ -380,11 +382,25 @@ class _Run:
 
     def _by_passes(self, point: EdgesPoint | TermsPoint, most: int) -> None:
         status, reached = self._loop.follow(point, most), point.largest
+        is_wide = point.log_spread > _WIDE
         self._note(*point.notes)
         log_scales, state, is_sound = point.answer(self._solver.tol, float(np.tanh(0.5 * reached)))
         if status is Status.CONVERGED and not is_sound:
             status = Status.STALLED
         self._leg = _Leg(log_scales, status, state.log_cost, reached, state)
+        if status is Status.CONVERGED and is_wide:
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """Go on from a balanced place in the basis of nested sets, where these are known.
+
+        Unknowns in balance can hide sets that are not: beside large flows in and out, theirs are rounding.
+        """
+        quotient = self._quotient
+        if NestedSets.suits(quotient):
+            point = NestedSetsPoint(quotient.centered(self._leg.log_scales))
+            self._reach(point, self._loop.follow(point, self._left))
+            self._note("confirmed in the basis of nested sets")
 
     def _note(self, *notes: str) -> None:
         self._notes.update(dict.fromkeys(notes))
