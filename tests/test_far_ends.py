@@ -16,6 +16,8 @@ from fuzz import faults, is_wrong, run, shrunk
 from scipy import sparse
 
 import balance_graph as bg
+from balance_graph.linear.laplacian import Laplacian
+from balance_graph.linear.multigrid import Multigrid
 from balance_graph.points.clusters import Links, cluster_basis
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
@@ -51,6 +53,18 @@ def test_continuation_alone_leads_to_the_same_optimum():
     )
     assert status == "converged"
     assert point.log_cost == pytest.approx(bg.solve(problem).log_cost, rel=1e-12)
+
+
+@pytest.mark.parametrize("budget", [3, 8])
+def test_a_stage_on_the_way_is_no_balance(budget):
+    """A stage ends short of balance, of another network: where iterations or time end there, that is the status."""
+    problem = grid(8, 10)
+    quotient, loop = Quotient(problem, problem.unscaled), NewtonLoop(1e-12)
+    point, status = follow_temperatures(
+        quotient, lambda point, most, near, _: loop.follow(point, most, near), lambda: budget - loop.iterations
+    )
+    assert status == "limit reached"
+    assert problem.relative_imbalance(point.log_scales) > 1e-3
 
 
 def test_at_temperature_one_half_weights_are_square_roots():
@@ -134,6 +148,14 @@ def test_beyond_floats_the_certificate_is_that_of_the_logarithm():
     certificate = bg.balance(bg.networks.chain(weights=[1e200, 1e220]), 2, solver="newton").certificate
     assert certificate.log_lower_bound <= math.log(2.0) + 420.0 * math.log(10.0) <= certificate.log_cost + 1e-11
     assert certificate.log_cost - certificate.log_lower_bound < 1e-11
+
+
+def test_flows_that_vanish_beside_others_are_left_to_other_methods():
+    """Multigrid divides by the diagonal; zero to rounding is an `ArithmeticError`, which Newton answers to."""
+    start = np.zeros(1001, dtype=np.int64)
+    alone = Laplacian(start, start[1:], np.zeros(0, dtype=np.int32), np.zeros(0), np.zeros(1000))
+    with pytest.raises(ArithmeticError):
+        Multigrid(alone)
 
 
 def test_a_limit_on_time_ends_a_solve_with_its_best_point():

@@ -1,0 +1,145 @@
+"""Nested sets: a basis of the unknowns, sweeps that lower the cost, and what they find where flows hide it.
+
+Room: points.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+import balance_graph as bg
+from balance_graph.points import _nested_set_loops as plain
+from balance_graph.points.nested_sets import NestedSets
+from balance_graph.points.nested_sets_point import NestedSetsPoint
+from balance_graph.problem.quotient import Quotient
+from balance_graph.solvers.newton import NewtonLoop
+
+TOOK_OVER = "Newton made no headway; balancing of nested sets took over"
+
+
+def random_quotient(seed, degrees=(1.0,), spread=20.0, regularizer=2.0, size=12):
+    """A ring with chords, every weight and degree of its own, some nodes pinned."""
+    rng = np.random.default_rng(seed)
+    ends = np.concatenate([[np.arange(size), np.roll(np.arange(size), 1)], rng.integers(0, size, (2, 2 * size))], axis=1)
+    ends = np.unique(ends[:, ends[0] != ends[1]], axis=1)
+    weight = 10.0 ** rng.uniform(-spread, spread, ends.shape[1])
+    W = sparse.csr_array((weight, ends), shape=(size, size))
+    pinned = np.arange(size) % 5 == 0
+    degree = np.where(pinned, 1.0, rng.choice(degrees, size))
+    problem = bg.BalanceProblem.from_sparse(W, pinned=pinned, degree=degree, regularizer=regularizer)
+    return Quotient(problem, problem.unscaled, prunes=True)
+
+
+def star(n_leaves, spread):
+    """A hub that exchanges with every leaf, two of which are pinned."""
+    leaf, hub = np.arange(1, n_leaves + 1), np.zeros(n_leaves, dtype=int)
+    weight = 10.0 ** np.random.default_rng(0).uniform(-spread, spread, 2 * n_leaves)
+    W = sparse.csr_array((weight, (np.r_[hub, leaf], np.r_[leaf, hub])), shape=(n_leaves + 1, n_leaves + 1))
+    return bg.BalanceProblem.from_sparse(W, pinned=np.arange(n_leaves + 1) >= n_leaves - 1)
+
+
+def hubs(n, spread):
+    """Four hubs that exchange with all others: leaves at tiny flows beside hubs at large ones."""
+    rng, leaf = np.random.default_rng(0), np.arange(4, n)
+    to, back, more = rng.integers(0, 4, (3, leaf.size))
+    edges = np.unique(np.c_[np.r_[leaf, back, more], np.r_[to, leaf, rng.permutation(leaf)]], axis=0)
+    W = sparse.csr_array((10.0 ** rng.uniform(-spread, spread, len(edges)), edges.T), shape=(n, n))
+    return bg.BalanceProblem.from_sparse(W, pinned=np.arange(n) >= n - 2)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(1.0,), (1.0, 2.0, 0.5)]))
+def test_sets_are_a_basis_of_few_members(seed, degrees):
+    quotient = random_quotient(seed, degrees)
+    basis = NestedSets(quotient).basis(quotient.log_slopes(np.zeros(quotient.size))[0])
+    n = quotient.size
+    assert basis.shape == (n, n)
+    assert np.linalg.matrix_rank(basis.toarray()) == n
+    assert basis.nnz <= n * (math.log2(n) + 4)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(1.0,), (1.0, 2.0, 0.5)]), st.sampled_from([0.5, 2.0, 30.0]))
+def test_every_sweep_lowers_the_cost(seed, degrees, p):
+    quotient = random_quotient(seed, degrees, regularizer=p)
+    sets, displacement = NestedSets(quotient), np.zeros(quotient.size)
+    costs = [quotient.log_cost(displacement)]
+    for _ in range(5):
+        displacement = sets.balanced(displacement, 1, 0.0)
+        costs.append(quotient.log_cost(displacement))
+    assert all(after <= before + 1e-12 * abs(before) for before, after in zip(costs, costs[1:], strict=False))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(1.0,), (1.0, 2.0, 0.5)]), st.sampled_from([1.0, 30.0, 150.0]))
+def test_newton_in_the_basis_of_sets_finds_the_optimum(seed, degrees, spread):
+    quotient = random_quotient(seed, degrees, spread)
+    if quotient.size == 0:
+        return
+    point = NestedSetsPoint(quotient)
+    assert NewtonLoop(1e-12).follow(point, 100) == "converged"
+    solution = bg.solve(quotient.given, bg.NewtonSolver(), on_unattained="prune")
+    assert point.log_cost == pytest.approx(solution.log_cost, rel=1e-12)
+    assert quotient.problem.relative_imbalance(point.log_scales) <= 1e-11
+
+
+def test_at_the_optimum_sweeps_leave_all_as_it_is():
+    quotient = random_quotient(0)
+    solution = bg.solve(quotient.given, on_unattained="prune")
+    balanced = quotient.centered(solution.log_scales)
+    assert np.abs(NestedSets(balanced).balanced(np.zeros(balanced.size), 3, 0.0)).max() <= 1e-10
+
+
+def test_loops_do_the_same_compiled_and_as_they_are():
+    kernels = pytest.importorskip("balance_graph.points._nested_set_kernels")
+    quotient = random_quotient(1, (1.0, 2.0))
+    sets, results = NestedSets(quotient), []
+    for loops in (plain, kernels):
+        sets._loops = loops
+        results.append(sets.balanced(np.zeros(quotient.size), 4, 0.0))
+    assert np.allclose(*results, rtol=1e-12, atol=1e-12)
+
+
+def test_leaves_that_nest_one_by_one_are_no_burden():
+    """As members of every set they would be half a million entries."""
+    problem = star(1000, 100)
+    quotient = Quotient(problem, problem.unscaled)
+    basis = NestedSets(quotient).basis(quotient.log_slopes(np.zeros(quotient.size))[0])
+    assert basis.nnz <= 20_000
+    assert bg.solve(problem, bg.NewtonSolver()).converged
+
+
+@pytest.mark.parametrize("engine", ["rows", "edges"])
+def test_hubs_of_independent_weights_take_few_iterations_with_either_engine(engine):
+    problem = hubs(450, 100)
+    solution = bg.solve(problem, bg.NewtonSolver(engine=engine), on_unattained="prune")
+    assert solution.converged
+    assert solution.iterations <= 60
+    assert TOOK_OVER in solution.notes
+
+
+def test_balance_by_passes_is_confirmed_where_flows_hide_it():
+    """The passes end with every unknown in balance, and leaves far from where they belong."""
+    problem = hubs(2000, 10)
+    by_passes = bg.solve(problem, bg.NewtonSolver(engine="edges"), on_unattained="prune")
+    by_rows = bg.solve(problem, bg.NewtonSolver(engine="rows"), on_unattained="prune")
+    assert by_passes.converged
+    assert "confirmed in the basis of nested sets" in by_passes.notes
+    active = problem.pruned(by_rows).active
+    difference = problem.log_gains(by_passes.log_scales) - problem.log_gains(by_rows.log_scales)
+    assert np.abs(difference[active]).max() <= 1e-8
+
+
+def test_ratios_beyond_floats_are_no_basis():
+    """Degrees of 8 one after another: the ratio of the last to the first would be 8^200."""
+    n = 200
+    W = sparse.diags_array([np.ones(n - 1), np.ones(n - 1)], offsets=[1, -1]).tocsr()
+    degrees, pinned = np.full(n, 8.0), np.isin(np.arange(n), [0, n - 1])
+    problem = bg.BalanceProblem.from_sparse(W, pinned=pinned, degree=np.where(pinned, 1.0, degrees))
+    quotient = Quotient(problem, problem.unscaled, prunes=True)
+    sets = NestedSets(quotient)
+    log_slopes = quotient.log_slopes(np.zeros(quotient.size))[0] - np.arange(quotient.matrix.shape[0])
+    assert sets.basis(log_slopes) is None or np.all(np.isfinite(sets.basis(log_slopes).toarray()))
