@@ -6,6 +6,7 @@ Room: points.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ TOOK_OVER = "Newton made no headway; balancing of nested sets took over"
 def random_quotient(seed, degrees=(1.0,), spread=20.0, regularizer=2.0, size=12):
     """A ring with chords, every weight and degree of its own, some nodes pinned."""
     rng = np.random.default_rng(seed)
-    ends = np.concatenate([[np.arange(size), np.roll(np.arange(size), 1)], rng.integers(0, size, (2, 2 * size))], axis=1)
+    ends = np.concatenate(
+        [[np.arange(size), np.roll(np.arange(size), 1)], rng.integers(0, size, (2, 2 * size))], axis=1
+    )
     ends = np.unique(ends[:, ends[0] != ends[1]], axis=1)
     weight = 10.0 ** rng.uniform(-spread, spread, ends.shape[1])
     W = sparse.csr_array((weight, ends), shape=(size, size))
@@ -71,7 +74,7 @@ def test_every_sweep_lowers_the_cost(seed, degrees, p):
     for _ in range(5):
         displacement = sets.balanced(displacement, 1, 0.0)
         costs.append(quotient.log_cost(displacement))
-    assert all(after <= before + 1e-12 * abs(before) for before, after in zip(costs, costs[1:], strict=False))
+    assert all(after <= before + 1e-12 * abs(before) for before, after in pairwise(costs))
 
 
 @given(st.integers(0, 10_000), st.sampled_from([(1.0,), (1.0, 2.0, 0.5)]), st.sampled_from([1.0, 30.0, 150.0]))

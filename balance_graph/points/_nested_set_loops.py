@@ -151,6 +151,7 @@ def balance_sets(sets: Sets, at: Incidence, log_flow: Array, displacement: Array
     """
     size = displacement.size
     number, share = np.full(size + 1, -size - 1, np.int64), np.zeros(size + 1)
+    member: Index
     alone, one_share = np.zeros(1, np.int64), np.ones(1)
     largest = 0.0
     for which in range(-size, sets.start.size - 1):

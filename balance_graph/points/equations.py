@@ -101,8 +101,12 @@ class BalanceEquations:
         entries, at = self.matrix.tocoo(), self._column
         root = np.sign(entries.data) * np.exp(self._log_size + log_roots[self._row] - 0.5 * log_diagonal[at])
         share = np.sign(entries.data) * np.exp(self._log_size + log_slopes[self._row] - log_diagonal[at])
-        gradient = np.bincount(at, share, minlength=self.size)
-        return sparse.csr_array((root, self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape), log_diagonal, gradient
+        gradient = np.bincount(at, share, minlength=self.size).astype(float)
+        return (
+            sparse.csr_array((root, self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape),
+            log_diagonal,
+            gradient,
+        )
 
     def _product(self, shares: Sparse, ratio: Array) -> Any:
         """``W^T diag(kappa) A``."""

@@ -129,7 +129,7 @@ class FlowsPoint:
         """Logarithm of the ratio of the largest flow through an unknown to the least."""
         through = self.flows.into[:-1] + self.flows.out_of[:-1]
         least, largest = float(through.min(initial=np.inf)), float(through.max(initial=0.0))
-        return float(np.log(largest) - np.log(least)) if 0.0 < least else np.inf
+        return float(np.log(largest) - np.log(least)) if least > 0.0 else np.inf
 
     def goal(self, tol: float) -> float:
         """A tenth of the tolerance where the errors of all others gather at an unknown that is held."""

@@ -74,7 +74,9 @@ class NestedSets:
     def suits(quotient: Quotient) -> bool:
         """Whether sets are known: rows are powers, and have at most two entries."""
         return (
-            quotient.size > 0 and isinstance(quotient.rows, PowerRows) and bool(np.diff(quotient.matrix.indptr).max() <= 2)
+            quotient.size > 0
+            and isinstance(quotient.rows, PowerRows)
+            and bool(np.diff(quotient.matrix.indptr).max() <= 2)
         )
 
     def _here(self, log_slopes: Array) -> plain.Sets:

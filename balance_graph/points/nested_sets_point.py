@@ -1,4 +1,4 @@
-"""A point of the exact method for flows of very different sizes: sweeps over nested sets, then Newton in their basis."""
+"""A point for flows of very different sizes: sweeps over nested sets, then Newton's method in their basis."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ class RowsPoint:
 
     @cached_property
     def _is_affordable(self) -> bool:
-        """Whether the equations can be factorized: in the basis of the unknowns, which has no more pattern than needed."""
+        """Whether the equations can be factorized, by their pattern in the basis of single unknowns."""
         return is_affordable(self._pattern)
 
     @cached_property

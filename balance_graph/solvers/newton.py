@@ -17,9 +17,9 @@ from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array, Engine
-from balance_graph.points.point import Point, advance
 from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.nested_sets_point import NestedSetsPoint
+from balance_graph.points.point import Point, advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import History, Outcome, State, Status
@@ -63,7 +63,10 @@ class NewtonSolver:
         ``"rows"``: directions by sparse factorizations, exact at any range of costs. ``"edges"``: directions by
         conjugate gradients, in passes over edge lists where the problem is a network with one exponent for all edges,
         else over its terms. ``"auto"``: passes over edges from 4 000 of them on, over terms of other kinds from 50 000
-        on, else rows; where one makes no headway, the other goes on.
+        on, else rows; where one makes no headway, the other goes on. With each, nested sets help where they are known.
+    time_limit : float, optional
+        Seconds after which no further iteration begins; the best point so far is the answer, with the status *limit
+        reached*. Default: none.
 
     See Also
     --------
@@ -74,9 +77,13 @@ class NewtonSolver:
     A step is halved until it lowers ``max|F|``. With degrees 1 the Jacobian is a nonsingular M-matrix wherever the
     minimum is attained, so such a step exists. Where none is found (other degrees, singular to rounding), a step of
     Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere,
-    so the method does. Where it makes no headway, the network is reached through tamer ones, by continuation in
-    temperature: all weights to a power that rises to 1. Equations of weakly attached clusters are written in a
-    basis of their own (`balance_graph.points.clusters`). A few iterations are the rule, also for weights from 1e-150
+    so the method does. Equations of weakly attached clusters are written in a basis of their own
+    (`balance_graph.points.clusters`). Where the method makes no headway, since weights differ by many orders, sets of
+    unknowns that strong flows join are balanced one by one, as local balancing does with single unknowns, and Newton's
+    method for the cost goes on in the basis of their shifts (`balance_graph.points.nested_sets`); so it does where
+    flows through unknowns differ so much that rounding could hide a set that is out of balance. Costs that are no sums
+    of powers, and rows of more than two entries, are reached through tamer networks instead, by continuation in
+    temperature: all weights to a power that rises to 1. A few iterations are the rule, also for weights from 1e-150
     to 1e150.
 
     Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
