@@ -37,7 +37,7 @@ _LARGE = 4_000
 _MANY_TERMS = 50_000
 # Iterations after which another kind of point may get there sooner: 10 to 15 are the rule with factorizations, 3 to 15
 # with passes over edges. Nested sets take over early where they are known.
-_PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 25}
+_PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 15}
 # Relative rounding of the logarithm of a cost, with room for sums of many terms.
 _NOISE = 1e-12
 # Change of the logarithm of a flow up to which a last direction confirms what is balanced to many digits.
