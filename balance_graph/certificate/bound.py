@@ -21,11 +21,14 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from balance_graph._showing import html_table
 from balance_graph._types import Array, Sparse
+from balance_graph.certificate.circulation import Circulation, circulation_near
 from balance_graph.linear.factorization import Solve, factorize
 from balance_graph.points.clusters import EVERY, FAR_APART
 from balance_graph.points.point import advance
@@ -36,6 +39,7 @@ from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.regularizers import Regularizer
+from balance_graph.problem.row_ends import RowEnds
 from balance_graph.problem.rows import Rows
 
 _EPS = float(np.finfo(float).eps)
@@ -156,23 +160,23 @@ def _log_lower_bound(quotient: Quotient) -> float:
     Both bases of clusters are good for a bound, and either can be the better one: the second is tried where the first
     gives away much.
     """
-    best = quotient.log_constant - _constant_error(quotient)
+    best, ends = quotient.log_constant - _constant_error(quotient), RowEnds.of(quotient.matrix)
     for log_ratio in (FAR_APART, EVERY):
-        log_bound, share = _bound_from(RowsPoint(quotient, log_ratio=log_ratio))
+        log_bound, share = _bound_from(RowsPoint(quotient, log_ratio=log_ratio), ends)
         best = max(best, log_bound)
         if share <= _TIGHT:
             break
     return best
 
 
-def _bound_from(point: RowsPoint) -> tuple[float, float]:
+def _bound_from(point: RowsPoint, ends: RowEnds | None) -> tuple[float, float]:
     """Logarithm of a bound that is found on the way from a point to balance, and the share of the cost given away."""
     for _ in range(_MAX_STEPS):
         log_cost, error = point.log_cost, _flow_errors(point)
         # A slope that has underflowed to zero leaves its row's flow unknown: no bound from here.
         if np.all(np.isfinite(error)):
             with np.errstate(over="ignore", invalid="ignore"):  # exponents near the end of the range of floats
-                share = _relative_gap(point, log_cost, error) + _cost_error(point, log_cost, error)
+                share = _relative_gap(point, ends, log_cost, error) + _cost_error(point, log_cost, error)
             if share < 0.5:
                 return log_cost + math.log1p(-share), share
         if not advance(point, _EPS):
@@ -184,7 +188,9 @@ def _flow_errors(point: RowsPoint) -> Array:
     """Bound on the relative rounding error of each row's cost and flow: that of the logarithms they come from."""
     quotient = point.quotient
     rows = quotient.rows
-    size = quotient.problem.manifold.log_gain_sizes(point.log_scales)[rows.edge]
+    # Log-gains are those at the center and what the displacement adds: the two may cancel.
+    size = quotient.problem.manifold.log_gain_sizes(quotient.center)[rows.edge]
+    size = size + abs(quotient.matrix) @ np.abs(point.displacement)
     amplitude = _amplitude_sizes(quotient.problem, rows, point.ratio)
     return 4.0 * _EPS * (4.0 + amplitude + np.abs(point.log_slopes) + (1.0 + point.ratio) * size)
 
@@ -217,28 +223,30 @@ def _cost_error(point: RowsPoint, log_cost: float, error: Array) -> float:
     return float(weight @ error) + summation + _constant_error(point.quotient) + 4.0 * _EPS * (2.0 + abs(log_cost))
 
 
-def _relative_gap(point: RowsPoint, log_cost: float, error: Array) -> float:
-    """Bound on the duality gap relative to the cost, or inf where Newton's direction gives no circulation."""
+def _relative_gap(point: RowsPoint, ends: RowEnds | None, log_cost: float, error: Array) -> float:
+    """Bound on the duality gap relative to the cost, or inf where no circulation is found near the flows.
+
+    Rows with two ends need no inverse: flows of a tree make up for what is lacking, also where Newton's direction is of
+    no use.
+    """
     if point.quotient.size == 0:
         return 0.0
-    equations, ratio = point.equations, point.ratio
-    hessian, shares = equations.hessian(point.log_slopes, ratio)
-    solve = factorize(hessian)
-    if solve is None:
+    newton = _NewtonFlows.of(point)
+    gap = math.inf if newton is None else _gap_of(point, newton.circulation(error, ends is None), log_cost, error)
+    if ends is None or gap <= _TIGHT:
+        return gap
+    unchanged = np.zeros(point.ratio.size)
+    for change in (unchanged,) if newton is None else (newton.change, unchanged):
+        near = circulation_near(ends, point.quotient.size, point.log_slopes, change)
+        gap = min(gap, _gap_of(point, near, log_cost, error))
+    return gap
+
+
+def _gap_of(point: RowsPoint, circulation: Circulation | None, log_cost: float, error: Array) -> float:
+    """Bound on the duality gap of a circulation relative to the cost; inf where there is none, or one with no signs."""
+    if circulation is None:
         return math.inf
-    change = np.zeros(ratio.size)
-    residual = shares @ (1.0 + change)
-    for _ in range(2):  # the second solve repairs what rounding left of the first
-        change = change - ratio * (equations.matrix @ solve(residual))
-        residual = shares @ (1.0 + change)
-    if not (np.all(np.isfinite(change)) and change.min() > -0.99):
-        return math.inf
-    degree = np.diff(shares.indptr)
-    slack = abs(shares) @ (np.abs(1.0 + change) * error) + _EPS * (degree + 4) * (abs(shares) @ np.abs(1.0 + change))
-    reach = _correction_bound(hessian, solve, np.abs(residual) + slack, float(error.max()))
-    if reach is None:
-        return math.inf
-    width = ratio * (abs(equations.matrix) @ reach) + error * (1.0 + np.abs(change))
+    change, width = circulation.change, circulation.width + error * (1.0 + np.abs(circulation.change))
     if not np.all(width < 0.5 * (1.0 + change)):
         return math.inf
     rows, log_gains = point.quotient.rows, point.quotient.log_gains(point.displacement)
@@ -247,7 +255,45 @@ def _relative_gap(point: RowsPoint, log_cost: float, error: Array) -> float:
     return float(np.maximum(up, down).sum()) * (1.0 + 1e-6)
 
 
-def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: float) -> Array | None:
+class _NewtonFlows(NamedTuple):
+    """The flows ``y (1 + change)`` that Newton's direction of the cost leads to, and what they lack of a circulation."""
+
+    point: RowsPoint
+    hessian: Sparse
+    shares: Sparse
+    solve: Solve
+    change: Array
+    residual: Array
+
+    @classmethod
+    def of(cls, point: RowsPoint) -> _NewtonFlows | None:
+        """None where there is no direction, or one along which flows would change sign."""
+        equations, ratio = point.equations, point.ratio
+        hessian, shares = equations.hessian(point.log_slopes, ratio)
+        solve = factorize(hessian)
+        if solve is None:
+            return None
+        change = np.zeros(ratio.size)
+        residual = shares @ (1.0 + change)
+        for _ in range(2):  # the second solve repairs what rounding left of the first
+            change = change - ratio * (equations.matrix @ solve(residual))
+            residual = shares @ (1.0 + change)
+        if not (np.all(np.isfinite(change)) and change.min() > -0.99):
+            return None
+        return cls(point, hessian, shares, solve, change, residual)
+
+    def circulation(self, error: Array, may_invert: bool) -> Circulation | None:
+        """With the correction that makes up for what is lacking; None where that cannot be bounded."""
+        sizes, flows = abs(self.shares), np.abs(1.0 + self.change)
+        slack = sizes @ (flows * error) + _EPS * (np.diff(self.shares.indptr) + 4) * (sizes @ flows)
+        lacking = np.abs(self.residual) + slack
+        reach = _correction_bound(self.hessian, self.solve, lacking, float(error.max()), may_invert)
+        if reach is None:
+            return None
+        return Circulation(self.change, self.point.ratio * (abs(self.point.equations.matrix) @ reach))
+
+
+def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: float, may_invert: bool) -> Array | None:
     """A vector s with ``|H^-1 r| <= s`` for every ``|r| <= residual``, or None.
 
     With H's *comparison matrix* C (its diagonal, less the sizes of all other entries), ``C s >= r`` and ``s >= 0``
@@ -262,15 +308,24 @@ def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: flo
         solve_comparison = factorize(comparison) or solve
     reach: Array = np.abs(solve_comparison(2.0 * residual))
     # The entries of H and the products each carry a relative error; none may decide the inequality.
+    relative = 4.0 * error + 64.0 * _EPS
     with np.errstate(over="ignore", invalid="ignore"):
-        margin = (4.0 * error + 64.0 * _EPS) * (abs(hessian) @ reach)
+        margin = relative * (abs(hessian) @ reach)
         if np.all(comparison @ reach - margin >= residual):
             return reach
+    return _bound_by_inverse(hessian.toarray(), residual, relative) if may_invert and row.size else None
+
+
+def _bound_by_inverse(hessian: NDArray[np.float64], residual: Array, relative: float) -> Array | None:
+    """The same from an approximate inverse B: with ``s = |B| r`` and ``|I - B H| s <= s / 2``, ``|H^-1 r| <= 2 s``."""
     if hessian.shape[0] > _MAX_DENSE:
         return None
     try:
-        inverse = np.linalg.inv(hessian.toarray())
+        inverse = np.linalg.inv(hessian)
     except np.linalg.LinAlgError:
         return None
-    bound: Array = 2.0 * (np.abs(inverse) @ residual)
-    return bound
+    sizes = np.abs(inverse)
+    half: Array = sizes @ residual
+    off = np.abs(np.eye(half.size) - inverse @ hessian) @ half
+    hidden = (relative + 4.0 * half.size * _EPS) * (sizes @ (np.abs(hessian) @ half) + half)
+    return 2.0 * half if np.all(off + hidden <= 0.5 * half) else None

@@ -1,0 +1,105 @@
+"""Networks whose balanced state is known exactly, at any size, depth and exponent: flows and scales are planted.
+
+Flows run along paths between pinned nodes and around cycles, each of which has edges of its own. So what enters a node
+is exactly its degree times what leaves it, edge by edge, whatever the sizes of the flows: they are the coefficients.
+Weights are powers of two that hide log-scales which are multiples of log 2. The least cost is the sum of the flows.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from mpmath import mp, mpf
+from scipy import sparse
+
+import balance_graph as bg
+
+
+class Planted(NamedTuple):
+    """A problem, its optimum, and the exponents of two that its log-scales are."""
+
+    problem: bg.BalanceProblem
+    cost: Fraction
+    twos: np.ndarray
+
+    @property
+    def log_scales(self) -> np.ndarray:
+        """The balanced log-scales, rounded."""
+        return self.twos * np.log(2.0)
+
+    @property
+    def log_cost(self) -> mpf:
+        """Logarithm of the least cost, in the precision at work."""
+        return mp.log(mpf(self.cost.numerator) / self.cost.denominator)
+
+
+class _Routes:
+    """Edge-disjoint routes through nodes of given degrees, and the flows along them."""
+
+    def __init__(self, degree: np.ndarray) -> None:
+        self.degree, self.flows = degree, dict[tuple[int, int], float]()
+
+    def add(self, nodes: list[int], flow: float) -> None:
+        """A path or, with the first node again at the end, a cycle; the first edge carries the flow, if all are new."""
+        edges, flows = list(zip(nodes[:-1], nodes[1:], strict=True)), [flow]
+        for node in nodes[1:-1]:
+            flows.append(flows[-1] / self.degree[node])
+        closes = nodes[0] != nodes[-1] or flows[-1] == self.degree[nodes[0]] * flow
+        if closes and len(set(edges)) == len(edges) and not self.flows.keys() & set(edges):
+            self.flows.update(zip(edges, flows, strict=True))
+
+
+def planted(
+    rng: np.random.Generator,
+    n: int,
+    *,
+    p: float = 2.0,
+    spread: float = 30.0,
+    scale: float = 30.0,
+    has_degrees: bool = False,
+    has_ties: bool = False,
+    n_pinned: int = 2,
+) -> Planted:
+    """A random network of n nodes: flows from 2**-spread to 2**spread, scales from 2**-scale to 2**scale."""
+    pinned = np.arange(n) < n_pinned
+    degree = np.where(pinned, 1.0, rng.choice([0.5, 1.0, 2.0], n)) if has_degrees else np.ones(n)
+    routes, free = _Routes(degree), np.arange(n_pinned, n)
+    for _ in range(2 * n):
+        inner = rng.choice(free, int(rng.integers(1, min(free.size, 6) + 1)), replace=False).tolist()
+        start, end = rng.integers(0, n_pinned, 2).tolist() if n_pinned else (0, 0)
+        is_cycle = n_pinned == 0 or rng.random() < 0.5
+        flow = float(rng.integers(1, 100) * 2.0 ** int(rng.integers(-spread, spread + 1)))
+        routes.add([*inner, inner[0]] if is_cycle else [start, *inner, end], flow)
+    twos = np.where(pinned, 0, 2 * rng.integers(-scale / 2, scale / 2 + 1, n)).astype(float)
+    groups = None
+    if has_ties:
+        groups = np.where(pinned | (rng.random(n) < 0.7), -1, rng.integers(0, max(n // 4, 1), n))
+        groups = np.where(degree == 1.0, groups, -1)
+        shared = np.append(rng.permutation(twos), 0.0)[: n]
+        twos = np.where(groups >= 0, shared[groups], twos)
+        twos[pinned] = 0.0
+    return planted_problem(routes.flows, twos, degree, pinned, p, groups)
+
+
+def planted_problem(
+    flows: dict[tuple[int, int], float],
+    twos: np.ndarray,
+    degree: np.ndarray,
+    pinned: np.ndarray,
+    p: float,
+    groups: np.ndarray | None = None,
+) -> Planted:
+    """The problem whose balanced state has the flows, at log-scales of so many times log 2."""
+    tail, head = np.array(list(flows)).T
+    flow, n = np.array(list(flows.values())), twos.size
+    weight_twos = degree[tail] * twos[tail] - twos[head]
+    if np.abs(weight_twos).max() > 1000:
+        raise ValueError("the weights are beyond the range of floats")
+    matrix = sparse.csr_array((2.0**weight_twos, (tail, head)), shape=(n, n))
+    coefficient = sparse.csr_array((flow, (tail, head)), shape=(n, n))
+    problem = bg.BalanceProblem.from_sparse(
+        matrix, pinned=pinned, degree=degree, regularizer=p, groups=groups, coefficient=coefficient
+    )
+    return Planted(problem, sum(map(Fraction, flow.tolist())), twos)
