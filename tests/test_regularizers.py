@@ -230,7 +230,7 @@ def test_own_exponents_go_with_lp_only():
 
 
 @given(st.floats(-0.999, 1e6))
-def test_theentropy_of_the_dual_gap_has_no_cancellation(u):
+def test_the_entropy_of_the_dual_gap_has_no_cancellation(u):
     from mpmath import mp, mpf
 
     with mp.workdps(700):
