@@ -6,13 +6,13 @@ of their own; and it is compared with a tame one, a random digraph with normal w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import far_ends
 import numpy as np
 from families import Network, family
-from hypotheses import Hypothesis, Measure, Suite, Verdicts, label
+from hypotheses import Measure
 from scipy import sparse
 
 Rng = np.random.Generator

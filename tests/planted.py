@@ -8,6 +8,7 @@ Weights are powers of two that hide log-scales which are multiples of log 2. The
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ class _Routes:
 
     def add(self, nodes: list[int], flow: float) -> None:
         """A path or, with the first node again at the end, a cycle; the first edge carries the flow, if all are new."""
-        edges, flows = list(zip(nodes[:-1], nodes[1:], strict=True)), [flow]
+        edges, flows = list(pairwise(nodes)), [flow]
         for node in nodes[1:-1]:
             flows.append(flows[-1] / self.degree[node])
         closes = nodes[0] != nodes[-1] or flows[-1] == self.degree[nodes[0]] * flow
@@ -77,7 +78,7 @@ def planted(
     if has_ties:
         groups = np.where(pinned | (rng.random(n) < 0.7), -1, rng.integers(0, max(n // 4, 1), n))
         groups = np.where(degree == 1.0, groups, -1)
-        shared = np.append(rng.permutation(twos), 0.0)[: n]
+        shared = np.append(rng.permutation(twos), 0.0)[:n]
         twos = np.where(groups >= 0, shared[groups], twos)
         twos[pinned] = 0.0
     return planted_problem(routes.flows, twos, degree, pinned, p, groups)

@@ -213,9 +213,7 @@ def carry_along_ways(ways, carried, x):  # type: ignore[no-untyped-def]
 def log_costs(edges: ScaledEdges) -> Iterator[Array]:
     """Logarithms of the costs of all edges, in the unit 1, some at a time."""
     for some in slices(edges.tail.size):
-        values = (
-            edges.exponent * edges.log_weight[some] + edges.up[edges.head[some]] + edges.down[edges.tail[some]]
-        )
+        values = edges.exponent * edges.log_weight[some] + edges.up[edges.head[some]] + edges.down[edges.tail[some]]
         yield values + edges.log_coefficient[some] if edges.log_coefficient.size else values
 
 

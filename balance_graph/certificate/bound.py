@@ -6,8 +6,8 @@ exponent p the duality gap is, without cancellation,
 
     R - R* <= sum of (y / p) h(u),     h(u) = (1 + u) log(1 + u) - u.
 
-Rounding is accounted for, and rounded outward: `balance_graph.certificate.rounding` owns it. What floating point leaves
-in ``A^T y^`` is repaired exactly, by a correction that is not known but bounded. How depends on the problem: on its rows
+Rounding is accounted for, outward (`balance_graph.certificate.rounding`). What floating point leaves in ``A^T y^`` is
+repaired exactly, by a correction that is not known but bounded. How depends on the problem: on its rows
 (`balance_graph.certificate.rows`), in passes over edges where there are many (`balance_graph.certificate.large`), or by
 products with dense blocks (`balance_graph.certificate.blocks`).
 """

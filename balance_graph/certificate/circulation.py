@@ -1,4 +1,4 @@
-"""A circulation near given flows: those of a tree of the strongest rows are set so that everything is balanced, exactly.
+"""A circulation near given flows: those of a tree of the strongest rows are set so that all is balanced, exactly.
 
 Rows of at most two entries are the links of a graph, whose root is the ground. In a maximum spanning tree every row is
 the strongest that crosses the cut between what lies below it and the rest. So what it has to carry to balance that cut
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from balance_graph._types import Array, Index
+from balance_graph._types import Array, Index, Mask
 from balance_graph.linear.spanning_forest import largest_spanning_forest
 from balance_graph.problem.row_ends import RowEnds
 
@@ -123,16 +123,16 @@ class _Tree:
         return cls(node, row, here, *_paths(parent, twos - 1.0, ratio < 0.0))
 
 
-def _paths(parent: Index, twos: Array, is_negative: Array) -> tuple[list[Index], Index, Array, Array]:
-    """What lies above each node, its depth, and the sums of exponents and the product of signs on the way to the root."""
+def _paths(parent: Index, twos: Array, is_negative: Mask) -> tuple[list[Index], Index, Array, Array]:
+    """What lies above each node, its depth, and sums of exponents and products of signs on the way to the root."""
     root = parent.size - 1
-    above, depth, negatives = [parent], (parent != np.arange(parent.size)).astype(np.intp), is_negative.astype(np.intp)
-    twos = twos.copy()
+    above, depth = [parent], (parent != np.arange(parent.size)).astype(np.intp)
+    negatives = is_negative.astype(np.intp)
     while not np.all(above[-1] == root):
         up = above[-1]
         depth, twos, negatives = depth + depth[up], twos + twos[up], negatives + negatives[up]
         above.append(up[up])
-    return above, depth, twos, 1.0 - 2.0 * (negatives % 2)
+    return above, depth, twos, np.where(negatives % 2 == 1, -1.0, 1.0)
 
 
 class _Sums(NamedTuple):
@@ -171,21 +171,21 @@ def _halved(sums: Array, up: Index, weakest: Array, weakest_of_half: Array) -> A
     there = np.flatnonzero(sums.any(axis=0))
     for half in (there, up[there]):
         share = np.exp(weakest[there] - weakest_of_half[half])
-        for part, total in zip(parts, sums, strict=True):
-            part += np.bincount(half, total[there] * share, minlength=part.size)
+        for sign in (0, 1):
+            parts[sign] += np.bincount(half, sums[sign, there] * share, minlength=up.size)
     return parts
 
 
 class _Stretches:
     """Parts of paths upwards that are not added yet: where each begins, how many rows it has, what crosses them."""
 
-    def __init__(self, node: Index, length: Index, log_size: Array, is_negative: Array) -> None:
+    def __init__(self, node: Index, length: Index, log_size: Array, is_negative: Mask) -> None:
         self.node, self.length, self.log_size, self.is_negative = node, length, log_size, is_negative
         self.largest = float(np.abs(log_size).max(initial=0.0))
 
     @classmethod
     def of(cls, tree: _Tree, ends: RowEnds, log_values: Array) -> _Stretches:
-        """The paths from both ends of every row that is not in the tree, and on to the root where they do not cancel."""
+        """The paths from both ends of every row that is not in the tree, and to the root where they do not cancel."""
         other = np.ones(log_values.size, dtype=bool)
         other[tree.row] = False
         rows = np.flatnonzero(other)
@@ -216,8 +216,8 @@ class _Stretches:
         with np.errstate(over="ignore"):
             share = np.exp(self.log_size[now] - weakest[node])
         is_negative = self.is_negative[now]
-        for total, chosen in zip(sums, (~is_negative, is_negative), strict=True):
-            total += np.bincount(node[chosen], share[chosen], minlength=total.size)
+        for sign, chosen in enumerate((~is_negative, is_negative)):
+            sums[sign] += np.bincount(node[chosen], share[chosen], minlength=up.size)
         self.node[now], self.length[now] = up[node], self.length[now] - 2**level
 
 

@@ -1,11 +1,11 @@
 """The certificate of a quotient, on rows kept as logarithms: any rows, at any range of costs.
 
 Two corrections make up for what the flows lack of a circulation. Rows of two ends are links of a graph, and a tree of
-the strongest ones can carry it (`balance_graph.certificate.circulation`). For any rows: where H = A^T D A is a Stieltjes
-matrix (positive definite, off-diagonal entries <= 0), ``H s >= r`` with ``s >= 0`` proves ``|H^-1 r'| <= s`` for every
-``|r'| <= r``, and the inequality is checked with its own rounding; rows that are no edges make other matrices, of which
-the same is shown by way of the comparison matrix, or of an approximate inverse. The bound on u widens by
-``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
+the strongest ones can carry it (`balance_graph.certificate.circulation`). For any rows: where H = A^T D A is a
+Stieltjes matrix (positive definite, off-diagonal entries <= 0), ``H s >= r`` with ``s >= 0`` proves ``|H^-1 r'| <= s``
+for every ``|r'| <= r``, and the inequality is checked with its own rounding; rows that are no edges make other
+matrices, of which the same is shown by way of the comparison matrix, or of an approximate inverse. The bound on u
+widens by ``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def log_lower_bound(quotient: Quotient) -> float:
     """Logarithm of a lower bound on the optimum of a quotient.
 
     Where the center is balanced, a tree of rows mostly proves all that there is to prove. Otherwise both bases of
-    clusters are good for a bound, and either can be the better one: the second is tried where the first gives away much.
+    clusters are good for a bound, and either can be the better: the second is tried where the first gives away much.
     """
     best, ends = quotient.log_constant - _constant_error(quotient), RowEnds.of(quotient.matrix)
     if ends is not None and quotient.size > 0:
@@ -118,9 +118,10 @@ class _Flows:
         quotient, rows = self.quotient, self.quotient.rows
         # Log-gains are those at the center and what the displacement adds: the two may cancel.
         size = quotient.problem.manifold.log_gain_sizes(quotient.center)[rows.edge]
-        size = size + abs(quotient.matrix) @ np.abs(self.displacement)
+        size = size + np.asarray(abs(quotient.matrix) @ np.abs(self.displacement))
         amplitude = _amplitude_sizes(quotient.problem, rows, self.ratio)
-        return rounding.of_exponential(amplitude + np.abs(self.log_slopes) + (1.0 + self.ratio) * size)
+        sizes: Array = amplitude + np.abs(self.log_slopes) + (1.0 + self.ratio) * size
+        return rounding.of_exponential(sizes)
 
     def bound(self, gap: float) -> tuple[float, float]:
         """Logarithm of the bound that a gap proves, and the share of the cost that it gives away; none above half."""
@@ -174,7 +175,7 @@ def _constant_error(quotient: Quotient) -> float:
 
 
 class _NewtonFlows(NamedTuple):
-    """The flows ``y (1 + change)`` that Newton's direction of the cost leads to, and what they lack of a circulation."""
+    """The flows ``y (1 + change)`` that Newton's direction leads to, and what they lack of a circulation."""
 
     point: RowsPoint
     hessian: Sparse
@@ -211,7 +212,9 @@ class _NewtonFlows(NamedTuple):
         return Circulation(self.change, self.point.ratio * (abs(self.point.equations.matrix) @ reach))
 
 
-def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: float, *, may_invert: bool) -> Array | None:
+def _correction_bound(
+    hessian: Sparse, solve: Solve, residual: Array, error: float, *, may_invert: bool
+) -> Array | None:
     """A vector s with ``|H^-1 r| <= s`` for every ``|r| <= residual``, or None.
 
     With H's *comparison matrix* C (its diagonal, less the sizes of all other entries), ``C s >= r`` and ``s >= 0``

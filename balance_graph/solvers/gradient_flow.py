@@ -196,9 +196,7 @@ def _log_total(quotient: Quotient, displacement: Array) -> float:
     return log_sum(quotient.log_slopes(displacement)[0])
 
 
-def _integrator(
-    quotient: Quotient, start: Array, unit: float, method: str, accuracy: float, deadline: Deadline
-) -> Any:
+def _integrator(quotient: Quotient, start: Array, unit: float, method: str, accuracy: float, deadline: Deadline) -> Any:
     """The integrator of the flow, with flows in units of ``exp(unit)``."""
     with preparing():
         from scipy import integrate

@@ -39,9 +39,7 @@ class LogSweeps:
         A sweep unknown by unknown in Python ends there, wherever it is.
     """
 
-    def __init__(
-        self, quotient: Quotient, order: str, orders: Iterator[Index], tol: float, deadline: Deadline
-    ) -> None:
+    def __init__(self, quotient: Quotient, order: str, orders: Iterator[Index], tol: float, deadline: Deadline) -> None:
         self.displacement = np.zeros(quotient.size)
         self._measure = LogMeasure(quotient)
         self.state = self._measure(self.displacement)
