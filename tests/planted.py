@@ -104,3 +104,40 @@ def planted_problem(
         matrix, pinned=pinned, degree=degree, regularizer=p, groups=groups, coefficient=coefficient
     )
     return Planted(problem, sum(map(Fraction, flow.tolist())), twos)
+
+
+def chain_of_clusters(rng: np.random.Generator, count: int, twos: tuple[int, int]) -> Planted:
+    """Two-way cycles of five, each joined to the last one, the first to a pinned node, by flows of ``2**-k``."""
+    flows: dict[tuple[int, int], float] = {}
+    for first in range(1, 5 * count, 5):
+        for k in range(5):
+            _join(flows, rng, first + k, first + (k + 1) % 5, 0)
+        before = 0 if first == 1 else first - 5 + int(rng.integers(5))
+        _join(flows, rng, before, first + int(rng.integers(5)), -int(rng.integers(twos[0], twos[1] + 1)))
+    return _of_clusters(rng, flows, 5 * count + 1)
+
+
+def nested_rings(rng: np.random.Generator, depth: int, step: int) -> Planted:
+    """Rings of three rings of three, and so on; flows of each level are ``2**-step`` times those inside."""
+    flows: dict[tuple[int, int], float] = {}
+    size, n = 1, 3**depth + 1
+    for level in range(depth):
+        for first in range(1, n, 3 * size):
+            one, two, three = (first + k * size + int(rng.integers(size)) for k in range(3))
+            for ends in ((one, two), (two, three), (three, one)):
+                _join(flows, rng, *ends, -step * level)
+        size *= 3
+    _join(flows, rng, 0, 1, -step * depth)
+    return _of_clusters(rng, flows, n)
+
+
+def _join(flows: dict[tuple[int, int], float], rng: np.random.Generator, one: int, two: int, twos: int) -> None:
+    """An edge each way, with one flow."""
+    flows[one, two] = flows[two, one] = float(rng.integers(1, 100)) * 2.0**twos
+
+
+def _of_clusters(rng: np.random.Generator, flows: dict[tuple[int, int], float], n: int) -> Planted:
+    pinned = np.arange(n) == 0
+    return planted_problem(
+        flows, np.where(pinned, 0, rng.integers(-100, 101, n)).astype(float), np.ones(n), pinned, 2.0
+    )
