@@ -70,24 +70,28 @@ def test_no_bound_is_above_the_optimum_at_any_distance_from_it(tens):
     assert tried >= 24
 
 
-def test_log_gains_that_cancel_count_in_the_rounding():
-    """Those at the center and what a displacement adds: here they all but cancel, with p = 100 times their rounding."""
-    problem = planted(np.random.default_rng(0), 8, p=100.0, spread=1.0, scale=0.0).problem
-    far, step = 60.0 * np.random.default_rng(1).standard_normal((2, 8)) * ~problem.manifold.pinned
-    quotient = Quotient(problem, far, live=problem.active)
-    displacement = 1e-3 * step - far
-    at = displacement[~problem.manifold.pinned]
+@pytest.mark.parametrize("is_displaced", [False, True])
+def test_log_gains_that_cancel_count_in_the_rounding(is_displaced):
+    """Of a center and a displacement that all but cancel, or of the ends of an edge: p = 100 times their rounding."""
+    rng, degree = np.random.default_rng(0), np.array([1.0, 0.3, 1.0, 0.3, 1.0, 1.0])
+    matrix = sparse.csr_array((np.ones(5), (np.arange(5), np.arange(1, 6))), shape=(6, 6))
+    pinned = np.isin(np.arange(6), [0, 5])
+    problem = bg.BalanceProblem.from_sparse(matrix, pinned=pinned, degree=degree, regularizer=100.0)
+    shift = np.array([0.0, 1000 / 3, 100.0, 1000 / 3, 100.0, 0.0]) + rng.random(6) * ~pinned
+    center = np.zeros(6) if is_displaced else -shift
+    at = (shift + (0.0 if is_displaced else 1e-3 * rng.random(6)))[~pinned]
+    quotient = Quotient(problem, center, live=problem.active)
     flows = _Flows(quotient, at, *quotient.log_slopes(at), quotient.log_cost(at))
-    largest = 0.0
-    for row, edge in enumerate(quotient.rows.edge.tolist()):
-        ends = problem.manifold.head[edge], problem.manifold.tail[edge]
-        with mp.workdps(50):
-            up, down = (mpf(float(far[k])) + mpf(float(displacement[k])) for k in ends)
-            exact = mp.log(100) + mpf(float(problem.log_coefficient[edge])) + 100 * (up - down)  # all weights are 1
-            off = float(abs(mpf(float(flows.log_slopes[row])) - exact))
-        assert off <= flows.error[row]
-        largest = max(largest, off)
-    assert largest > 1e-13
+    errors = []
+    with mp.workdps(50):
+        scale = [mpf(float(one)) for one in center]
+        for node, value in zip(np.flatnonzero(~pinned).tolist(), at.tolist(), strict=True):
+            scale[node] += mpf(value)
+        for edge in range(5):  # all weights are 1
+            exact = mp.log(100) + 100 * (scale[edge + 1] - mpf(float(degree[edge])) * scale[edge])
+            errors.append(float(abs(mpf(float(flows.log_slopes[edge])) - exact)))
+    assert max(errors[1], errors[3]) > 1e-13
+    assert np.all(errors <= flows.error)
 
 
 def conserved(ends: RowEnds, size: int, log_flows: np.ndarray, change: np.ndarray, tree: np.ndarray) -> list[mpf]:
