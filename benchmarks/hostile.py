@@ -1,25 +1,34 @@
 """Large networks of unusual kinds: what is measured of them, and what is hoped.
 
-Each is a network of one kind, of so many edges, whose weights ``10**U(-spread, spread)`` differ by orders of magnitude
-of their own; and it is compared with a tame one, a random digraph with normal weights, of as many edges.
+Each has weights ``10**U(-s, s)`` of independent sizes, and is compared with a tame one of as many edges, measured in
+the same process: a random digraph with normal weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import far_ends
 import numpy as np
+from clock import timed
 from families import Network, family
-from hypotheses import Measure
+from hypotheses import Hypothesis, Measure, Suite, Verdicts, label
+from quality import judge
 from scipy import sparse
+
+import balance_graph as bg
 
 Rng = np.random.Generator
 MOST_TIMES, GAP, TOL = 20.0, 1e-8, 1e-9
-SIZES, SPREADS, EXPONENTS = (4000, 30_000, 300_000), (1, 10, 100), (0.05, 0.5, 1.0, 10.0, 100.0)
-FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
-DTYPES = ("float64", "float32", "float16", "longdouble", "int8", "int64", "uint16", "bool")
+SPREADS, EXPONENTS = (1, 10, 100), (0.05, 1.0, 100.0)
+FORMATS = ("csc", "coo", "lil", "dok", "bsr", "dia")
+DTYPES = ("float32", "float16", "longdouble", "int8", "int64", "uint16", "bool")
+# Seconds that a solve may take, by the number of edges, and with all else around it.
+_LIMITS = {4000: 30, 30_000: 30, 300_000: 60}
+_AROUND = 200
 
 
 def star(edges: int, rng: Rng) -> Network:  # noqa: ARG001 - one signature for all
@@ -127,17 +136,111 @@ KINDS: dict[str, Callable[[int, Rng], Network]] = {
 }
 
 
+def specs(quick: bool) -> list[Measure]:
+    """Every kind at every spread, with other exponents, larger, and one in every type and format of a matrix."""
+    kinds = ("hubs", "chain of cycles") if quick else tuple(KINDS)
+    if quick:
+        return [_spec(kind, 4000, spread=10) for kind in kinds]
+    return [
+        *(_spec(kind, 4000, spread=spread) for kind in kinds for spread in SPREADS),
+        *(_spec(kind, 4000, spread=2, p=p) for kind in kinds for p in EXPONENTS),
+        *(_spec("hubs", 4000, spread=3, dtype=dtype) for dtype in DTYPES),
+        *(_spec("hubs", 4000, spread=3, format=name) for name in FORMATS),
+        *(_spec(kind, size, spread=10) for size in (30_000, 300_000) for kind in kinds),
+    ]
+
+
+def _spec(kind: str, edges: int, *, spread: float, p: float = 2.0, **form: str) -> Measure:
+    words = ", ".join([f"s = {spread:g}", *([f"p = {p:g}"] if p != 2.0 else []), *form.values()])
+    limits = {"time_limit": _LIMITS[edges], "limit_seconds": 3 * _LIMITS[edges] + _AROUND}
+    network = {"family": kind, "edges": edges, "size": edges, "spread": spread, "p": p, **form}
+    return {"task": "hostile", **network, "change": words, **limits}
+
+
 def network_of(spec: Measure) -> Network:
     """The network of a specification, its weights in the type and the format asked for."""
-    rng = np.random.default_rng(spec.get("seed", 0))
-    if spec["family"] == "tame":
-        return family("random").network(spec["edges"])
+    rng = np.random.default_rng(0)
     network = KINDS[spec["family"]](spec["edges"], rng)
-    W = network.W
-    sizes = 10.0 ** rng.uniform(-spec["spread"], spec["spread"], W.nnz)
-    dtype = np.dtype(spec.get("dtype", "float64"))
+    sizes, dtype = (
+        10.0 ** rng.uniform(-spec["spread"], spec["spread"], network.W.nnz),
+        np.dtype(spec.get("dtype", float)),
+    )
     if dtype.kind in "iub":
-        sizes = np.clip(np.ceil(sizes), 1, 100 if dtype.kind != "b" else 1)
-    weights = sizes.astype(dtype)
-    W = sparse.csr_array((weights, W.indices, W.indptr), shape=W.shape)
-    return Network(W.asformat(spec.get("format", "csr")), network.pinned, network.degree, network.groups)
+        sizes = np.clip(np.ceil(sizes), 1, 100)
+    W = sparse.csr_array((sizes.astype(dtype), network.W.indices, network.W.indptr), shape=network.W.shape)
+    return replace(network, W=W.asformat(spec.get("format", "csr")))
+
+
+def measures(spec: Measure) -> Iterator[Measure]:
+    """Time beside that of a tame network, status, imbalance and gap, and what was warned of."""
+    bg.warmup()
+    network, tame = network_of(spec), family("random").network(spec["edges"])
+    _solved(tame, spec)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        seconds, (problem, solution) = timed(lambda: _solved(network, spec))
+        pruned = problem.pruned(solution)
+        seconds_certificate, certificate = timed(lambda: bg.certify(pruned, solution.log_scales))
+    tame_seconds = min(timed(lambda: _solved(tame, spec))[0] for _ in range(3))
+    plain = replace(network, W=sparse.csr_array(network.W, dtype=float))
+    quality = judge(plain.without(solution.pruned_edges), solution.log_scales, spec["p"])
+    yield {
+        "edges": problem.n_edges,
+        "seconds": seconds,
+        "over_tame": seconds / tame_seconds,
+        "status": str(solution.status),
+        "iterations": solution.iterations,
+        "relative_imbalance": quality.relative_imbalance,
+        "relative_imbalance_reported": solution.relative_imbalance,
+        "relative_gap": certificate.relative_gap,
+        "seconds_certificate": seconds_certificate,
+        "warnings": sorted({str(one.message) for one in found}),
+        "notes": list(solution.notes),
+    }
+
+
+def _solved(network: Network, spec: Measure) -> tuple[bg.BalanceProblem, bg.Solution]:
+    problem = bg.BalanceProblem.from_sparse(
+        network.W, pinned=network.pinned, degree=network.degree, groups=network.groups, regularizer=spec["p"]
+    )
+    return problem, bg.solve(problem, bg.NewtonSolver(time_limit=spec["time_limit"]), on_unattained="prune")
+
+
+def _balanced(measures: list[Measure]) -> Verdicts:
+    for one in measures:
+        yield label(one), one.get("status") == "converged" and one["relative_imbalance"] <= TOL
+
+
+def _certified(measures: list[Measure]) -> Verdicts:
+    for one in measures:
+        yield label(one), one.get("relative_gap", 1.0) <= GAP
+
+
+def _in_time(measures: list[Measure]) -> Verdicts:
+    for one in measures:
+        yield label(one), one.get("over_tame", np.inf) <= MOST_TIMES
+
+
+def _silent(measures: list[Measure]) -> Verdicts:
+    for one in measures:
+        yield label(one), one.get("warnings", ["not done"]) == []
+
+
+SUITE = Suite(
+    "hostile",
+    "Hostile networks",
+    specs,
+    (
+        Hypothesis(
+            f"Every hostile network is balanced to a relative imbalance of {TOL:.0e}, recomputed from the weights, and "
+            "called so.",
+            _balanced,
+        ),
+        Hypothesis(f"The certificate bounds the relative gap of every hostile network by {GAP:.0e}.", _certified),
+        Hypothesis(
+            f"No hostile network takes more than {MOST_TIMES:.0f} times the time of a tame one of as many edges.",
+            _in_time,
+        ),
+        Hypothesis("No hostile network makes anything warn.", _silent),
+    ),
+)

@@ -141,3 +141,30 @@ def _of_clusters(rng: np.random.Generator, flows: dict[tuple[int, int], float], 
     return planted_problem(
         flows, np.where(pinned, 0, rng.integers(-100, 101, n)).astype(float), np.ones(n), pinned, 2.0
     )
+
+
+def planted_blocks(
+    rng: np.random.Generator, widths: list[int], dtype: str, scale: int
+) -> tuple[bg.BlockProblem, Fraction, np.ndarray]:
+    """Dense layers for p = 1 with planted log-scales: the problem, its optimum and they.
+
+    Flows are products of two vectors, all of one sum, so that what enters each unit is what leaves it; they have no
+    more digits than the type holds.
+    """
+    total = 2.0**12 if dtype == "float64" else 2.0**11
+    vectors, twos, units, first = [], [], [], 0
+    for layer, width in enumerate(widths):
+        vector = rng.integers(1, 40, width).astype(float)
+        vector[0] += total - vector.sum()
+        is_inner = 0 < layer < len(widths) - 1
+        vectors.append(vector)
+        twos.append(rng.integers(-scale, scale + 1, width).astype(float) * is_inner)
+        units.append(np.arange(first, first + width) if is_inner else -1)
+        first += width * is_inner
+    blocks, cost = [], Fraction()
+    for k in range(len(widths) - 1):
+        flow = np.outer(vectors[k], vectors[k + 1])
+        cost += Fraction(total) ** 2
+        weights = (flow * 2.0 ** (twos[k][:, None] - twos[k + 1])).astype(dtype)
+        blocks.append(bg.DenseBlock(units[k], units[k + 1], weights))
+    return bg.BlockProblem(blocks, first, regularizer=1.0), cost, np.concatenate(twos[1:-1]) * np.log(2.0)

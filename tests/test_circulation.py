@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mpmath import mp, mpf
-from planted import Planted, chain_of_clusters, nested_rings, planted
+from planted import Planted, chain_of_clusters, nested_rings, planted, planted_blocks
 from scipy import sparse
 
 import balance_graph as bg
@@ -196,3 +196,16 @@ def test_bounds_are_rounded_downwards(log_bound):
     with mp.workdps(60):
         assert mpf(rounding.rounded_down(log_bound)) <= mp.exp(mpf(log_bound))
     assert rounding.rounded_down(log_bound) >= 0.0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_bounds_of_dense_blocks_hold_at_any_distance(dtype):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        problem, cost, log_scales = planted_blocks(rng, rng.integers(2, 40, 4).tolist(), dtype, 25)
+        for distance in DISTANCES:
+            certificate = bg.certify(problem, log_scales + distance * rng.standard_normal(log_scales.size))
+            with mp.workdps(50):
+                assert certificate.log_lower_bound <= mp.log(mpf(int(cost)))
+            assert certificate.lower_bound <= cost
+            assert distance > 1e-9 or certificate.relative_gap < 1e-11

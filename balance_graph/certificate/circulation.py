@@ -62,6 +62,11 @@ def circulation_near(ends: RowEnds, size: int, log_flows: Array, change: Array) 
     tree = _Tree.of(ends, size, log_flows)
     if tree is None:
         return None
+    with np.errstate(over="ignore", invalid="ignore"):  # factors of degrees can make sums leave the range of floats
+        return _on_tree(tree, ends, log_flows, change)
+
+
+def _on_tree(tree: _Tree, ends: RowEnds, log_flows: Array, change: Array) -> Circulation:
     log_values = log_flows + np.log1p(change)
     sums = _Sums.over_cuts(tree, ends, log_values)
     node, row = tree.node, tree.row
