@@ -277,6 +277,13 @@ def side_by_side(spec: Spec) -> Iterator[Part]:
     yield {**_ratio(pairs[1:]), **_sizes(small), **_reached(small, solution)}
 
 
+def hostile(spec: Spec) -> Iterator[Part]:
+    """Balance a network of an unusual kind, and a tame one of as many edges."""
+    from hostile import measures
+
+    return measures(spec)
+
+
 def _ratio(pairs: list[tuple[float, float]]) -> Part:
     """Median times of what is measured and of what it is compared with, and the median of their ratios."""
     ours, theirs = zip(*pairs, strict=True)
@@ -300,6 +307,7 @@ TASKS: dict[str, Callable[[Spec], Iterator[Part]]] = {
     "blocks": blocks,
     "again": again,
     "side by side": side_by_side,
+    "hostile": hostile,
 }
 
 

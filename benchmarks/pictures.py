@@ -280,6 +280,28 @@ def many(measures: list[Measure]) -> Figure:
     return figure
 
 
+def hostile(measures: list[Measure]) -> Figure:
+    """Time beside that of a tame network, by kind; hollow where the end is no balance."""
+    done = [one for one in present(measures, "over_tame") if one["p"] == 2.0 and not {"dtype", "format"} & one.keys()]
+    order = names(done, "family")[::-1]
+    cases = list(dict.fromkeys((one["size"], one["change"]) for one in done))
+    figure = new_figure(7.2, 1.8 + 0.32 * len(order))
+    ax = figure.add_subplot()
+    for k, (size, change) in enumerate(cases):
+        here = [one for one in done if (one["size"], one["change"]) == (size, change)]
+        faces = [COLORS[k % len(COLORS)] if one["status"] == "converged" else "none" for one in here]
+        look = {"s": 36, "edgecolors": COLORS[k % len(COLORS)], "marker": MARKERS[k % len(MARKERS)]}
+        places = [order.index(one["family"]) for one in here]
+        ax.scatter([one["over_tame"] for one in here], places, c=faces, **look)
+        ax.scatter([], [], color=COLORS[k % len(COLORS)], label=f"{grouped(size)} edges, {change}", **look)
+    ax.set_yticks(range(len(order)), order)
+    dress(ax, "Time beside that of a tame network of as many edges", "ratio")
+    logarithmic(ax, "x")
+    ax.axvline(20.0, color=DARK, linewidth=1.0)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=DARK)
+    return figure
+
+
 PICTURES: dict[str, Callable[[list[Measure]], Figure]] = {
     "families": families,
     "growth": growth,
@@ -289,4 +311,5 @@ PICTURES: dict[str, Callable[[list[Measure]], Figure]] = {
     "matrices": matrices,
     "blocks": blocks,
     "many": many,
+    "hostile": hostile,
 }

@@ -12,7 +12,6 @@ import numpy as np
 from families import Network
 
 _SLICE = 2**22
-_P = 2.0
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,10 @@ class Quality:
     log_cost: float
 
 
-def judge(network: Network, log_scales: np.ndarray) -> Quality:
-    """The quality of log-scales; edges of weight zero do not exist."""
+def judge(network: Network, log_scales: np.ndarray, p: float = 2.0) -> Quality:
+    """The quality of log-scales for an exponent; edges of weight zero do not exist."""
     unknown = _unknowns(network)
-    edges = _Edges(network, log_scales)
+    edges = _Edges(network, log_scales, p)
     degree = np.log(network.degrees)
     into, out_of = _LogSums(unknown.size), _LogSums(unknown.size)
     for step in (_LogSums.raise_shift, _LogSums.add):
@@ -54,8 +53,8 @@ def _unknowns(network: Network) -> np.ndarray:
 class _Edges:
     """Slices of edges of nonzero weight: tails, heads, logarithms of costs."""
 
-    def __init__(self, network: Network, log_scales: np.ndarray) -> None:
-        self.W, self.log_scales = network.W, log_scales
+    def __init__(self, network: Network, log_scales: np.ndarray, p: float) -> None:
+        self.W, self.log_scales, self.p = network.W, log_scales, p
         self.sent = network.degrees * log_scales
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -65,7 +64,7 @@ class _Edges:
             head, weight = self.W.indices[start:stop], np.abs(self.W.data[start:stop]).astype(float)
             there = weight > 0
             tail, head = tail[there], head[there]
-            yield tail, head, _P * (np.log(weight[there]) + self.log_scales[head] - self.sent[tail])
+            yield tail, head, self.p * (np.log(weight[there]) + self.log_scales[head] - self.sent[tail])
 
     def log_cost(self) -> float:
         parts = [_log_sum(log_cost) for _, _, log_cost in self if log_cost.size]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import machine
 from measure import measured
-from results import write_json
+from results import plain, read_json, write_json
 from suites import SUITES, Suite, label
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,11 +35,11 @@ def record(suite: Suite, measures: list[dict[str, Any]], quick: bool, complete: 
     }
 
 
-def run_suite(suite: Suite, folder: Path, quick: bool, families: list[str]) -> None:
+def run_suite(suite: Suite, folder: Path, quick: bool, families: list[str], goes_on: bool) -> None:
     partial, final = folder / f"{suite.name}.partial.json", folder / f"{suite.name}.json"
     specs = [spec for spec in suite.specs(quick) if not families or spec.get("family") in families]
-    measures: list[dict[str, Any]] = []
-    for k, spec in enumerate(specs, 1):
+    measures = kept(partial, specs) if goes_on else []
+    for k, spec in enumerate(specs[len(measures) :], len(measures) + 1):
         print(f"[{k}/{len(specs)}] {suite.name}: {label(spec)}", end=" ... ", flush=True)
         measures.append({**spec, **measured(spec)})
         print(brief(measures[-1]), flush=True)
@@ -50,6 +51,13 @@ def run_suite(suite: Suite, folder: Path, quick: bool, families: list[str]) -> N
         print(verdict(hypothesis.record(measures)), flush=True)
 
 
+def kept(partial: Path, specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an interrupted run has measured, as far as it is what is to be measured now."""
+    measures: list[dict[str, Any]] = read_json(partial)["measures"] if partial.exists() else []
+    pairs = zip(measures, (plain(spec) for spec in specs), strict=False)
+    return [one for one, _ in takewhile(lambda pair: pair[1].items() <= pair[0].items(), pairs)]
+
+
 def brief(measure: dict[str, Any]) -> str:
     """What came out, on one line."""
     parts = [
@@ -59,6 +67,7 @@ def brief(measure: dict[str, Any]) -> str:
             ("products", ".0f", "products"),
             ("passes", ".0f", "passes"),
             ("forward_passes", ".3g", "forward passes"),
+            ("over_tame", ".3g", "times a tame one"),
             ("relative_imbalance", ".0e", "imbalance"),
             ("peak_bytes_per_edge", ".0f", "bytes per edge"),
         )
@@ -85,13 +94,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help=f"suites, with commas: {','.join(SUITES)}")
     parser.add_argument("--family", action="append", default=[], help="measure this family only; may be repeated")
     parser.add_argument("--quick", action="store_true", help="small sizes, about a minute")
+    parser.add_argument("--go-on", action="store_true", help="from where an interrupted run ended")
     parser.add_argument("--results", type=Path, help="folder (default: benchmarks/results, results/quick with --quick)")
     arguments = parser.parse_args()
     folder = arguments.results or (RESULTS / "quick" if arguments.quick else RESULTS)
     start = time.perf_counter()
     try:
         for suite in chosen(arguments.only):
-            run_suite(suite, folder, arguments.quick, arguments.family)
+            run_suite(suite, folder, arguments.quick, arguments.family, arguments.go_on)
     except KeyboardInterrupt:
         sys.exit(f"\ninterrupted; what was measured is kept in {folder}/*.partial.json")
     print(f"{time.perf_counter() - start:.0f} s; now: python benchmarks/draw.py --results {folder}")

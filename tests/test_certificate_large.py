@@ -167,6 +167,9 @@ def test_no_bound_is_made_from_an_invalid_reach(monkeypatch):
     log_scales = bg.solve(problem, "newton").log_scales
     monkeypatch.setattr(large_certificate, "_solved", lambda _, right, goal: np.zeros_like(right))
     monkeypatch.setattr(large_certificate, "_gap_along_tree", lambda *_: np.inf)
+    log_cost, log_bound = log_costs_of_large(problem, log_scales)  # a tree of strong edges needs no solution
+    assert 0.0 <= log_cost - log_bound < 1e-12
+    monkeypatch.setattr(large_certificate, "circulation_near", lambda *_: None)
     assert log_costs_of_large(problem, log_scales) is None
     monkeypatch.setattr(certificate_module, "_LARGE", 1)
     assert bg.certify(problem, log_scales).relative_gap <= 1e-12
@@ -188,11 +191,13 @@ def test_what_is_sent_along_the_tree_makes_a_circulation(degree, least):
     order = np.array([n - 1, *rng.permutation(n - 1)])
     position = np.argsort(order)
     none, zeros = np.zeros(1, dtype=np.int32), np.zeros(n)
-    numbers = (edges[:, 0], edges[:, 1], np.arange(n), degrees, none, log_weight, np.empty(0), 1.0, zeros, zeros, 0.0)
-    strongest, source = kernels.strongest_ways(*numbers, position, 0, len(edges))
+    scaled = kernels.ScaledEdges(
+        edges[:, 0], edges[:, 1], np.arange(n), degrees, none, log_weight, np.empty(0), 1.0, zeros, zeros, 0.0
+    )
+    strongest, source = kernels.strongest_ways(scaled, position, 0, len(edges))
     lacking = [Fraction(int(k), 64) for k in rng.integers(least, 20, n - 1)] + [Fraction(0)]
     off = np.array([abs(float(r)) for r in lacking])
-    claimed, widest = kernels.gap_along_ways(order, strongest, source, degrees, off, zeros)
+    claimed, widest = kernels.gap_along_ways(kernels.Ways(order, strongest, source, degrees), off, zeros)
     sent = {}
     for i in order[:0:-1].tolist():
         j = int(source[i])
@@ -213,10 +218,11 @@ def test_what_is_sent_along_the_tree_makes_a_circulation(degree, least):
 def test_a_tree_that_would_have_to_carry_too_much_proves_nothing():
     order, strongest, source = np.array([2, 0, 1]), np.array([1.0, 1.0, 0.0]), np.array([2, 0, 2])
     off, ones = np.array([0.3, 0.9, 0.0]), np.ones(3)
-    gap, widest = kernels.gap_along_ways(order, strongest, source, ones, off, np.zeros(3))
+    ways = kernels.Ways(order, strongest, source, ones)
+    gap, widest = kernels.gap_along_ways(ways, off, np.zeros(3))
     assert gap == np.inf
     assert widest > 0.99
-    assert kernels.gap_along_ways(order, 0.0 * strongest, source, ones, off, np.zeros(3))[0] == np.inf
+    assert kernels.gap_along_ways(ways._replace(strongest=0.0 * strongest), off, np.zeros(3))[0] == np.inf
 
 
 def test_deep_narrow_networks_are_certified_to_rounding(monkeypatch):
@@ -228,6 +234,7 @@ def test_deep_narrow_networks_are_certified_to_rounding(monkeypatch):
     log_cost, log_bound = log_costs_of_large(problem, log_scales)
     assert 0.0 <= log_cost - log_bound < 1e-12
     monkeypatch.setattr(large_certificate, "_gap_along_tree", lambda *_: np.inf)
+    monkeypatch.setattr(large_certificate, "circulation_near", lambda *_: None)
     without = log_costs_of_large(problem, log_scales)
     assert without is None or log_cost - without[1] > 1e-11
 
@@ -242,7 +249,8 @@ def test_what_rounding_may_hide_covers_what_it_does_hide():
     x, s = 0.1 * rng.normal(size=n), 0.1 * rng.random(n)
     up, down, p = 3.0 * log_scales, -degree * (3.0 * log_scales), 3.0
     part = np.zeros(1, dtype=np.int32)
-    sums = kernels.flow_bounds(tail, head, unknown, degree, part, log_weight, np.empty(0), p, up, down, 2.5, x, s, 0, m)
+    edges = kernels.ScaledEdges(tail, head, unknown, degree, part, log_weight, np.empty(0), p, up, down, 2.5)
+    sums = kernels.flow_bounds(edges, kernels.Change(x, s), 0, m)
     with mp.workdps(50):
         net, margin, total = [mpf(0)] * n, [mpf(0)] * n, mpf(0)
         for e in range(m):
@@ -275,5 +283,8 @@ def test_the_cost_of_all_edges_is_their_sum(unit, monkeypatch):
     for log_coefficient in (coefficient, np.empty(0)):
         added = log_coefficient if log_coefficient.size else 0.0
         terms = [mp.exp(mp.mpf(float(v))) for v in 1.5 * log_weight + up[head] + down[tail] + added]
-        found = kernels.log_cost_of_all(tail, head, log_weight, log_coefficient, 1.5, up, down)
+        edges = kernels.ScaledEdges(
+            tail, head, np.arange(5), np.ones(6), np.zeros(1, np.int32), log_weight, log_coefficient, 1.5, up, down, 0.0
+        )
+        found = kernels.log_cost_of_all(edges)
         assert found == pytest.approx(float(mp.log(mp.fsum(terms))), abs=1e-12 + 1e-15 * abs(unit))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 import balance_graph as bg
-from balance_graph.problem.rows import _entropy
+from balance_graph.problem.rows import entropy
 
 ONE_EDGE = np.zeros(1)
 REGULARIZERS = {
@@ -235,4 +235,4 @@ def test_the_entropy_of_the_dual_gap_has_no_cancellation(u):
 
     with mp.workdps(700):
         exact = (1 + mpf(u)) * mp.log(1 + mpf(u)) - mpf(u)
-        assert abs(mpf(float(_entropy(np.array(u)))) - exact) <= 1e-11 * exact + mpf(10) ** -320
+        assert abs(mpf(float(entropy(np.array(u)))) - exact) <= 1e-11 * exact + mpf(10) ** -320

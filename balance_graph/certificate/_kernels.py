@@ -1,14 +1,13 @@
 """Compiled passes over the edges of a large network that bound its optimum: sums, with what rounding may hide in them.
 
-Edges are taken in the problem's own order, their costs computed afresh from the weights. Unknowns are 0 .. size-1,
-`size` is the ground. ``up`` and ``down`` are ``p l`` and ``-p c l`` by node.
+Edges are taken in the problem's own order, their costs computed afresh from the weights.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +18,48 @@ from balance_graph.problem.network_kernels import slices
 _EPS = float(np.finfo(float).eps)
 
 
+class ScaledEdges(NamedTuple):
+    """All edges of a network at log-scales.
+
+    Attributes
+    ----------
+    tail, head : (n_edges,) integer arrays
+        Nodes.
+    unknown : (n_nodes,) integer array
+        Unknown of each node: 0 .. size-1, `size` for the ground.
+    degree : (size + 1,) array
+        Of each unknown.
+    part : (n_nodes,) integer array, or of size 1 where there is one part
+        Part of each node: edges between parts are left out.
+    log_weight : (n_edges,) array
+    log_coefficient : (n_edges,) array, or of size 0 where all are 0
+    exponent : float
+    up, down : (n_nodes,) arrays
+        ``p l`` and ``-p c l``.
+    log_unit : float
+        Costs are in units of its exponential.
+    """
+
+    tail: Index
+    head: Index
+    unknown: Index
+    degree: Array
+    part: Index
+    log_weight: Array
+    log_coefficient: Array
+    exponent: float
+    up: Array
+    down: Array
+    log_unit: float
+
+
+class Change(NamedTuple):
+    """A change of flows by ``A x``, and the reach s of a further one, at each unknown and the ground."""
+
+    x: Array
+    reach: Array
+
+
 @compiled
 def entropy(u):  # type: ignore[no-untyped-def]
     """``(1 + u) log(1 + u) - u``, by its series where the difference would cancel."""
@@ -27,7 +68,9 @@ def entropy(u):  # type: ignore[no-untyped-def]
     return (1.0 + u) * math.log1p(u) - u
 
 
-def flow_bounds(tail: Index, head: Index, unknown: Index, degree: Array, *edges: Any) -> tuple[Any, ...]:
+def flow_bounds(
+    edges: ScaledEdges, change: Change, first: int, last: int
+) -> tuple[Array, float, float, float, float, float, float]:
     """What proves a bound: of the flow ``c (1 + w)``, ``w_e = x_head - degree x_tail``, over the edges first .. last.
 
     Returns
@@ -40,15 +83,15 @@ def flow_bounds(tail: Index, head: Index, unknown: Index, degree: Array, *edges:
     least, worst, widest : float
         Least cost, largest relative error of a cost; largest relative change of a flow downwards.
     """
-    at = np.zeros((degree.size, 4))  # side by side: one place in memory for each end of an edge
-    return at, *sum_flow_bounds(tail, head, unknown, degree, *edges, at)
+    at = np.zeros((edges.degree.size, 4))  # side by side: one place in memory for each end of an edge
+    return at, *sum_flow_bounds(edges, change, first, last, at)
 
 
 @compiled
-def sum_flow_bounds(  # type: ignore[no-untyped-def]
-    tail, head, unknown, degree, part, log_weight, log_coefficient, exponent, up, down, log_unit, x, s, first, last, at
-):
+def sum_flow_bounds(edges, a_change, first, last, at):  # type: ignore[no-untyped-def]
     """What `flow_bounds` does: add to ``at``, and return the rest."""
+    tail, head, unknown, degree, part, log_weight, log_coefficient, exponent, up, down, log_unit = edges
+    x, s = a_change
     total = rest = gap = error = worst = widest = 0.0
     least = math.inf
     whole = part.size == 1
@@ -92,20 +135,18 @@ def sum_flow_bounds(  # type: ignore[no-untyped-def]
     return total, gap, error, least, worst, widest
 
 
-def strongest_ways(tail: Index, head: Index, unknown: Index, degree: Array, *edges: Any) -> tuple[Array, Index]:
+def strongest_ways(edges: ScaledEdges, position: Index, first: int, last: int) -> tuple[Array, Index]:
     """The largest cost of an edge to each unknown from one of earlier position, and that one (the ground for none)."""
-    n = degree.size
+    n = edges.degree.size
     strongest, source = np.zeros(n), np.full(n, n - 1)
-    find_strongest_ways(tail, head, unknown, *edges, strongest, source)
+    find_strongest_ways(edges, position, first, last, strongest, source)
     return strongest, source
 
 
 @compiled
-def find_strongest_ways(  # type: ignore[no-untyped-def]
-    tail, head, unknown, part, log_weight, log_coefficient, exponent, up, down, log_unit, position, first, last,
-    strongest, source,
-):  # fmt: skip
+def find_strongest_ways(edges, position, first, last, strongest, source):  # type: ignore[no-untyped-def]
     """What `strongest_ways` does: raise ``strongest``, and set ``source`` with it."""
+    tail, head, unknown, _, part, log_weight, log_coefficient, exponent, up, down, log_unit = edges
     whole = part.size == 1
     for e in range(first, last):
         t, h = tail[e], head[e]
@@ -120,21 +161,38 @@ def find_strongest_ways(  # type: ignore[no-untyped-def]
             strongest[i], source[i] = cost, j
 
 
-def gap_along_ways(
-    order: Index, strongest: Array, source: Index, degree: Array, off: Array, x: Array
-) -> tuple[float, float]:
+class Ways(NamedTuple):
+    """A tree of edges to every unknown from its source, which is visited earlier.
+
+    Attributes
+    ----------
+    order : (size + 1,) integer array
+        The ground and the unknowns in the order of visits.
+    strongest, source : (size + 1,) arrays
+        Cost of the edge, and where it comes from.
+    degree : (size + 1,) array
+    """
+
+    order: Index
+    strongest: Array
+    source: Index
+    degree: Array
+
+
+def gap_along_ways(ways: Ways, off: Array, x: Array) -> tuple[float, float]:
     """Terms of the duality gap where each unknown sends what it is out of balance to its source, and all else with it.
 
-    In reverse order of visits. With ``degree`` that of each unknown, a change of the flow from j counts ``degree[j]``
-    times there. Also the largest relative change of a flow downwards.
+    In reverse order of visits. A change of the flow from j counts ``degree[j]`` times there. Also the largest relative
+    change of a flow downwards.
     """
-    gap, widest = carry_along_ways(order, strongest, source, degree, off.copy(), x)
+    gap, widest = carry_along_ways(ways, off.copy(), x)
     return gap, widest
 
 
 @compiled
-def carry_along_ways(order, strongest, source, degree, carried, x):  # type: ignore[no-untyped-def]
+def carry_along_ways(ways, carried, x):  # type: ignore[no-untyped-def]
     """What `gap_along_ways` does; ``carried`` is at first what each unknown is out of balance."""
+    order, strongest, source, degree = ways
     gap = widest = 0.0
     for k in range(order.size - 1, 0, -1):
         i = order[k]
@@ -152,19 +210,17 @@ def carry_along_ways(order, strongest, source, degree, carried, x):  # type: ign
     return gap, widest
 
 
-def log_costs(
-    tail: Index, head: Index, log_weight: Array, log_coefficient: Array, exponent: float, up: Array, down: Array
-) -> Iterator[Array]:
-    """Logarithms of the costs of all edges, some at a time."""
-    for some in slices(tail.size):
-        values = exponent * log_weight[some] + up[head[some]] + down[tail[some]]
-        yield values + log_coefficient[some] if log_coefficient.size else values
+def log_costs(edges: ScaledEdges) -> Iterator[Array]:
+    """Logarithms of the costs of all edges, in the unit 1, some at a time."""
+    for some in slices(edges.tail.size):
+        values = edges.exponent * edges.log_weight[some] + edges.up[edges.head[some]] + edges.down[edges.tail[some]]
+        yield values + edges.log_coefficient[some] if edges.log_coefficient.size else values
 
 
-def log_cost_of_all(*edges: Any) -> float:
-    """Logarithm of the cost of all edges, from the arguments of `log_costs`."""
+def log_cost_of_all(edges: ScaledEdges) -> float:
+    """Logarithm of the cost of all edges."""
     units, sums = [], []
-    for values in log_costs(*edges):
+    for values in log_costs(edges):
         largest = float(values.max())
         if largest > -math.inf:
             units.append(largest)

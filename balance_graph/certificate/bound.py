@@ -6,45 +6,28 @@ exponent p the duality gap is, without cancellation,
 
     R - R* <= sum of (y / p) h(u),     h(u) = (1 + u) log(1 + u) - u.
 
-Rounding is accounted for. What floating point leaves in ``A^T y^`` is repaired by an exact correction that is not known
-but bounded: where H = A^T D A is a Stieltjes matrix (positive definite, off-diagonal entries <= 0), ``H s >= r`` with
-``s >= 0`` proves ``|H^-1 r'| <= s`` for every ``|r'| <= r``, and the inequality is checked with its own rounding; rows
-that are no edges make other matrices, of which the same is shown by way of the comparison matrix. The bound on u widens
-by ``kappa |A| s``, and h is taken at the worse end. The rounding of the cost itself is subtracted.
-
-Large networks with one exponent are certified in passes over their edges, see `balance_graph.certificate.large`;
-dense blocks by products with them, see `balance_graph.certificate.blocks`.
+Rounding is accounted for, outward (`balance_graph.certificate.rounding`). What floating point leaves in ``A^T y^`` is
+repaired exactly, by a correction that is not known but bounded. How depends on the problem: on its rows
+(`balance_graph.certificate.rows`), in passes over edges where there are many (`balance_graph.certificate.large`), or by
+products with dense blocks (`balance_graph.certificate.blocks`).
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 
-import numpy as np
-
 from balance_graph._showing import html_table
-from balance_graph._types import Array, Sparse
-from balance_graph.linear.factorization import Solve, factorize
-from balance_graph.points.clusters import EVERY, FAR_APART
-from balance_graph.points.point import advance
-from balance_graph.points.rows import RowsPoint
+from balance_graph._types import Array
+from balance_graph.certificate import rounding
+from balance_graph.certificate.rows import log_lower_bound
 from balance_graph.problem.attainment import find_attainment
 from balance_graph.problem.balance_problem import BalanceProblem
 from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.regularizers import Regularizer
-from balance_graph.problem.rows import Rows
 
-_EPS = float(np.finfo(float).eps)
-# A bound that gives away no more than this is as good as another.
-_TIGHT = 1e-9
-# From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
-_MAX_STEPS = 100
-# Largest system whose inverse is formed to bound a correction where the comparison matrix of H does not.
-_MAX_DENSE = 1500
 # From here on, passes over edge lists beat factorizations, and soon the time it takes to load compiled loops.
 _LARGE = 4_000
 
@@ -116,22 +99,18 @@ def certify_problem(problem: BalanceProblem | BlockProblem, log_scales: Array) -
         Tight near balance. From a point far off, Newton steps lead to one from which a bound follows; if they do not
         get there, the bound is the cost of the edges that nothing can scale.
     """
-    log_cost, log_bound = _log_costs(problem, log_scales)
+    return certificate_of(*_log_costs(problem, log_scales), problem.regularizer)
+
+
+def certificate_of(log_cost: float, log_bound: float, regularizer: Regularizer) -> Certificate:
+    """The certificate that follows from logarithms of a cost and of a lower bound."""
     if log_cost == -math.inf:
-        return Certificate(0.0, 0.0, 0.0, 0.0, problem.regularizer)
+        return Certificate(0.0, 0.0, 0.0, 0.0, regularizer)
     log_bound = min(log_bound, log_cost)
     relative_gap = -math.expm1(log_bound - log_cost)
-    cost, lower_bound = exp_or_inf(log_cost), rounded_down(log_bound)
+    cost, lower_bound = exp_or_inf(log_cost), rounding.rounded_down(log_bound)
     gap = cost - lower_bound if math.isfinite(cost) else exp_or_inf(log_cost + math.log(relative_gap or 5e-324))
-    return Certificate(cost, lower_bound, gap, relative_gap, problem.regularizer, log_cost, log_bound)
-
-
-def rounded_down(log_bound: float) -> float:
-    """The largest number that the exponential, computed to two units in the last place, is surely not below."""
-    value = min(exp_or_inf(log_bound), sys.float_info.max)
-    for _ in range(2):
-        value = math.nextafter(value, 0.0)
-    return value
+    return Certificate(cost, lower_bound, gap, relative_gap, regularizer, log_cost, log_bound)
 
 
 def _log_costs(problem: BalanceProblem | BlockProblem, log_scales: Array) -> tuple[float, float]:
@@ -147,130 +126,4 @@ def _log_costs(problem: BalanceProblem | BlockProblem, log_scales: Array) -> tup
         if found is not None:
             return found
     quotient = Quotient(problem, log_scales, live=find_attainment(problem).live)
-    return problem.log_cost(log_scales), _log_lower_bound(quotient)
-
-
-def _log_lower_bound(quotient: Quotient) -> float:
-    """Logarithm of a lower bound on the optimum of a reduced problem.
-
-    Both bases of clusters are good for a bound, and either can be the better one: the second is tried where the first
-    gives away much.
-    """
-    best = quotient.log_constant - _constant_error(quotient)
-    for log_ratio in (FAR_APART, EVERY):
-        log_bound, share = _bound_from(RowsPoint(quotient, log_ratio=log_ratio))
-        best = max(best, log_bound)
-        if share <= _TIGHT:
-            break
-    return best
-
-
-def _bound_from(point: RowsPoint) -> tuple[float, float]:
-    """Logarithm of a bound that is found on the way from a point to balance, and the share of the cost given away."""
-    for _ in range(_MAX_STEPS):
-        log_cost, error = point.log_cost, _flow_errors(point)
-        # A slope that has underflowed to zero leaves its row's flow unknown: no bound from here.
-        if np.all(np.isfinite(error)):
-            with np.errstate(over="ignore", invalid="ignore"):  # exponents near the end of the range of floats
-                share = _relative_gap(point, log_cost, error) + _cost_error(point, log_cost, error)
-            if share < 0.5:
-                return log_cost + math.log1p(-share), share
-        if not advance(point, _EPS):
-            break
-    return -math.inf, 1.0
-
-
-def _flow_errors(point: RowsPoint) -> Array:
-    """Bound on the relative rounding error of each row's cost and flow: that of the logarithms they come from."""
-    quotient = point.quotient
-    rows = quotient.rows
-    size = quotient.problem.manifold.log_gain_sizes(point.log_scales)[rows.edge]
-    amplitude = _amplitude_sizes(quotient.problem, rows, point.ratio)
-    return 4.0 * _EPS * (4.0 + amplitude + np.abs(point.log_slopes) + (1.0 + point.ratio) * size)
-
-
-def _amplitude_sizes(problem: BalanceProblem, rows: Rows, ratio: Array) -> Array:
-    """Size of all that each row's amplitude is added up from: it may cancel."""
-    amplitude = np.abs(rows.log_costs(np.zeros(rows.edge.size)))
-    added = np.abs(problem.log_coefficient[rows.edge]) + ratio * np.abs(problem.log_weight[rows.edge])
-    return np.where(np.isfinite(amplitude), amplitude, 0.0) + added
-
-
-def _constant_error(quotient: Quotient) -> float:
-    """Bound on the rounding error of the logarithm of the cost of the rows that nothing moves."""
-    if quotient.log_constant == -math.inf:
-        return 0.0
-    problem, rows = quotient.problem, quotient.problem.rows
-    gains = problem.log_gains(quotient.center)[rows.edge]
-    sizes = problem.manifold.log_gain_sizes(quotient.center)[rows.edge]
-    ratio = rows.log_slopes(gains)[1]
-    worst = float((_amplitude_sizes(problem, rows, ratio) + (1.0 + ratio) * sizes).max(initial=0.0))
-    n = rows.edge.size
-    return 4.0 * _EPS * (4.0 + worst + abs(quotient.log_constant)) + _EPS * (min(n, 32) + math.log2(max(n, 1)))
-
-
-def _cost_error(point: RowsPoint, log_cost: float, error: Array) -> float:
-    """Bound on the relative rounding error of the cost and of the bound's own logarithm."""
-    n = max(error.size, 1)
-    weight = np.exp(point.quotient.rows.log_costs(point.quotient.log_gains(point.displacement)) - log_cost)
-    summation = _EPS * (min(n, 32) + math.log2(n))
-    return float(weight @ error) + summation + _constant_error(point.quotient) + 4.0 * _EPS * (2.0 + abs(log_cost))
-
-
-def _relative_gap(point: RowsPoint, log_cost: float, error: Array) -> float:
-    """Bound on the duality gap relative to the cost, or inf where Newton's direction gives no circulation."""
-    if point.quotient.size == 0:
-        return 0.0
-    equations, ratio = point.equations, point.ratio
-    hessian, shares = equations.hessian(point.log_slopes, ratio)
-    solve = factorize(hessian)
-    if solve is None:
-        return math.inf
-    change = np.zeros(ratio.size)
-    residual = shares @ (1.0 + change)
-    for _ in range(2):  # the second solve repairs what rounding left of the first
-        change = change - ratio * (equations.matrix @ solve(residual))
-        residual = shares @ (1.0 + change)
-    if not (np.all(np.isfinite(change)) and change.min() > -0.99):
-        return math.inf
-    degree = np.diff(shares.indptr)
-    slack = abs(shares) @ (np.abs(1.0 + change) * error) + _EPS * (degree + 4) * (abs(shares) @ np.abs(1.0 + change))
-    reach = _correction_bound(hessian, solve, np.abs(residual) + slack, float(error.max()))
-    if reach is None:
-        return math.inf
-    width = ratio * (abs(equations.matrix) @ reach) + error * (1.0 + np.abs(change))
-    if not np.all(width < 0.5 * (1.0 + change)):
-        return math.inf
-    rows, log_gains = point.quotient.rows, point.quotient.log_gains(point.displacement)
-    up = rows.dual_gaps(log_gains, change + width, log_cost)
-    down = rows.dual_gaps(log_gains, change - width, log_cost)
-    return float(np.maximum(up, down).sum()) * (1.0 + 1e-6)
-
-
-def _correction_bound(hessian: Sparse, solve: Solve, residual: Array, error: float) -> Array | None:
-    """A vector s with ``|H^-1 r| <= s`` for every ``|r| <= residual``, or None.
-
-    With H's *comparison matrix* C (its diagonal, less the sizes of all other entries), ``C s >= r`` and ``s >= 0``
-    prove that ``|H^-1| <= C^-1`` (Ostrowski 1937); a Stieltjes matrix is its own.
-    """
-    row = np.repeat(np.arange(hessian.shape[0]), np.diff(hessian.indptr))
-    off_diagonal = row != hessian.indices
-    comparison, solve_comparison = hessian, solve
-    if np.any(hessian.data[off_diagonal] > 0.0):
-        comparison = hessian.copy()
-        comparison.data[off_diagonal] = -np.abs(hessian.data[off_diagonal])
-        solve_comparison = factorize(comparison) or solve
-    reach: Array = np.abs(solve_comparison(2.0 * residual))
-    # The entries of H and the products each carry a relative error; none may decide the inequality.
-    with np.errstate(over="ignore", invalid="ignore"):
-        margin = (4.0 * error + 64.0 * _EPS) * (abs(hessian) @ reach)
-        if np.all(comparison @ reach - margin >= residual):
-            return reach
-    if hessian.shape[0] > _MAX_DENSE:
-        return None
-    try:
-        inverse = np.linalg.inv(hessian.toarray())
-    except np.linalg.LinAlgError:
-        return None
-    bound: Array = 2.0 * (np.abs(inverse) @ residual)
-    return bound
+    return problem.log_cost(log_scales), log_lower_bound(quotient)

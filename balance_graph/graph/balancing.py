@@ -11,6 +11,7 @@ from balance_graph._floating_point import own_rules
 from balance_graph._progress import Report
 from balance_graph._types import OnUnattained, SolverName
 from balance_graph.certificate.bound import certify_problem
+from balance_graph.errors import SolverError
 from balance_graph.graph.attribute_names import checked_names
 from balance_graph.graph.compilation import compile_graph, scaled_graph
 from balance_graph.graph.constraints import find_constraints, without_attributes
@@ -18,6 +19,9 @@ from balance_graph.graph.result import BalanceResult
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.solvers.conductor import Solver, solve
 from balance_graph.solvers.newton import NewtonSolver
+
+# The relative imbalance up to which `is_balanced` calls a network balanced.
+_BALANCED = 1e-9
 
 
 @own_rules
@@ -134,6 +138,8 @@ def canonical_form(
         If the network breaks the contract.
     NotAttainedError
         If the minimum is not attained and `on_unattained` is ``"raise"``.
+    SolverError
+        If the balanced network is not found: what `balance` has reached is no canonical form.
 
     See Also
     --------
@@ -149,4 +155,11 @@ def canonical_form(
     >>> all(abs(one.edges[e]["weight"] - two.edges[e]["weight"]) < 1e-12 for e in G.edges)
     True
     """
-    return balance(G, regularizer, solver=NewtonSolver(), weight=weight, on_unattained=on_unattained).graph
+    result = balance(G, regularizer, solver=NewtonSolver(), weight=weight, on_unattained=on_unattained)
+    if not result.converged and result.relative_imbalance > _BALANCED:
+        message = (
+            f"canonical_form: {result.status}, relative imbalance {result.relative_imbalance:.2g}; balance(G) returns "
+            "what was reached, and other solvers may get further"
+        )
+        raise SolverError(message)
+    return result.graph

@@ -10,11 +10,11 @@ import numpy as np
 
 from balance_graph._floating_point import own_rules
 from balance_graph.certificate.blocks import log_cost_and_bound, log_cost_unmoved
-from balance_graph.certificate.bound import Certificate, certify_problem, rounded_down
+from balance_graph.certificate.bound import Certificate, certificate_of, certify_problem
 from balance_graph.models.components import separated
 from balance_graph.models.cost import ModelCost
 from balance_graph.problem.block_costs import Terms
-from balance_graph.problem.log_domain import exp_or_inf, log_sum
+from balance_graph.problem.log_domain import log_sum
 from balance_graph.problem.regularizers import Regularizer
 
 _EPS = float(np.finfo(float).eps)
@@ -59,15 +59,7 @@ def sum_of_certificates(
     """The certificate of a sum, from the logarithms of its parts' costs and of lower bounds on them."""
     log_cost, log_bound = log_sum(np.array(log_costs)), log_sum(np.array(log_bounds))
     log_bound -= 4.0 * _EPS * (len(log_costs) + 2.0 + abs(log_cost)) if math.isfinite(log_cost) else 0.0
-    return _certificate(log_cost, min(log_bound, log_cost), regularizer)
-
-
-def _certificate(log_cost: float, log_bound: float, regularizer: Regularizer) -> Certificate:
-    if log_cost == -math.inf:
-        return Certificate(0.0, 0.0, 0.0, 0.0, regularizer)
-    cost, lower_bound, relative_gap = exp_or_inf(log_cost), rounded_down(log_bound), -math.expm1(log_bound - log_cost)
-    gap = cost - lower_bound if math.isfinite(cost) else exp_or_inf(log_cost + math.log(relative_gap or 5e-324))
-    return Certificate(cost, lower_bound, gap, relative_gap, regularizer, log_cost, log_bound)
+    return certificate_of(log_cost, log_bound, regularizer)
 
 
 def _log_costs(part: ModelCost) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Mask, Sparse
-from balance_graph.linear.links import links
+from balance_graph.linear.spanning_forest import largest_spanning_forest
 from balance_graph.problem.elimination import ZERO, clean
 from balance_graph.problem.log_domain import log_sum_by
 from balance_graph.problem.row_ends import RowEnds
@@ -98,15 +98,8 @@ class _Forest(NamedTuple):
 
 
 def _spanning_forest(at: Links, log_slopes: Array) -> _Forest:
-    from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
-
-    order = np.argsort(-log_slopes, kind="stable")
-    low, high = np.minimum(at.one, at.two)[order], np.maximum(at.one, at.two)[order]
-    _, first = np.unique(low * (at.size + 1) + high, return_index=True)
-    first = first[low[first] != high[first]]
-    rank = csgraph.minimum_spanning_tree(links(low[first], high[first], at.size + 1, first + 1.0)).tocoo()
-    kept = np.sort(rank.data.astype(np.intp) - 1)
-    return _Forest(order[kept], low[kept], high[kept], log_slopes[order[kept]])
+    link = largest_spanning_forest(at.one, at.two, at.size + 1, log_slopes)
+    return _Forest(link, at.one[link], at.two[link], log_slopes[link])
 
 
 class _Sets(NamedTuple):

@@ -62,7 +62,7 @@ class PowerRows:
     def dual_gaps(self, log_gains: Array, change: Array, log_unit: float) -> Array:
         """Bound on ``phi(L) + phi*(y (1 + change)) - y (1 + change) L`` of each row, in units of exp(log_unit)."""
         # (y / p) h(u), and y / p is the row's cost.
-        return np.exp(self.log_costs(log_gains) - log_unit) * _entropy(change)
+        return np.exp(self.log_costs(log_gains) - log_unit) * entropy(change)
 
     def tempered(self, temperature: float) -> PowerRows:
         """The rows of weights and coefficients to a power: ``exp(temperature * log_amplitude + exponent * L)``."""
@@ -134,7 +134,7 @@ class FunctionRows:
 Rows: TypeAlias = PowerRows | FunctionRows
 
 
-def _entropy(u: Array) -> Array:
+def entropy(u: Array) -> Array:
     """``h(u) = (1 + u) log(1 + u) - u``, by its series where the difference would cancel."""
     series = u * u * (0.5 + u * (-1 / 6 + u * (1 / 12 + u * (-1 / 20 + u * (1 / 30 - u / 42)))))
     return np.where(np.abs(u) < 1e-2, series, (1.0 + u) * np.log1p(u) - u)

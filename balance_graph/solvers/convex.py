@@ -15,6 +15,7 @@ from balance_graph._arguments import check_positive
 from balance_graph._choices import did_you_mean
 from balance_graph._preparation import preparing
 from balance_graph._progress import Report, silent
+from balance_graph._time_limit import Deadline, check_time_limit
 from balance_graph._types import Array, Form, Sparse
 from balance_graph.errors import InvalidParameterError, SolverError
 from balance_graph.linear.factorization import factorize
@@ -36,6 +37,8 @@ _STATUSES = {
 }
 # First-order backends stop at 1e-4 unless asked for more.
 _OPTIONS: dict[str, dict[str, Any]] = {"SCS": {"eps": 1e-9, "max_iters": 20_000}}
+# What backends call a limit on their time, in seconds.
+_TIME_LIMITS = {"CLARABEL": "time_limit", "SCS": "time_limit_secs"}
 # Conic solvers lose small exponentials of a sum that spans more than this many units of logarithm.
 _SPAN = 40.0
 _MAX_CENTERING = 50
@@ -60,6 +63,9 @@ class CvxpySolver:
         Relative imbalance asked of the answer, polished or not.
     options : mapping
         Passed on to ``cvxpy.Problem.solve``.
+    time_limit : float, optional
+        Seconds for the backend and polishing. Where the backend's limit comes first (CLARABEL and SCS have one), the
+        answer is what it has by then, and the status ``limit reached``; cvxpy's own preparations are not cut short.
 
     Raises
     ------
@@ -92,12 +98,14 @@ class CvxpySolver:
     polish: bool = True
     tol: float = 1e-12
     options: Mapping[str, Any] = field(default_factory=dict)
+    time_limit: float | None = None
 
     name = "cvxpy"
 
     def __post_init__(self) -> None:
         check_form(self.form)
         check_positive(self.tol, "CvxpySolver: tol")
+        check_time_limit(self.time_limit, "CvxpySolver: time_limit")
         if not isinstance(self.backend, str):
             message = f"CvxpySolver: backend must be the name of a cvxpy solver, got {self.backend!r}"
             raise InvalidParameterError(message)
@@ -110,7 +118,7 @@ class CvxpySolver:
 
     def run(self, quotient: Quotient, *, report: Report = silent) -> Outcome:
         """Solve a reduced problem."""
-        history = History()
+        deadline, history = Deadline(self.time_limit), History()
         displacement, iterations = np.zeros(quotient.size), 0
         try:
             _record(quotient, displacement, history, report)
@@ -118,7 +126,7 @@ class CvxpySolver:
                 return Outcome(quotient.center, Status.CONVERGED, 0, history)
             with preparing():
                 import cvxpy  # noqa: F401 - most of the time of a first small solve
-            displacement, status, iterations = self._answer(quotient)
+            displacement, status, iterations = self._answer_in_time(quotient, deadline)
             state = _record(quotient, displacement, history, report)
         except KeyboardInterrupt:
             notes: tuple[str, ...] = (f"backend: {self.backend}",)
@@ -130,29 +138,41 @@ class CvxpySolver:
             elif status is Status.CONVERGED:
                 status = Status.INACCURATE
             return Outcome(state.log_scales, status, iterations, history, notes)
-        polished = NewtonSolver(tol=self.tol, engine="rows").run(quotient, start=displacement, report=report)
+        newton = NewtonSolver(tol=self.tol, engine="rows", time_limit=deadline.seconds_left)
+        polished = newton.run(quotient, start=displacement, report=report)
         history.log_cost.extend(polished.history.log_cost[1:])
         history.imbalance.extend(polished.history.imbalance[1:])
         notes = (*notes, f"polished by {polished.iterations} Newton iterations", *polished.notes)
         return Outcome(polished.log_scales, polished.status, iterations + polished.iterations, history, notes)
 
-    def _answer(self, quotient: Quotient) -> tuple[Array, Status, int]:
+    def _answer_in_time(self, quotient: Quotient, deadline: Deadline) -> tuple[Array, Status, int]:
+        """The backend's answer; no displacement where time is over before there is one."""
+        try:
+            return self._answer(quotient, deadline)
+        except SolverError:
+            if not deadline.is_past:
+                raise
+            return np.zeros(quotient.size), Status.LIMIT, 0
+
+    def _answer(self, quotient: Quotient, deadline: Deadline) -> tuple[Array, Status, int]:
         center = local_sweeps(quotient, _SPAN, _MAX_CENTERING, least=_CENTERING)
         if not np.isfinite(quotient.log_cost(center)):  # sweeps ended where a function of the user no longer holds
             center = np.zeros(quotient.size)
         if isinstance(quotient.rows, FunctionRows) and not quotient.rows.regularizer.is_expressible:
-            return self._sequential(quotient, center)
-        return self._direct(quotient, center)
+            return self._sequential(quotient, center, deadline)
+        return self._direct(quotient, center, deadline)
 
-    def _direct(self, quotient: Quotient, center: Array) -> tuple[Array, Status, int]:
+    def _direct(self, quotient: Quotient, center: Array, deadline: Deadline) -> tuple[Array, Status, int]:
         """Solve in units of each kind in turn, until the backend manages one."""
         choices = _log_coefficients(quotient.rows, quotient.log_gains(center))
         for log_coefficients in choices[:-1]:
             with contextlib.suppress(SolverError):
-                return self._stated(quotient, center, log_coefficients)
-        return self._stated(quotient, center, choices[-1])
+                return self._stated(quotient, center, log_coefficients, deadline)
+        return self._stated(quotient, center, choices[-1], deadline)
 
-    def _stated(self, quotient: Quotient, center: Array, log_coefficients: Array) -> tuple[Array, Status, int]:
+    def _stated(
+        self, quotient: Quotient, center: Array, log_coefficients: Array, deadline: Deadline
+    ) -> tuple[Array, Status, int]:
         """Solve the problem with its log coefficients written in as numbers.
 
         With a `cvxpy.Parameter` in their place cvxpy would keep track of how all it compiles depends on each, in
@@ -163,16 +183,16 @@ class CvxpySolver:
         if self.form == "nodes":
             step = cp.Variable(quotient.size)
             cost = cost_expression(quotient.rows, log_coefficients, sparse.csr_matrix(quotient.matrix) @ step)
-            status, iterations = self._solve(cp.Problem(cp.Minimize(cost)), step)
+            status, iterations = self._solve(cp.Problem(cp.Minimize(cost)), step, deadline)
             return center + np.asarray(step.value, dtype=float), status, iterations
         manifold, rows = _live_manifold(quotient)
         log_gains, constraints = log_gain_expressions(manifold, self.form)
         cost = cost_expression(rows, log_coefficients, log_gains[rows.edge])
-        status, iterations = self._solve(cp.Problem(cp.Minimize(cost), constraints), log_gains)
+        status, iterations = self._solve(cp.Problem(cp.Minimize(cost), constraints), log_gains, deadline)
         gains = np.asarray(log_gains.value, dtype=float)[rows.edge]
         return center + _least_squares(quotient.matrix, gains), status, iterations
 
-    def _sequential(self, quotient: Quotient, center: Array) -> tuple[Array, Status, int]:
+    def _sequential(self, quotient: Quotient, center: Array, deadline: Deadline) -> tuple[Array, Status, int]:
         """Minimize quadratic models of the cost in a trust region until the steps vanish."""
         import cvxpy as cp
 
@@ -187,10 +207,12 @@ class CvxpySolver:
         )
         displacement, total = center, 0
         for _ in range(200):
+            if deadline.is_past:
+                break
             log_slopes, ratio = quotient.log_slopes(displacement)
             flows = np.exp(log_slopes - log_slopes.max())
             slope.value, root.value = flows, np.sqrt(flows * ratio)
-            _, iterations = self._solve(model, change)
+            _, iterations = self._solve(model, change, deadline)
             total += iterations
             candidate = displacement + np.asarray(step.value)
             if quotient.log_cost(candidate) <= quotient.log_cost(displacement) + 1e-14:
@@ -201,7 +223,7 @@ class CvxpySolver:
                 return displacement, Status.CONVERGED, total
         return displacement, Status.LIMIT, total
 
-    def _solve(self, problem: Any, values: Any) -> tuple[Status, int]:
+    def _solve(self, problem: Any, values: Any, deadline: Deadline) -> tuple[Status, int]:
         import cvxpy as cp
 
         if self.backend not in cp.installed_solvers():
@@ -209,7 +231,12 @@ class CvxpySolver:
             hint = did_you_mean(self.backend, installed)
             message = f"cvxpy backend {self.backend!r} is not installed; installed: {', '.join(installed)}{hint}"
             raise InvalidParameterError(message)
+        if deadline.is_past:
+            message = f"cvxpy with {self.backend} has no time left"
+            raise SolverError(message)
         options = {**_OPTIONS.get(self.backend, {}), **self.options}
+        if deadline.seconds_left is not None and self.backend in _TIME_LIMITS:
+            options.setdefault(_TIME_LIMITS[self.backend], deadline.seconds_left)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # inaccuracy is reported by the status and the certificate
             try:

@@ -13,8 +13,10 @@ from balance_graph._arguments import check_count, check_positive
 from balance_graph._choices import check_choice
 from balance_graph._preparation import preparing
 from balance_graph._progress import Report, silent
+from balance_graph._time_limit import Deadline, check_time_limit
 from balance_graph._types import Array, Sparse
 from balance_graph.errors import InvalidParameterError
+from balance_graph.linear.factorization import Solve, factorize
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.rows import rounding_of
 from balance_graph.problem.log_domain import log_sum
@@ -47,6 +49,9 @@ class FlowSolver:
     record : bool
         Keep the log-scales after every step in ``history.log_scales``, the times in ``history.times`` and the
         largest deviation of a conserved path product in ``history.path_deviation``.
+    time_limit : float, optional
+        Seconds after which the run ends with the state reached, as ``limit reached``; a factorization at work is
+        waited for.
 
     See Also
     --------
@@ -79,6 +84,7 @@ class FlowSolver:
     tol: float = 1e-12
     max_steps: int = 10_000
     record: bool = False
+    time_limit: float | None = None
 
     name = "flow"
 
@@ -89,18 +95,19 @@ class FlowSolver:
             raise InvalidParameterError(message)
         check_positive(self.tol, "FlowSolver: tol")
         check_count(self.max_steps, "FlowSolver: max_steps")
+        check_time_limit(self.time_limit, "FlowSolver: time_limit")
 
     def run(self, quotient: Quotient, *, report: Report = silent) -> Outcome:
         """Follow the flow of a reduced problem from its center."""
-        history = History()
+        deadline, history = Deadline(self.time_limit), History()
         monitor = _Monitor(quotient, history, record=self.record)
         displacement = np.zeros(quotient.size)
         steps, status = 0, Status.STALLED
         converged = monitor.add(0.0, displacement, self.tol)
         try:
             report(0, history.log_cost[-1], history.imbalance[-1])
-            path = _path(quotient, self.method, self.accuracy)
-            while not converged and steps < self.max_steps:
+            path = _path(quotient, self.method, self.accuracy, deadline)
+            while not (converged or steps == self.max_steps or deadline.is_past):
                 point = next(path, None)
                 if point is None:
                     break
@@ -110,10 +117,16 @@ class FlowSolver:
                 report(steps, history.log_cost[-1], history.imbalance[-1])
             else:
                 status = Status.CONVERGED if converged else Status.LIMIT
+        except _LateError:
+            status = Status.LIMIT
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         notes = (f"integrator: {self.method}", *monitor.notes)
         return Outcome(quotient.expand(displacement), status, steps, history, notes)
+
+
+class _LateError(Exception):
+    """The time is over in the middle of a step."""
 
 
 class _Monitor:
@@ -150,14 +163,14 @@ class _Monitor:
         return (f"path products conserved to {max(self.history.path_deviation):.2g}, relatively",)
 
 
-def _path(quotient: Quotient, method: str, accuracy: float) -> Iterator[tuple[float, Array]]:
+def _path(quotient: Quotient, method: str, accuracy: float, deadline: Deadline) -> Iterator[tuple[float, Array]]:
     """Time (in the first unit, inf beyond floats) and displacement after each step; ends where nothing moves on."""
     equations = BalanceEquations(quotient.matrix)
     displacement, elapsed, best = np.zeros(quotient.size), 0.0, np.inf
     first = _log_total(quotient, displacement)
     while True:
         unit = _log_total(quotient, displacement)
-        integrator = _integrator(quotient, displacement, unit, method, accuracy)
+        integrator = _integrator(quotient, displacement, unit, method, accuracy, deadline)
         passed = 0.0
         while integrator.t < _END_OF_TIME and _log_total(quotient, displacement) > unit - _RENEW:
             with np.errstate(all="ignore"):  # trial points of an implicit step may lie anywhere; they are rejected
@@ -183,7 +196,7 @@ def _log_total(quotient: Quotient, displacement: Array) -> float:
     return log_sum(quotient.log_slopes(displacement)[0])
 
 
-def _integrator(quotient: Quotient, start: Array, unit: float, method: str, accuracy: float) -> Any:
+def _integrator(quotient: Quotient, start: Array, unit: float, method: str, accuracy: float, deadline: Deadline) -> Any:
     """The integrator of the flow, with flows in units of ``exp(unit)``."""
     with preparing():
         from scipy import integrate
@@ -192,6 +205,8 @@ def _integrator(quotient: Quotient, start: Array, unit: float, method: str, accu
     transposed = sparse.csr_array(matrix.T)
 
     def velocity(_: float, displacement: Array) -> Array:
+        if deadline.is_past:
+            raise _LateError
         log_slopes, _ratio = quotient.log_slopes(displacement)
         return np.asarray(-(transposed @ np.exp(log_slopes - unit)))
 
@@ -201,4 +216,15 @@ def _integrator(quotient: Quotient, start: Array, unit: float, method: str, accu
         return sparse.csc_matrix(-(transposed @ curvature @ matrix))
 
     settings: dict[str, Any] = {"jac": jacobian, "rtol": accuracy, "atol": accuracy}
-    return getattr(integrate, method)(velocity, 0.0, start, np.inf, **settings)
+    integrator = getattr(integrate, method)(velocity, 0.0, start, np.inf, **settings)
+    if method == "BDF" and start.size:  # SciPy's own factorization does not look whether it can be afforded
+        integrator.lu, integrator.solve_lu = _factorized, lambda solve, right: solve(right)
+    return integrator
+
+
+def _factorized(matrix: Any) -> Solve:
+    solve = factorize(matrix)
+    if solve is None:
+        message = "the matrix is singular"
+        raise RuntimeError(message)
+    return solve

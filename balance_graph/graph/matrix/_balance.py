@@ -10,6 +10,7 @@ from scipy import sparse
 
 from balance_graph._arguments import check_positive
 from balance_graph._progress import Report
+from balance_graph._time_limit import Deadline, check_time_limit
 from balance_graph._types import Array, Index, Sparse
 from balance_graph.graph.matrix._blocks import balance_within, irreducible_blocks
 from balance_graph.graph.matrix._couplings import balance_between, powers_of_two
@@ -23,6 +24,7 @@ from balance_graph.graph.matrix._entries import (
     times_powers_of_two,
 )
 from balance_graph.graph.matrix._result import MatrixBalance
+from balance_graph.problem.solution import Status
 
 
 @overload
@@ -34,6 +36,7 @@ def balance_matrix(
     exact: bool = ...,
     permute: bool = ...,
     tol: float = ...,
+    time_limit: float | None = ...,
     progress: bool | Report = ...,
 ) -> MatrixBalance: ...
 @overload
@@ -45,6 +48,7 @@ def balance_matrix(
     exact: bool = ...,
     permute: bool = ...,
     tol: float = ...,
+    time_limit: float | None = ...,
     progress: bool | Report = ...,
 ) -> NDArray[Any] | Sparse: ...
 def balance_matrix(
@@ -55,6 +59,7 @@ def balance_matrix(
     exact: bool = True,
     permute: bool = False,
     tol: float = 1e-13,
+    time_limit: float | None = None,
     progress: bool | Report = False,
 ) -> MatrixBalance | NDArray[Any] | Sparse:
     """Balance a matrix: the diagonal similarity of least sum of ``|B_ij|**p`` off the diagonal.
@@ -75,6 +80,9 @@ def balance_matrix(
         Whether to bring rows and columns into an order in which B is block upper triangular with irreducible blocks.
     tol : float
         Relative imbalance of p-th powers of norms to stop at.
+    time_limit : float, optional
+        Seconds after which balancing ends with what it has reached, which has the eigenvalues of A in any case:
+        `MatrixBalance.status` is then ``limit reached``.
     progress : bool or callable
         As for `solve`.
 
@@ -143,10 +151,13 @@ def balance_matrix(
     """
     exponent = check_positive(p, "balance_matrix: p")
     check_positive(tol, "balance_matrix: tol")
+    check_time_limit(time_limit, "balance_matrix: time_limit")
+    deadline = Deadline(time_limit)
     # Costs and factors that leave the range of floats are met where they do; what is returned is checked.
     with np.errstate(all="ignore"):
         matrix = checked(A)
-        log_scales, block = _log_scales(matrix, exponent, tol, progress)
+        log_scales, block = _log_scales(matrix, exponent, tol, progress, deadline)
+        status = Status.LIMIT if deadline.has_cut else Status.CONVERGED
         if exact:
             balanced, scales = times_exponentials(matrix, log_scales), np.exp(log_scales)
         else:
@@ -162,18 +173,19 @@ def balance_matrix(
             block=block,
             log_gain=_difference(log_norm(matrix), log_norm(balanced)),
             vanished=_count(matrix) - _count(balanced),
+            status=status,
         )
     return result if return_scales else result.matrix
 
 
-def _log_scales(matrix: Any, p: float, tol: float, progress: bool | Report) -> tuple[Array, Index]:
+def _log_scales(matrix: Any, p: float, tol: float, progress: bool | Report, deadline: Deadline) -> tuple[Array, Index]:
     """Logarithms of D, of mean zero in each connected part, and the irreducible block of each index."""
     array = None if is_sparse(matrix) else matrix
-    if array is not None and (found := dense_log_scales(array, p, tol, progress)) is not None:
+    if array is not None and (found := dense_log_scales(array, p, tol, progress, deadline)) is not None:
         return found - found.mean(), np.zeros(found.size, dtype=np.intp)
     entries = Entries.of(matrix)
     block = irreducible_blocks(entries)
-    within = balance_within(entries, block, p, tol, progress, array)
+    within = balance_within(entries, block, p, tol, progress, deadline, array)
     return balance_between(entries, block, within, p), block
 
 

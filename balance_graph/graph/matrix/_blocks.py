@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._progress import Report
+from balance_graph._time_limit import Deadline
 from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import SolverError
 from balance_graph.graph.matrix._dense import MOST_SPARSE, dense_log_scales
@@ -47,7 +48,13 @@ def _in_order(count: int, tail: Index, head: Index) -> Index:
 
 
 def balance_within(
-    entries: Entries, block: Index, p: float, tol: float, progress: bool | Report, array: Any = None
+    entries: Entries,
+    block: Index,
+    p: float,
+    tol: float,
+    progress: bool | Report,
+    deadline: Deadline,
+    array: Any = None,
 ) -> Array:
     """Logarithms of D that balance each block; large blocks of a dense array by products with them."""
     log_scales = np.zeros(entries.size)
@@ -56,12 +63,12 @@ def balance_within(
         count = np.bincount(block)
         for k in np.flatnonzero(count >= MOST_SPARSE).tolist():
             member = np.flatnonzero(block == k)
-            found = dense_log_scales(array[np.ix_(member, member)], p, tol, progress)
+            found = dense_log_scales(array[np.ix_(member, member)], p, tol, progress, deadline)
             if found is not None:
                 log_scales[member] = found
                 left &= block[entries.row] != k
     if left.any():
-        log_scales += _solved(_problem(entries, left, p), tol, progress)
+        log_scales += _solved(_problem(entries, left, p), tol, progress, deadline)
     return log_scales
 
 
@@ -75,9 +82,9 @@ def _problem(entries: Entries, kept: Mask, p: float) -> BalanceProblem:
     return problem if moderate else dataclasses.replace(problem, log_coefficient=p * log_size)
 
 
-def _solved(problem: BalanceProblem, tol: float, progress: bool | Report) -> Array:
-    solution = solve(problem, NewtonSolver(tol=tol), progress=progress)
-    if not solution.converged:
+def _solved(problem: BalanceProblem, tol: float, progress: bool | Report, deadline: Deadline) -> Array:
+    solution = solve(problem, NewtonSolver(tol=tol, time_limit=deadline.seconds_left), progress=progress)
+    if not (solution.converged or deadline.cuts_short()):
         message = f"balance_matrix: {solution.status}, relative imbalance {solution.relative_imbalance:.2g}; raise tol"
         raise SolverError(message)
     return -solution.log_scales

@@ -8,6 +8,7 @@ import numpy as np
 
 from balance_graph._progress import Report, reporter
 from balance_graph._threads import one_blas_thread
+from balance_graph._time_limit import Deadline
 from balance_graph._types import Array
 from balance_graph.problem.solution import Status
 
@@ -17,11 +18,17 @@ MOST_SPARSE = 64
 _MOST_ITERATIONS = 30
 
 
-def dense_log_scales(A: Any, p: float, tol: float, progress: bool | Report) -> Array | None:  # noqa: N803
+def dense_log_scales(
+    A: Any,  # noqa: N803
+    p: float,
+    tol: float,
+    progress: bool | Report,
+    deadline: Deadline,
+) -> Array | None:
     """Logarithms of D by products with the dense matrix of costs; None where those will not do.
 
     That is: for small matrices, where exact methods cost little; for reducible ones; where costs leave the range of
-    floats; and where conjugate gradients do not get there.
+    floats; and where conjugate gradients do not get there. Once the deadline is past, what is reached will do.
     """
     if A.shape[0] < MOST_SPARSE:
         return None
@@ -37,10 +44,11 @@ def dense_log_scales(A: Any, p: float, tol: float, progress: bool | Report) -> A
     with reporter(progress) as report, one_blas_thread():
         flows = DenseFlows(costs, p)
         point = FlowsPoint(flows, HessianSolver(flows, None), holds=True)
-        status = NewtonLoop(tol, report).follow(point, _MOST_ITERATIONS)
+        status = NewtonLoop(tol, report, deadline.end).follow(point, _MOST_ITERATIONS)
         flows.balance_held()
     imbalance = np.abs(flows.into - flows.out_of) / (flows.into + flows.out_of)
-    if status is not Status.CONVERGED or not imbalance.max() <= max(tol, 1e-14):
+    is_balanced = status is Status.CONVERGED and imbalance.max() <= max(tol, 1e-14)
+    if not (is_balanced or (np.all(np.isfinite(flows.log_scales)) and deadline.cuts_short())):
         return None
     return -np.append(flows.log_scales, 0.0)
 

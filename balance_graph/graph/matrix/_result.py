@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from balance_graph._types import Array, Index
+from balance_graph.problem.solution import Status
 
 
 class _Pair(NamedTuple):
@@ -33,6 +34,8 @@ class MatrixBalance(_Pair):
         Frobenius norm of A over that of B, diagonal included. What balancing may gain a normwise stable algorithm.
     lost : tuple of str
         What floats could not hold, in words: scales that overflow or vanish, entries that vanish.
+    status : Status
+        ``converged``, or ``limit reached`` where the limit on time came first.
 
     See Also
     --------
@@ -51,6 +54,7 @@ class MatrixBalance(_Pair):
     block: Index
     gain: float
     lost: tuple[str, ...]
+    status: Status
 
     @classmethod
     def of(
@@ -63,12 +67,13 @@ class MatrixBalance(_Pair):
         block: Index,
         log_gain: float,
         vanished: int,
+        status: Status,
     ) -> MatrixBalance:
         """The result, and what floats lose of it."""
         result = cls(matrix, scales)
         result.log_scales, result.permutation, result.block = log_scales, permutation, block
         result.gain = float(np.exp(log_gain))
-        result.lost = _lost(scales, vanished)
+        result.lost, result.status = _lost(scales, vanished), status
         return result
 
     @property
@@ -96,6 +101,8 @@ class MatrixBalance(_Pair):
             f"{n} x {n}, {count} irreducible {blocks}, scales over a factor of {_power(self.spread)}, "
             f"norm reduced {self.gain:.3g} times"
         ]
+        if self.status is not Status.CONVERGED:
+            lines.append("the limit on time came first: not balanced to the end")
         lines += self.lost
         if self.may_harm:
             lines.append("the norm hardly falls for such scales: for eigenvalues use A as it is, or p = 2 if p is less")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
+from balance_graph._time_limit import Deadline
 from balance_graph._types import Array, Index
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.rows import rounding_of
@@ -34,13 +35,15 @@ class LogSweeps:
         The unknowns of each sweep.
     tol : float
         The greedy order takes no more steps once all are this balanced.
+    deadline : Deadline
+        A sweep unknown by unknown in Python ends there, wherever it is.
     """
 
-    def __init__(self, quotient: Quotient, order: str, orders: Iterator[Index], tol: float) -> None:
+    def __init__(self, quotient: Quotient, order: str, orders: Iterator[Index], tol: float, deadline: Deadline) -> None:
         self.displacement = np.zeros(quotient.size)
         self._measure = LogMeasure(quotient)
         self.state = self._measure(self.displacement)
-        self._sweeper = _sweeper(order, quotient, self.displacement, orders, tol)
+        self._sweeper = _sweeper(order, quotient, self.displacement, orders, tol, deadline)
 
     def advance(self) -> None:
         """Make a sweep."""
@@ -78,17 +81,17 @@ class LogSweep:
 
 
 def _sweeper(
-    order: str, quotient: Quotient, displacement: Array, orders: Iterator[Index], tol: float
+    order: str, quotient: Quotient, displacement: Array, orders: Iterator[Index], tol: float, deadline: Deadline
 ) -> Iterator[Array]:
     """Displacements after each sweep, for ever."""
     if order == "colored":
         return _block_sweeps(quotient, displacement, color_classes(quotient.matrix))
     compiled = isinstance(quotient.rows, PowerRows)
     if order == "greedy":
-        return _greedy(quotient, displacement, tol) if compiled else _greedy_blocks(quotient, displacement)
-    return (
-        _kernel_sweeps(quotient, displacement, orders) if compiled else _single_sweeps(quotient, displacement, orders)
-    )
+        return _greedy(quotient, displacement, tol) if compiled else _greedy_blocks(quotient, displacement, deadline)
+    if compiled:
+        return _kernel_sweeps(quotient, displacement, orders)
+    return _single_sweeps(quotient, displacement, orders, deadline)
 
 
 def _entries(quotient: Quotient) -> Entries:
@@ -175,32 +178,39 @@ def _apply(block: Block, log_gains: Array, displacement: Array) -> None:
     log_gains[block.row] += block.value * shift[block.owner]
 
 
-def _single_sweeps(quotient: Quotient, displacement: Array, orders: Iterator[Index]) -> Iterator[Array]:
+def _single_sweeps(
+    quotient: Quotient, displacement: Array, orders: Iterator[Index], deadline: Deadline
+) -> Iterator[Array]:
     """One unknown at a time for regularizers that only Python can evaluate."""
     columns = sparse.csc_array(quotient.matrix)
-    blocks = [Block.of(quotient, columns, np.array([k])) for k in range(quotient.size)]
+    block = cache(lambda k: Block.of(quotient, columns, np.array([k])))
     for order in orders:
         displacement = displacement.copy()
         log_gains = quotient.log_gains(displacement)
         for k in order.tolist():
-            _apply(blocks[k], log_gains, displacement)
+            if deadline.is_past:
+                break
+            _apply(block(k), log_gains, displacement)
         yield displacement
 
 
-def _greedy_blocks(quotient: Quotient, displacement: Array) -> Iterator[Array]:
+def _greedy_blocks(quotient: Quotient, displacement: Array, deadline: Deadline) -> Iterator[Array]:
     """Greedy order for regularizers that only Python can evaluate."""
     from balance_graph.solvers.local._heap import Heap, reorder
 
     columns = sparse.csc_array(quotient.matrix)
-    blocks = [Block.of(quotient, columns, np.array([k])) for k in range(quotient.size)]
-    touching = [np.unique(quotient.matrix[block.row].indices) for block in blocks]
+    block = cache(lambda k: Block.of(quotient, columns, np.array([k])))
+    touching = cache(lambda k: np.unique(quotient.matrix[block(k).row].indices).tolist())
+    equations = BalanceEquations(quotient.matrix)
     while True:
         displacement = displacement.copy()
         log_gains = quotient.log_gains(displacement)
-        heap = Heap.of(np.array([block.log_imbalance(log_gains) for block in blocks]))
+        heap = Heap.of(np.abs(equations.imbalance(quotient.log_slopes(displacement)[0])))
         for _ in range(quotient.size):
+            if deadline.is_past:
+                break
             k = int(heap.order[0])
-            _apply(blocks[k], log_gains, displacement)
-            for neighbor in touching[k].tolist():
-                reorder(heap, neighbor, blocks[neighbor].log_imbalance(log_gains))
+            _apply(block(k), log_gains, displacement)
+            for neighbor in touching(k):
+                reorder(heap, neighbor, block(neighbor).log_imbalance(log_gains))
         yield displacement

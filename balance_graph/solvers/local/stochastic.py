@@ -12,6 +12,7 @@ import numpy as np
 from balance_graph._arguments import Rng, check_count, check_positive, check_rng, generator_of
 from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
+from balance_graph._time_limit import Deadline, check_time_limit
 from balance_graph._types import Index, Order
 from balance_graph.errors import UnsupportedError
 from balance_graph.problem.balance_problem import BalanceProblem
@@ -49,6 +50,9 @@ class StochasticSolver:
         Seed of the random orders; the same seed gives the same result.
     record : bool
         Keep the log-scales after every sweep in ``history.log_scales``.
+    time_limit : float, optional
+        Seconds after which no sweep begins: the run then ends with the state reached, as ``limit reached``. For
+        regularizers that only Python can evaluate, the sweep at work ends early as well.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class StochasticSolver:
     max_sweeps: int = 10_000
     rng: Rng = None
     record: bool = False
+    time_limit: float | None = None
 
     name = "stochastic"
 
@@ -91,17 +96,19 @@ class StochasticSolver:
         check_positive(self.tol, "StochasticSolver: tol")
         check_count(self.max_sweeps, "StochasticSolver: max_sweeps")
         check_rng(self.rng, "StochasticSolver: rng")
+        check_time_limit(self.time_limit, "StochasticSolver: time_limit")
 
     def run(self, quotient: Quotient, *, report: Report = silent) -> Outcome:
         """Balance a reduced problem from its center."""
+        deadline = Deadline(self.time_limit)
         check_tied(quotient.problem)
-        sweeps = _sweeps(quotient, self.order, generator_of(self.rng), self.tol)
+        sweeps = _sweeps(quotient, self.order, generator_of(self.rng), self.tol, deadline)
         history = History()
         count = 0
         converged = self._note(quotient, sweeps, history)
         try:
             report(0, history.log_cost[-1], history.imbalance[-1])
-            while not converged and count < self.max_sweeps:
+            while not (converged or count == self.max_sweeps or deadline.is_past):
                 sweeps.advance()
                 count += 1
                 converged = self._note(quotient, sweeps, history)
@@ -130,7 +137,9 @@ def check_tied(problem: BalanceProblem) -> None:
         raise UnsupportedError(message)
 
 
-def _sweeps(quotient: Quotient, order: str, generator: np.random.Generator, tol: float) -> EdgeSweeps | LogSweeps:
+def _sweeps(
+    quotient: Quotient, order: str, generator: np.random.Generator, tol: float, deadline: Deadline
+) -> EdgeSweeps | LogSweeps:
     """Sweeps over edge lists where the network has this form and is not small, else in logarithms."""
     orders = _orders(order, quotient.size, generator)
     if quotient.matrix.shape[0] >= _EDGES:
@@ -141,7 +150,7 @@ def _sweeps(quotient: Quotient, order: str, generator: np.random.Generator, tol:
         if edges is not None:
             orders = repeat(edges.order) if order == "colored" else orders
             return EdgeSweeps(edges, order, orders, tol, LogSweep(quotient, order, tol), LogMeasure(quotient))
-    return LogSweeps(quotient, order, orders, tol)
+    return LogSweeps(quotient, order, orders, tol, deadline)
 
 
 def _orders(order: str, size: int, generator: np.random.Generator) -> Iterator[Index]:
