@@ -1,4 +1,4 @@
-"""Peers and balancing on one architecture, in one process: channels that move, costs, what is lost to rounding, time."""
+"""Peers and balancing on one architecture, in one process: channels that are scaled, costs, bits lost, time."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ _SEED, _BATCHES = 0, 4
 
 def compare(job: Job) -> list[dict[str, Any]]:
     """A row for each state of the scales and each arm; batch norms are folded first, the same for all."""
+    torch.set_num_threads(1)
     torch.manual_seed(_SEED)
     module, x = prepared(job.name, scale=4 if job.is_quick else 1)
     rows = []
@@ -61,9 +62,9 @@ def _arms(start: nn.Module, x: torch.Tensor, is_quick: bool) -> Iterator[dict[st
         seconds, module = [], start
         for _ in range(1 if is_quick else 3):
             module = copy.deepcopy(start)
-            since = time.perf_counter()
+            since = time.process_time()
             module = treated(module, arm, x)
-            seconds.append(time.perf_counter() - since)
+            seconds.append(time.process_time() - since)
         found = _Measured(module, x)
         costs = {f"cost_{p:g}": _cost(module, p) / bounds[p].lower_bound for p in POWERS}
         gap = {"gap": bounds[BALANCED[arm]].relative_gap} if arm in BALANCED else {}
@@ -130,7 +131,7 @@ class _Measured:
         """Channels whose outputs are another multiple of what they were: counted from outside, for any method."""
         count = 0
         for name, calls in self._layers.items():
-            before, after = (torch.cat(found, 1) for found in (calls, other._layers[name]))  # noqa: SLF001
+            before, after = (torch.cat(found, 1) for found in (calls, other._layers[name]))
             factors = (before * after).sum(1) / before.square().sum(1)
             count += int(((factors - 1).abs() > _SCALED).sum())
         return count

@@ -34,7 +34,7 @@ def jobs_of(profile: str) -> list[Job]:
     from low_precision.architectures import ARCHITECTURES  # needs torch
 
     is_quick, without = profile == "quick", set(absent().values())
-    names = ("VGG-11", "a layer called twice", "squared units") if is_quick else tuple(ARCHITECTURES)
+    names = ("U-Net", "a layer called twice", "squared units") if is_quick else tuple(ARCHITECTURES)
     jobs = [Job("peers", name, is_quick=is_quick) for name in names]
     if OPTIONAL["onnxruntime"] not in without and not is_quick:
         jobs += [Job("file", name, seed) for name in FILES for seed in range(FILE_SEEDS)]

@@ -20,7 +20,7 @@ _DIGITS = 6
 
 def environment(packages: Sequence[str]) -> dict[str, Any]:
     """Versions, and the machine in words; packages that are absent are None."""
-    import importlib.metadata as metadata
+    from importlib import metadata
 
     def version(name: str) -> str | None:
         try:
