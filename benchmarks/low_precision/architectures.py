@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from low_precision.networks import CLASSES, Transformer
+from low_precision.networks import CLASSES, Flat, Transformer
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -38,7 +38,7 @@ def resnet18(scale: int = 1) -> nn.Sequential:
         for first in (True, False)
     ]
     stem = [*convolution(3, widths[0], 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], CLASSES))
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), Flat(), nn.Linear(widths[-1], CLASSES))
 
 
 class Inverted(nn.Module):
@@ -70,7 +70,7 @@ def mobilenet_v2(activation: type[nn.Module], scale: int = 1) -> nn.Sequential:
         for k in range(count):
             layers.append(Inverted(inputs, width // scale, stride if k == 0 else 1, factor, activation))
             inputs = width // scale
-    layers += [*convolution(inputs, 1280 // scale, 1), activation(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    layers += [*convolution(inputs, 1280 // scale, 1), activation(), nn.AdaptiveAvgPool2d(1), Flat()]
     return nn.Sequential(*layers, nn.Dropout(0.2), nn.Linear(1280 // scale, CLASSES))
 
 
@@ -84,7 +84,7 @@ def vgg11(scale: int = 1) -> nn.Sequential:
         else:
             layers.append(nn.MaxPool2d(2))
     hidden = 512 // scale
-    head = [nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(), nn.Linear(hidden, CLASSES)]
+    head = [Flat(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(), nn.Linear(hidden, CLASSES)]
     return nn.Sequential(*layers, *head)
 
 

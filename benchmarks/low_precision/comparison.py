@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +34,7 @@ def compare(job: Job) -> list[dict[str, Any]]:
     for state, spread in STATES.items():
         start = copy.deepcopy(module)
         disturb(start, x, spread, _SEED)
-        rows += [{"architecture": job.name, "state": state, **row} for row in _arms(start, x, job.is_quick)]
+        rows += [{"architecture": job.name, "state": state, **row} for row in _arms(start, x)]
     return rows
 
 
@@ -54,17 +53,14 @@ def prepared(name: str, scale: int) -> tuple[nn.Module, torch.Tensor]:
     return folded(module), torch.randn(4, *architecture.shape, dtype=torch.float64)
 
 
-def _arms(start: nn.Module, x: torch.Tensor, is_quick: bool) -> Iterator[dict[str, Any]]:
+def _arms(start: nn.Module, x: torch.Tensor) -> Iterator[dict[str, Any]]:
     """The optimum of each power is that of the certificate of its balancing, which comes first."""
     reference = _Measured(start, x)
     bounds = {p: balance_module(copy.deepcopy(start), (x,), p).certificate for p in POWERS}
     for arm in available_arms():
-        seconds, module = [], start
-        for _ in range(1 if is_quick else 3):
-            module = copy.deepcopy(start)
-            since = time.process_time()
-            module = treated(module, arm, x)
-            seconds.append(time.process_time() - since)
+        since = time.process_time()
+        module = treated(copy.deepcopy(start), arm, x)
+        seconds = time.process_time() - since
         found = _Measured(module, x)
         costs = {f"cost_{p:g}": _cost(module, p) / bounds[p].lower_bound for p in POWERS}
         gap = {"gap": bounds[BALANCED[arm]].relative_gap} if arm in BALANCED else {}
@@ -73,7 +69,7 @@ def _arms(start: nn.Module, x: torch.Tensor, is_quick: bool) -> Iterator[dict[st
             "scaled": reference.scaled(found),
             "channels": reference.channels,
             "change": reference.change(found),
-            "seconds": statistics.median(seconds),
+            "seconds": seconds,
             "bits_lost": bits_lost(module),
             **costs,
             **gap,

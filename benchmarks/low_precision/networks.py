@@ -14,10 +14,17 @@ from low_precision.configuration import CONVOLUTIONAL, NORM, PERCEPTRON, TRANSFO
 CLASSES = 10
 
 
+class Flat(nn.Module):
+    """All but the first dimension in one; as a function, since Brevitas does not look past `nn.Flatten`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.flatten(x, 1)
+
+
 def perceptron(size: int) -> nn.Sequential:
     widths = (size * size, *((64, 64, 32) if size == 8 else (256, 128, 64)), CLASSES)
     layers = [part for one, two in pairwise(widths) for part in (nn.Linear(one, two), nn.ReLU())]
-    return nn.Sequential(nn.Flatten(), *layers[:-1])
+    return nn.Sequential(Flat(), *layers[:-1])
 
 
 def convolutional(size: int, norm: bool) -> nn.Sequential:
@@ -29,7 +36,7 @@ def convolutional(size: int, norm: bool) -> nn.Sequential:
 
     first = [*block(1, narrow), nn.MaxPool2d(2), *block(narrow, narrow)]
     second = [*block(narrow, wide), nn.MaxPool2d(2), *block(wide, wide)]
-    return nn.Sequential(*first, *second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(wide, CLASSES))
+    return nn.Sequential(*first, *second, nn.AdaptiveAvgPool2d(1), Flat(), nn.Linear(wide, CLASSES))
 
 
 class Attention(nn.Module):
