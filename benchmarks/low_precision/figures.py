@@ -31,14 +31,15 @@ def png(figure: Figure) -> bytes:
 
 
 def gains(results: Results) -> Figure:
-    """What each arm adds to the signal-to-noise ratio, network by network: mean over seeds and 95 % interval."""
+    """What each arm adds to the signal-to-noise ratio at 8 bits, case by case: mean over seeds and 95 % interval."""
     cases, arms = results.cases[::-1], [arm for arm in results.arms if arm != NONE]
-    figure = new_figure(13.5, 2.2 + 0.62 * len(cases))
-    panels = figure.subplots(len(STATES), len(ROUNDINGS), sharey=True, sharex="row", squeeze=False)
+    figure = new_figure(9.5, 2.2 + 0.8 * len(cases))
+    roundings = [one for one in ROUNDINGS if one.bits == 8]
+    panels = figure.subplots(len(STATES), len(roundings), sharey=True, sharex="row", squeeze=False)
     for row, state in zip(panels, STATES, strict=True):
-        for ax, rounding in zip(row, ROUNDINGS, strict=True):
+        for ax, rounding in zip(row, roundings, strict=True):
             for k, arm in enumerate(arms):
-                for one in results.gain(state, rounding.key, arm):
+                for one in results.gains(state, rounding.key, arm):
                     place = cases.index(one.case) + 0.36 - 0.72 * k / max(1, len(arms) - 1)
                     _point(ax, (one.low, one.difference, one.high), place, arm)
             ax.axvline(0.0, color=DARK, linewidth=1.0)
@@ -64,14 +65,22 @@ def _legend(figure: Figure, ax: Axes, arms: list[str]) -> Figure:
         word = f"balanced, {arm}" if arm.startswith("p") else "nothing done" if arm == NONE else arm
         ax.plot([], [], color=color, marker=marker, linestyle="none", label=word)
     handles, words = ax.get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside lower center", ncols=7, frameon=False, fontsize=9.5, labelcolor=DARK)
+    figure.legend(
+        handles,
+        words,
+        loc="outside lower center",
+        ncols=4 if figure.get_figwidth() < 10 else 7,
+        frameon=False,
+        fontsize=9,
+        labelcolor=DARK,
+    )
     return figure
 
 
 def accuracy(results: Results) -> Figure:
     """Test accuracy of the trained networks: each, faint, and the mean of all."""
     arms = results.arms[::-1]
-    figure = new_figure(13.5, 1.5 + 0.62 * len(arms))
+    figure = new_figure(11.0, 1.5 + 0.62 * len(arms))
     panels = figure.subplots(len(STATES), len(ROUNDINGS), sharey=True, sharex=True, squeeze=False)
     for row, state in zip(panels, STATES, strict=True):
         for ax, rounding in zip(row, ROUNDINGS, strict=True):
@@ -95,12 +104,12 @@ def peers(results: Results) -> Figure:
     """Behind disturbed scales: squares over the certified optimum, channels that were scaled, bits lost."""
     rows = results.peers[results.peers.state == "disturbed"]
     order = list(dict.fromkeys(rows.architecture))[::-1]
-    figure = new_figure(13.5, 1.7 + 0.42 * len(order))
+    figure = new_figure(11.0, 1.9 + 0.5 * len(order))
     panels = figure.subplots(1, 3, sharey=True)
     measures = {
-        "cost_2": ("Sum of squares (hollow: function changed)", "times the certified optimum"),
+        "cost_2": ("Squares (hollow: function changed)", "times the certified optimum"),
         "scaled": ("Channels that were scaled", "% of all channels"),
-        "bits_lost": ("Bits lost to one step size per tensor", "bits, mean over channels"),
+        "bits_lost": ("Bits lost", "bits, mean over channels"),
     }
     for ax, (measure, (title, unit)) in zip(panels, measures.items(), strict=True):
         for one in rows.itertuples():

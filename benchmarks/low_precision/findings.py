@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from low_precision.store import read_table
 
 TENSOR_8, TENSOR_4, CHANNEL_8 = "int8_tensor", "int4_tensor", "int8_channel"
 _TWO = "p = 2"
+# Outputs in double precision that move by less, relative to the largest, are those of the same function.
+_KEPT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Results:
         self.networks = list(dict.fromkeys(self.models.case))
         self.cases = [*self.networks, *(dict.fromkeys(self.files.case) if len(self.files) else ())]
         self.arms = [arm for arm in ARMS if arm in set(self.models.arm)]
+        self._gains: dict[tuple[str, str, str, str], list[Gain]] = {}
 
     @cached_property
     def all(self) -> pd.DataFrame:
@@ -55,38 +58,33 @@ class Results:
         return pd.concat([self.models, self.files]) if len(self.files) else self.models
 
     @cached_property
-    def gains(self) -> dict[str, list[Gain]]:
-        """Signal-to-noise ratios in dB and accuracies, by the name of the measure."""
-        return {measure: list(_gains(self.all, measure)) for measure in ("snr", "accuracy")}
+    def _groups(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        """Rows of a case, a state and an arm, by seed."""
+        groups = self.all.groupby(["case", "state", "arm"], sort=False)
+        return {key: rows.set_index("seed") for key, rows in groups}  # type: ignore[misc]
 
-    def gain(self, state: str, rounding: str, arm: str = _TWO, measure: str = "snr") -> list[Gain]:
-        """One for each case."""
-        chosen = (state, rounding, arm)
-        return [one for one in self.gains[measure] if (one.state, one.rounding, one.arm) == chosen]
+    def gains(self, state: str, rounding: str, arm: str = _TWO, measure: str = "snr") -> list[Gain]:
+        """Of signal-to-noise ratios in dB, or of accuracies; one for each case that has the arm and the measure."""
+        key = (state, rounding, arm, measure)
+        if key not in self._gains:
+            self._gains[key] = list(self._gained(*key))
+        return self._gains[key]
+
+    def _gained(self, state: str, rounding: str, arm: str, measure: str) -> Iterator[Gain]:
+        for case in self.cases:
+            rows, plain = (self._groups.get((case, state, one)) for one in (arm, NONE))
+            column = f"{measure}_{rounding}"
+            if rows is not None and plain is not None and rows[column].notna().all():
+                values, differences = rows[column], (rows[column] - plain[column]).to_numpy(dtype=float)
+                known = bootstrap(differences)
+                interval = {name: known[name] for name in ("difference", "low", "high")}
+                numbers = {"mean": float(values.mean()), "spread": float(values.std())}
+                yield Gain(case, state, rounding, arm, len(values), **numbers, **interval)
 
     def mean(self, state: str, rounding: str, arm: str, measure: str = "snr") -> float:
         """Over networks, each the mean of its seeds; files are left out, since peers do not read them."""
         rows = self.models[(self.models.state == state) & (self.models.arm == arm)]
         return float(rows.groupby("case")[f"{measure}_{rounding}"].mean().mean())
-
-
-def _gains(table: pd.DataFrame, measure: str) -> Iterable[Gain]:
-    for (case, state), group in table.groupby(["case", "state"], sort=False):
-        plain = group[group.arm == NONE].set_index("seed")
-        for arm, rows in group.groupby("arm", sort=False):
-            for rounding in ROUNDINGS:
-                column = f"{measure}_{rounding.key}"
-                values = rows.set_index("seed")[column]
-                if values.notna().all():
-                    found = bootstrap((values - plain[column]).to_numpy(dtype=float))
-                    numbers = (
-                        float(values.mean()),
-                        float(values.std()),
-                        found["difference"],
-                        found["low"],
-                        found["high"],
-                    )
-                    yield Gain(str(case), str(state), rounding.key, str(arm), len(values), *numbers)
 
 
 @dataclass(frozen=True)
@@ -115,12 +113,12 @@ def _within(gains: list[Gain], limit: float, **words: object) -> Decision:
 
 
 def _disturbed(results: Results) -> Decision:
-    gains = results.gain("disturbed", TENSOR_8)
+    gains = results.gains("disturbed", TENSOR_8)
     return all(one.difference >= 20 for one in gains), _extremes(gains)
 
 
 def _accuracy(results: Results) -> Decision:
-    gains = [one for key in (TENSOR_8, CHANNEL_8) for one in results.gain("healthy", key, measure="accuracy")]
+    gains = [one for key in (TENSOR_8, CHANNEL_8) for one in results.gains("healthy", key, measure="accuracy")]
     return _within(gains, 0.005, scale=100, unit="points")
 
 
@@ -144,7 +142,7 @@ def _bits(results: Results) -> Decision:
 
 
 def _networks(results: Results, state: str, rounding: str, arm: str = _TWO) -> list[Gain]:
-    return [one for one in results.gain(state, rounding, arm) if one.case in results.networks]
+    return [one for one in results.gains(state, rounding, arm) if one.case in results.networks]
 
 
 def _powers(results: Results) -> Decision:
@@ -175,29 +173,33 @@ def _function(results: Results) -> Decision:
 
 
 def _units(results: Results) -> Decision:
-    table = results.peers.pivot_table(index=["architecture", "state"], columns="arm", values="scaled")
+    """Where a peer changes the function, it changes outputs that are no scales, and nothing is counted."""
+    kept = results.peers[results.peers.change < _KEPT]
+    table = kept.pivot_table(index=["architecture", "state"], columns="arm", values="scaled")
     others = [arm for arm in (BREVITAS, PYTORCH) if arm in table]
-    fewer = [" ".join(place) for place in table.index if table.loc[place, _TWO] < table.loc[place, others].max()]
-    total = table.xs("disturbed", level="state").sum()
+    fewer = [", ".join(place) for place in table.index if table.loc[place, _TWO] < table.loc[place, others].max()]
+    total = table.dropna().xs("disturbed", level="state").sum()
     numbers = ", ".join(f"{arm} {total[arm]:.0f}" for arm in (_TWO, *others))
-    return not fewer, f"all together, disturbed: {numbers}" + (f"; fewer on {', '.join(fewer)}" if fewer else "")
+    return not fewer, f"where all keep the function, together: {numbers}" + "".join(
+        f"; fewer on {one}" for one in fewer
+    )
 
 
 def _optimum(results: Results) -> Decision:
     rows = results.peers[(results.peers.state == "disturbed") & results.peers.arm.isin([BREVITAS, PYTORCH])]
-    kept = rows[rows.change < 1e-6]
+    kept = rows[rows.change < _KEPT]
     low, high = kept.cost_2.min(), kept.cost_2.max()
     return bool(low >= 1.01), f"{low:.3f} to {high:.4g} times the optimum, where the function was kept"
 
 
 _DECIDED: dict[str, Callable[[Results], Decision]] = {
-    "healthy": lambda results: _within(results.gain("healthy", TENSOR_8), 1.0),
+    "healthy": lambda results: _within(results.gains("healthy", TENSOR_8), 1.0),
     "accuracy": _accuracy,
     "disturbed": _disturbed,
     "one_model": _one_model,
     "bits": _bits,
-    "channel_healthy": lambda results: _within(results.gain("healthy", CHANNEL_8), 1.0),
-    "channel_disturbed": lambda results: _within(results.gain("disturbed", CHANNEL_8), 1.0),
+    "channel_healthy": lambda results: _within(results.gains("healthy", CHANNEL_8), 1.0),
+    "channel_disturbed": lambda results: _within(results.gains("disturbed", CHANNEL_8), 1.0),
     "powers": _powers,
     "peers_better": _peers_better,
     "function": _function,

@@ -28,13 +28,13 @@ def perceptron(size: int) -> nn.Sequential:
 
 
 def convolutional(size: int, norm: bool) -> nn.Sequential:
-    """Four convolutions with a pool between, the mean over positions, one linear layer."""
+    """Four convolutions, two pools, the mean over positions, one linear layer; large images are read by stride 2."""
     narrow, wide = (8, 16) if size == 8 else (16, 32)
 
-    def block(one: int, two: int) -> list[nn.Module]:
-        return [nn.Conv2d(one, two, 3, padding=1), *([nn.BatchNorm2d(two)] if norm else []), nn.ReLU()]
+    def block(one: int, two: int, stride: int = 1) -> list[nn.Module]:
+        return [nn.Conv2d(one, two, 3, stride, 1), *([nn.BatchNorm2d(two)] if norm else []), nn.ReLU()]
 
-    first = [*block(1, narrow), nn.MaxPool2d(2), *block(narrow, narrow)]
+    first = [*block(1, narrow, 1 if size == 8 else 2), nn.MaxPool2d(2), *block(narrow, narrow)]
     second = [*block(narrow, wide), nn.MaxPool2d(2), *block(wide, wide)]
     return nn.Sequential(*first, *second, nn.AdaptiveAvgPool2d(1), Flat(), nn.Linear(wide, CLASSES))
 

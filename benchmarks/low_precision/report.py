@@ -37,8 +37,8 @@ seeds, and every file.
 """
 
 _PICTURES = {
-    "gains.png": "What is gained over rounding the model as it is: mean over seeds and 95 % interval. As trained, the "
-    "axis is linear within 2 dB.",
+    "gains.png": "Eight bits: what is gained over rounding the model as it is, mean over seeds and 95 % interval. As "
+    "trained, the axis is linear within 2 dB.",
     "accuracy.png": "Test accuracy after rounding: every network (faint) and the mean over networks. The line is that "
     "of the models in floating point.",
     "peers.png": "Architectures with random weights, batch norms folded, scales disturbed.",
@@ -84,8 +84,8 @@ convolutions and a mean over positions, transformers two encoder blocks on 16 pa
 convolutions before them, or kept. The trained files are those of rapidocr-onnxruntime 1.4.4, on text that is drawn by
 Pillow: detection of text on pages, orientation and recognition of lines.
 
-**Disturbed** models have a random log-scale, normal with standard deviation 1, on every scale that is free. They compute
-the same: outputs moved by {moved:.0e} of the largest at most, balanced or not.
+**Disturbed** models have a random log-scale, normal with standard deviation 1, on every scale that is free. They
+compute the same: outputs moved by {moved:.0e} of the largest at most, balanced or not.
 
 **Rounding.** Weights of linear layers, convolutions and products of matrices go to the nearest integer times a step
 size, symmetric about zero, and the largest weight of the tensor or of the output channel is on the grid. Biases, norms,
@@ -112,8 +112,8 @@ python benchmarks/quantization.py run --quick  # under a minute, to see that all
 python benchmarks/quantization.py draw         # this page and its pictures
 ```
 
-What is finished is never repeated, also after an interruption. Tables: `model.csv`, `file.csv`, `peers.csv`; versions and
-machine: `about.json` ({machine}, Python {python}).
+What is finished is never repeated, also after an interruption. Tables: `model.csv`, `file.csv`, `peers.csv`; versions
+and machine: `about.json` ({machine}, Python {python}).
 """
 
 
@@ -187,22 +187,19 @@ def _shown(name: str) -> str:
 
 def _cases(results: Results) -> str:
     arms = [arm for arm in results.arms if arm != NONE]
-    chosen = [one for one in results.gains["snr"] if one.arm in arms and one.case in results.networks]
-    parts = [_CASES.format(count=len(chosen))]
+    count = len(results.networks) * len(arms) * len(STATES) * len(ROUNDINGS)
+    parts = [_CASES.format(count=count)]
     for rounding in ROUNDINGS:
         for state in STATES:
-            rows = [_case_row(results, case, state, rounding.key, arms) for case in results.networks]
+            columns = [results.gains(state, rounding.key, arm) for arm in (NONE, *arms)]
+            rows = [
+                (plain.case, f"{plain.mean:.1f} ± {plain.spread:.1f}", *map(_cell, gained))
+                for plain, *gained in zip(*columns, strict=False)  # files come last, and not in all columns
+                if plain.case in results.networks
+            ]
             heads = ("", "nothing done, dB", *arms)
             parts.append(f"\n### {rounding.title}, {_state(state)}\n{_table(heads, rows)}")
     return "".join(parts)
-
-
-def _case_row(results: Results, case: str, state: str, rounding: str, arms: list[str]) -> tuple[str, ...]:
-    found = {
-        one.arm: one for one in results.gains["snr"] if (one.case, one.state, one.rounding) == (case, state, rounding)
-    }
-    plain = found[NONE]
-    return case, f"{plain.mean:.1f} ± {plain.spread:.1f}", *(_cell(found[arm]) for arm in arms)
 
 
 def _cell(one: Gain) -> str:
@@ -214,8 +211,8 @@ def _files(results: Results) -> str:
     if not len(results.files):
         return "\n## Trained ONNX files\n\nNot measured: their package was not installed.\n"
     parts = [
-        "\n## Trained ONNX files\n\nSignal-to-noise ratio in dB, then decisions that are right, in %: lines read without an "
-        "error, orientations. For pages, where it is not known what is right, the pixels that change sides.\n"
+        "\n## Trained ONNX files\n\nSignal-to-noise ratio in dB, then decisions that are right, in %: lines read "
+        "without an error, orientations. For pages, where what is right is not known, the pixels that change sides.\n"
     ]
     for rounding in ROUNDINGS:
         rows = [

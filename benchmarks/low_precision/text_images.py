@@ -12,7 +12,7 @@ _WORDS = (
     *("valley", "bridge", "station", "harbor", "engine", "planet", "music", "doctor", "teacher", "student", "library"),
     *("history", "science", "nature", "energy", "pressure", "balance", "network", "weight"),
 )
-_LINES, _PAGES, _ROWS = 16, 2, 8
+_LINES, _PAGES, _ROWS = 12, 1, 8
 HEIGHT, LONG, SHORT, PAGE = 48, 320, 192, (480, 640)
 
 
