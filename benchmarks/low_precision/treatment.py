@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.ao.quantization._equalize import cross_layer_equalization
-from torch.fx.experimental.optimization import fuse
 
 from balance_graph.pytorch import apply, balance_module, read_module
 from low_precision.configuration import ARMS, BALANCED, BREVITAS, NONE
@@ -29,6 +28,8 @@ def folded(module: nn.Module) -> nn.Module:
     """Batch norms folded into the convolutions before them, by PyTorch; a copy, in evaluation mode."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from torch.fx.experimental.optimization import fuse  # which imports what PyTorch calls deprecated
+
         return fuse(module.eval())
 
 
