@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pictures import COLORS, DARK, QUIET, dress, logarithmic, new_figure
 
 from low_precision.configuration import ARMS, NONE, ROUNDINGS, STATES
-from low_precision.findings import Results
+from low_precision.findings import KEPT, Results
 
 _LOOKS = dict(
     zip(
@@ -125,5 +125,5 @@ def _peer(ax: Axes, one: Any, measure: str, order: list[str]) -> None:
     color, marker = _LOOKS[one.arm]
     value = getattr(one, measure) * (100 / one.channels if measure == "scaled" else 1)
     place = order.index(one.architecture) + 0.3 - 0.6 * ARMS.index(one.arm) / (len(ARMS) - 1)
-    face = color if one.change < 1e-6 else "white"
+    face = color if one.change < KEPT else "white"
     ax.plot(value, place, color=color, marker=marker, markersize=6, markerfacecolor=face, linestyle="none")

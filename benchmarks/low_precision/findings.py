@@ -18,7 +18,7 @@ from low_precision.store import read_table
 TENSOR_8, TENSOR_4, CHANNEL_8 = "int8_tensor", "int4_tensor", "int8_channel"
 _TWO = "p = 2"
 # Outputs in double precision that move by less, relative to the largest, are those of the same function.
-_KEPT = 1e-6
+KEPT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _function(results: Results) -> Decision:
 
 def _units(results: Results) -> Decision:
     """Where a peer changes the function, it changes outputs that are no scales, and nothing is counted."""
-    kept = results.peers[results.peers.change < _KEPT]
+    kept = results.peers[results.peers.change < KEPT]
     table = kept.pivot_table(index=["architecture", "state"], columns="arm", values="scaled")
     others = [arm for arm in (BREVITAS, PYTORCH) if arm in table]
     fewer = [", ".join(place) for place in table.index if table.loc[place, _TWO] < table.loc[place, others].max()]
@@ -187,7 +187,7 @@ def _units(results: Results) -> Decision:
 
 def _optimum(results: Results) -> Decision:
     rows = results.peers[(results.peers.state == "disturbed") & results.peers.arm.isin([BREVITAS, PYTORCH])]
-    kept = rows[rows.change < _KEPT]
+    kept = rows[rows.change < KEPT]
     low, high = kept.cost_2.min(), kept.cost_2.max()
     return bool(low >= 1.01), f"{low:.3f} to {high:.4g} times the optimum, where the function was kept"
 

@@ -12,7 +12,7 @@ from results import read_json, write_bytes, write_text
 
 from low_precision.answer import answer
 from low_precision.configuration import BALANCED, NONE, ROUNDINGS, STATES
-from low_precision.findings import Gain, Results, findings
+from low_precision.findings import KEPT, Gain, Results, findings
 
 _HEAD = """# Balance and quantization
 
@@ -59,16 +59,17 @@ Brevitas and PyTorch equalize *ranges* of neighboring layers; balancing minimize
 things, and the cost over the optimum is the view of one side. "Bits lost" is closer to the view of the other:
 the mean over all input and output channels of the binary logarithm of the largest weight of the tensor over that of the
 channel. All methods start from the same model in double precision, with batch norms folded by PyTorch. The weights are
-random, with statistics of batch norms from random images: nothing here was trained.
+random, with statistics of batch norms from random images, at half the usual width: nothing here was trained.
 
 *Channels scaled* are counted from outside, the same for all: outputs of convolutions, linear layers and layer norms
 that came out multiplied by a factor other than 1. *Change* is that of the outputs of the model, relative to the
-largest. Costs are multiples of the lower bound of the certificate for p = 2 and p = 8. Seconds of the processor, with
+largest. Costs are multiples of the lower bound of the certificate for p = 2 and p = 8, where the function was kept. Seconds of the processor, with
 everything that a call does: balancing reads the model and certifies the result.
 
 PyTorch's `cross_layer_equalization` (`torch.ao.quantization`, still there in {torch}) takes pairs of layers that one
 names by hand. The finder that names them here is ours: it follows what a layer makes through ReLU, pooling, dropout and
-flattening, as modules and as functions, to the only layer that reads it.
+flattening, as modules and as functions, to the only layer that reads it. The networks here flatten by a function, since
+Brevitas does not look past the module for it.
 
 ![{caption}](_static/quantization/peers.png)
 
@@ -242,8 +243,7 @@ def _peers(results: Results, about: dict[str, Any]) -> str:
             (
                 _title(row.arm),
                 f"{row.scaled} of {row.channels}",
-                f"{row.cost_2:.4g}",
-                f"{row.cost_8:.4g}",
+                *(f"{cost:.4g}" if row.change < KEPT else "–" for cost in (row.cost_2, row.cost_8)),
                 f"{row.bits_lost:.2f}",
                 "none" if row.change < 1e-12 else f"**{row.change:.1g}**",
                 "" if row.arm == NONE else f"{row.seconds:.2g}",
