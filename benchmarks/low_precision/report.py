@@ -63,7 +63,8 @@ random, with statistics of batch norms from random images, at half the usual wid
 
 *Channels scaled* are counted from outside, the same for all: outputs of convolutions, linear layers and layer norms
 that came out multiplied by a factor other than 1. *Change* is that of the outputs of the model, relative to the
-largest. Costs are multiples of the lower bound of the certificate for p = 2 and p = 8, where the function was kept. Seconds of the processor, with
+largest; where it is more than rounding, outputs that nothing may scale are among the channels. Costs are multiples of
+the lower bound of the certificate for p = 2 and p = 8, where the function was kept. Seconds of the processor, with
 everything that a call does: balancing reads the model and certifies the result.
 
 PyTorch's `cross_layer_equalization` (`torch.ao.quantization`, still there in {torch}) takes pairs of layers that one
