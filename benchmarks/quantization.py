@@ -1,7 +1,7 @@
 """Does balance help quantization? ``python benchmarks/quantization.py run``, then ``... draw``.
 
 `run` compares peers on architectures, trains networks on data that ship with packages and rounds their weights, and
-those of trained ONNX files, as they are and with disturbed scales, before and after balancing. It takes 20 minutes on
+those of trained ONNX files, as they are and with disturbed scales, before and after balancing. It takes ten minutes on
 a quiet machine with two cores; ``--quick`` under a minute, to see that all works. What is finished is never repeated,
 also after an interruption. Parts whose packages are absent are left out, and named. `draw` writes docs/quantization.md
 and its pictures from the tables alone. Running needs the extra "experiments" and::

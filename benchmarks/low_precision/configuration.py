@@ -72,7 +72,7 @@ PERCEPTRON, CONVOLUTIONAL, NORM, TRANSFORMER = "perceptron", "convolutional", "b
 FILES = {"detection": "_det_", "orientation": "_cls_", "recognition": "_rec_"}
 FILE_SEEDS = 5
 _DIGITS = tuple(Training("digits", name, 8, 30) for name in (PERCEPTRON, CONVOLUTIONAL, NORM, TRANSFORMER))
-_MNIST = tuple(Training("MNIST", name, 5, 10) for name in (PERCEPTRON, CONVOLUTIONAL, NORM, TRANSFORMER))
+_MNIST = tuple(Training("MNIST", name, 8, 10) for name in (PERCEPTRON, CONVOLUTIONAL, NORM, TRANSFORMER))
 TRAININGS = {
     "short": (*_DIGITS, *_MNIST),
     "quick": tuple(replace(one, seeds=2, epochs=2) for one in _DIGITS if one.network in (PERCEPTRON, NORM)),

@@ -20,7 +20,9 @@ _LOOKS = dict(
         strict=True,
     )
 )
-_WORDS = {"healthy": "as trained", "disturbed": "scales disturbed"}
+_WORDS = {"healthy": "as trained", "disturbed": "disturbed"}
+# Decibels in view where scales were disturbed; a few intervals of few seeds go on.
+_VIEW = (-10, 60)
 
 
 def png(figure: Figure) -> bytes:
@@ -50,6 +52,8 @@ def gains(results: Results) -> Figure:
                 ax.set_xscale("symlog", linthresh=2.0)
                 ax.set_xticks([-20, -5, -2, -1, 0, 1, 2, 5, 20], ["-20", "-5", "-2", "-1", "0", "1", "2", "5", "20"])
                 ax.minorticks_off()
+            else:
+                ax.set_xlim(*_VIEW)
     return _legend(figure, panels[0][0], arms)
 
 

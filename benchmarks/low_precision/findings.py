@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,9 +81,12 @@ class Results:
                 numbers = {"mean": float(values.mean()), "spread": float(values.std())}
                 yield Gain(case, state, rounding, arm, len(values), **numbers, **interval)
 
-    def mean(self, state: str, rounding: str, arm: str, measure: str = "snr") -> float:
-        """Over networks, each the mean of its seeds; files are left out, since peers do not read them."""
+    def mean(
+        self, state: str, rounding: str, arm: str, measure: str = "snr", networks: Sequence[str] | None = None
+    ) -> float:
+        """Over networks (all of them), each the mean of its seeds; files are left out, since peers do not read them."""
         rows = self.models[(self.models.state == state) & (self.models.arm == arm)]
+        rows = rows[rows.case.isin(self.networks if networks is None else networks)]
         return float(rows.groupby("case")[f"{measure}_{rounding}"].mean().mean())
 
 

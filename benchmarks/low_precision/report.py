@@ -13,6 +13,7 @@ from results import read_json, write_bytes, write_text
 from low_precision.answer import answer
 from low_precision.configuration import BALANCED, NONE, ROUNDINGS, STATES
 from low_precision.findings import KEPT, Gain, Results, findings
+from low_precision.limits import limits
 
 _HEAD = """# Balance and quantization
 
@@ -29,6 +30,10 @@ of results. What does not help is printed as large as what does.
 
 {answer}
 
+### What does not help
+
+{limits}
+
 ## Hypotheses and verdicts
 
 These were written down before anything was measured for this page. "Every case" is every network, in the mean over
@@ -38,7 +43,7 @@ seeds, and every file.
 
 _PICTURES = {
     "gains.png": "Eight bits: what is gained over rounding the model as it is, mean over seeds and 95 % interval. As "
-    "trained, the axis is linear within 2 dB.",
+    "trained, the axis is linear within 2 dB; disturbed, it ends at 60 dB.",
     "accuracy.png": "Test accuracy after rounding: every network (faint) and the mean over networks. The line is that "
     "of the models in floating point.",
     "peers.png": "Architectures with random weights, batch norms folded, scales disturbed.",
@@ -61,11 +66,12 @@ the mean over all input and output channels of the binary logarithm of the large
 channel. All methods start from the same model in double precision, with batch norms folded by PyTorch. The weights are
 random, with statistics of batch norms from random images, at half the usual width: nothing here was trained.
 
-*Channels scaled* are counted from outside, the same for all: outputs of convolutions, linear layers and layer norms
-that came out multiplied by a factor other than 1. *Change* is that of the outputs of the model, relative to the
-largest; where it is more than rounding, outputs that nothing may scale are among the channels. Costs are multiples of
-the lower bound of the certificate for p = 2 and p = 8, where the function was kept. Seconds of the processor, with
-everything that a call does: balancing reads the model and certifies the result.
+Scales are disturbed but in one column. *Channels scaled* are counted from outside, the same for all: outputs of
+convolutions, linear layers and layer norms that came out multiplied by a factor other than 1. *Change* is that of the
+outputs of the model, relative to the largest; where it is more than rounding, outputs that nothing may scale are among
+the channels, and costs, of another function, are not shown. *Squares* are multiples of the lower bound that the
+certificate for p = 2 gives; the *8-norm* is the eighth root of such a multiple for p = 8. *Seconds* are those of the
+processor, with everything that a call does: balancing reads the model and certifies the result.
 
 PyTorch's `cross_layer_equalization` (`torch.ao.quantization`, still there in {torch}) takes pairs of layers that one
 names by hand. The finder that names them here is ours: it follows what a layer makes through ReLU, pooling, dropout and
@@ -109,7 +115,7 @@ pairs.{left_out}
 pip install "balance-graph[experiments,onnx]"
 pip install --no-deps brevitas==0.13.4 rapidocr-onnxruntime==1.4.4
 pip install dependencies==2.0.1 unfoldNd
-python benchmarks/quantization.py run          # 20 minutes on a quiet machine with two cores
+python benchmarks/quantization.py run          # ten minutes on a quiet machine with two cores
 python benchmarks/quantization.py run --quick  # under a minute, to see that all works
 python benchmarks/quantization.py draw         # this page and its pictures
 ```
@@ -138,7 +144,9 @@ def page(results: Results, about: dict[str, Any]) -> str:
     """The whole page."""
     seeds = results.models.groupby("case").seed.nunique()
     files = len(results.cases) - len(results.networks)
-    head = _HEAD.format(networks=len(results.networks), seeds=_range(seeds), files=files, answer=answer(results))
+    head = _HEAD.format(
+        networks=len(results.networks), seeds=_range(seeds), files=files, answer=answer(results), limits=limits(results)
+    )
     parts = [head, _verdicts(results), _means(results), _shown("gains.png"), _shown("accuracy.png")]
     return "".join([*parts, _cases(results), _files(results), _peers(results, about), _tail(results, about)])
 
@@ -236,23 +244,30 @@ def _file_cell(rows: pd.DataFrame, rounding: str) -> str:
 
 
 def _peers(results: Results, about: dict[str, Any]) -> str:
-    heads = ("", "channels scaled", "squares", "p = 8", "bits lost", "change", "seconds")
-    parts = [_PEERS.format(caption=_PICTURES["peers.png"], torch=f"PyTorch {about['packages']['torch'].split('+')[0]}")]
-    words = {"healthy": "as initialized", "disturbed": "scales disturbed"}
-    for (architecture, state), group in results.peers.groupby(["architecture", "state"], sort=False):
+    heads = ("", "channels scaled", "squares, undisturbed", "squares", "8-norm", "bits lost", "change", "seconds")
+    parts = [_PEERS.format(caption=_PICTURES["peers.png"], torch=about["packages"]["torch"].split("+")[0])]
+    for architecture, group in results.peers.groupby("architecture", sort=False):
+        before = group[group.state == "healthy"].set_index("arm")
         rows = [
             (
                 _title(row.arm),
                 f"{row.scaled} of {row.channels}",
-                *(f"{cost:.4g}" if row.change < KEPT else "–" for cost in (row.cost_2, row.cost_8)),
+                _cost(before.loc[row.arm], before.loc[row.arm].cost_2),
+                _cost(row, row.cost_2),
+                _cost(row, row.cost_8 ** (1 / 8)),
                 f"{row.bits_lost:.2f}",
-                "none" if row.change < 1e-12 else f"**{row.change:.1g}**",
+                "none" if row.change < KEPT else f"**{row.change:.1g}**",
                 "" if row.arm == NONE else f"{row.seconds:.2g}",
             )
-            for row in group.itertuples()
+            for row in group[group.state == "disturbed"].itertuples()
         ]
-        parts.append(f"\n### {architecture}, {words[state]}\n{_table(heads, rows)}")
+        parts.append(f"\n### {architecture}\n{_table(heads, rows)}")
     return "".join(parts)
+
+
+def _cost(row: Any, cost: float) -> str:
+    """Nothing where it is that of another function."""
+    return f"{cost:.4g}" if row.change < KEPT else "–"
 
 
 def _tail(results: Results, about: dict[str, Any]) -> str:
