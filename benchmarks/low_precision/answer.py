@@ -13,13 +13,15 @@ _HEALTHY = """**Models as trained: {verdict}.** At int8 with one step size per t
 signal-to-noise ratio by {low:+.1f} to {high:+.1f} dB, {mean:+.1f} dB in the mean over networks. The interval lies above
 zero in {better} and below in {worse} of {cases} cases. Accuracy moved by at most {most:.1f} points."""
 _DISTURBED = """**Models whose scales have drifted apart: {verdict}.** With random scales on every free unit, balancing
-moved the ratio by {tensor:+.1f} dB and accuracy from {before:.1f} to {after:.1f} % in the mean over networks; with a step
-size per channel the ratio by {channel:+.1f} dB, since that takes up the scales of outputs and not those of inputs."""
+moved the ratio by {tensor:+.1f} dB and accuracy from {before:.1f} to {after:.1f} % in the mean over networks; with a
+step size per channel the ratio by {channel:+.1f} dB, since that takes up the scales of outputs and not those of
+inputs."""
 _INSTEAD = """**For an 8-bit model, take a step size per channel first.** As trained, that gives {channel:+.1f} dB over
 one per tensor, without any scaling; balancing on top of it, {on_top:+.1f} dB."""
 _EQUALIZED = """
-Equalization of ranges, which is made for this (Brevitas, per tensor), gives {healthy:+.1f} dB over balancing with p = 2 on models as trained. On disturbed ones it gives {chains:+.1f} dB over it in chains of layers,
-and {others:+.1f} dB in transformers and where batch norms are kept, many of whose scales it leaves alone."""
+Equalization of ranges, which is made for this (Brevitas, per tensor), gives {healthy:+.1f} dB over balancing with p = 2
+on models as trained. On disturbed ones it gives {chains:+.1f} dB over it in chains of layers, and {others:+.1f} dB in
+transformers and where batch norms are kept, many of whose scales it leaves alone."""
 
 
 def answer(results: Results) -> str:

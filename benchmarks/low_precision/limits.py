@@ -24,14 +24,14 @@ def _lines(results: Results) -> Iterator[str]:
     gains = [gain for found in everything.values() for gain in found]
     up, down = (sum(one.sign == sign for one in gains) for sign in (1, -1))
     yield (
-        f"Networks as trained, all roundings and all p: of {len(gains)} intervals {up} lie above zero and {down} below, "
-        f"where about {len(gains) / 40:.0f} each way would by chance."
+        f"Networks as trained, all roundings, all p: of {len(gains)} intervals {up} lie above zero and {down} below; "
+        f"by chance about {len(gains) / 40:.0f} would each way."
     )
     changes = [_mean(everything[CHANNEL_8, arm]) for arm in BALANCED]
     verdict = "useless" if max(map(abs, changes)) < _NOTHING else "of some effect"
     yield (
-        f"With a step size per channel, balancing networks as trained is {verdict}: at int8, in the mean over networks, "
-        f"p = 1, 2, 4 and 8 change {', '.join(f'{one:+.1f}' for one in changes)} dB."
+        f"With a step size per channel, balancing networks as trained is {verdict}: at int8, in the mean over "
+        f"networks, p = 1, 2, 4 and 8 change {', '.join(f'{one:+.1f}' for one in changes)} dB."
     )
     yield (
         "Larger p, which comes closer to the largest weight, against p = 2, networks as trained, in the mean over "
