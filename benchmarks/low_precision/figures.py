@@ -20,6 +20,8 @@ _LOOKS = dict(
         strict=True,
     )
 )
+# The state in the lowest row.
+_LAST = list(STATES)[-1]
 _WORDS = {"healthy": "as trained", "disturbed": "disturbed"}
 # Decibels in view where scales were disturbed; a few intervals of few seeds go on.
 _VIEW = (-10, 60)
@@ -45,7 +47,7 @@ def gains(results: Results) -> Figure:
                     place = cases.index(one.case) + 0.36 - 0.72 * k / max(1, len(arms) - 1)
                     _point(ax, (one.low, one.difference, one.high), place, arm)
             ax.axvline(0.0, color=DARK, linewidth=1.0)
-            dress(ax, f"{rounding.title}, {_WORDS[state]}", "dB gained" if row is panels[-1] else "")
+            dress(ax, f"{rounding.title}, {_WORDS[state]}", "dB gained" if state == _LAST else "")
             ax.set_yticks(range(len(cases)), cases)
             ax.set_ylim(-0.6, len(cases) - 0.4)
             if state == "healthy":
@@ -90,7 +92,7 @@ def accuracy(results: Results) -> Figure:
         for ax, rounding in zip(row, ROUNDINGS, strict=True):
             chosen = results.models[results.models.state == state]
             _accuracies(ax, chosen, f"accuracy_{rounding.key}", arms)
-            dress(ax, f"{rounding.title}, {_WORDS[state]}", "test accuracy, %" if row is panels[-1] else "")
+            dress(ax, f"{rounding.title}, {_WORDS[state]}", "test accuracy, %" if state == _LAST else "")
             ax.set_yticks(range(len(arms)), ["nothing done" if arm == NONE else arm for arm in arms])
     return figure
 
