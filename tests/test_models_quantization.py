@@ -110,7 +110,8 @@ def changed_tables(tmp_path, name, change):
     return {one.text: one.holds for one in findings.findings(findings.Results(tmp_path))}
 
 
-def test_verdicts_follow_from_the_tables(committed, tmp_path):
+def test_verdicts_follow_from_the_tables(committed, tmp_path, monkeypatch):
+    monkeypatch.setattr(module("experiments.comparisons"), "_RESAMPLES", 500)
     hypotheses = {one.name: one.text for one in module("low_precision.hypotheses").HYPOTHESES}
 
     def nothing_gained(table):
@@ -125,10 +126,26 @@ def test_verdicts_follow_from_the_tables(committed, tmp_path):
     changed = changed_tables(tmp_path, "model", nothing_gained)
     for name in ("disturbed", "one_model"):
         assert changed[hypotheses[name]] is False
-    changed = changed_tables(tmp_path, "peers", lambda table: table.__setitem__("cost_2", 1.0))
-    assert changed[hypotheses["optimum"]] is False
+
+    def worse(table):
+        table.loc[table.arm == "Brevitas", "scaled"] += 20000
+        table.loc[table.arm == "p = 2", "change"] = 1e-9
+
+    changed = changed_tables(tmp_path, "peers", worse)
     found = {one.text: one.holds for one in findings.findings(committed)}
-    assert [found[hypotheses[name]] for name in ("one_model", "optimum", "function")] == [True, True, True]
+    for name in ("units", "function"):
+        assert (found[hypotheses[name]], changed[hypotheses[name]]) == (True, False)
+    assert found[hypotheses["one_model"]]
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the documentation is not part of this installation")
+def test_what_other_pages_say_in_words_is_what_was_measured():
+    page = (DOCS / "quantization.md").read_text(encoding="utf-8")
+    assert "**Models as trained: nothing to rely on.**" in page
+    assert "**Models whose scales have drifted apart: yes.**" in page
+    for name in ("models.md", "quickstart-models.md"):
+        text = " ".join((DOCS / name).read_text(encoding="utf-8").split())
+        assert "Models as trained gain nothing to rely on. Models whose scales have drifted apart are repaired." in text
 
 
 # --- rounding ---------------------------------------------------------------------------------------------------------
@@ -281,6 +298,7 @@ def test_a_small_run_is_resumed_drawn_and_says_what_it_left_out(torch, tmp_path,
     chosen = [job for job in runner.jobs_of("quick") if job.name in ("squared units", "digits, perceptron")]
     monkeypatch.setattr(runner, "jobs_of", lambda _: chosen)
     monkeypatch.setattr(runner, "absent", lambda: {"brevitas": runner.OPTIONAL["brevitas"]})
+    monkeypatch.setattr(module("experiments.comparisons"), "_RESAMPLES", 500)
     arms = tuple(arm for arm in configuration.ARMS if arm != configuration.BREVITAS)
     for name in ("comparison", "training"):
         monkeypatch.setattr(module(f"low_precision.{name}"), "available_arms", lambda: arms)
