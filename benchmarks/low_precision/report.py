@@ -36,8 +36,8 @@ of results. What does not help is printed as large as what does.
 
 ## Hypotheses and verdicts
 
-These were written down before anything was measured for this page. "Every case" is every network, in the mean over
-seeds, and every file.
+These were written down before anything was measured for this page, after a first look at how a few models gain, as
+trained and disturbed. "Every case" is every network, in the mean over seeds, and every file.
 
 """
 
