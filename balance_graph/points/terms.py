@@ -77,9 +77,9 @@ class TermFlows:
         """
         for _ in range(most):
             imbalance = self.imbalance()
-            if not np.abs(imbalance).max(initial=0.0) > np.log(enough):  # balanced, or no numbers
+            if not np.log(enough) < np.abs(imbalance).max(initial=0.0) < np.inf:  # balanced, or flows that drown
                 break
-            slope = self.diagonal() / np.sqrt(self.into * self.out_of)[:-1]
+            slope = self.diagonal() / (np.sqrt(self.into[:-1]) * np.sqrt(self.out_of[:-1]))
             self._place(self.log_scales - imbalance / (np.maximum(slope, 1e-3) * self._most_in_a_row))
 
     def imbalance(self) -> Array:
