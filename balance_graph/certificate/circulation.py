@@ -39,7 +39,9 @@ class Circulation(NamedTuple):
     width: Array
 
 
-def circulation_near(ends: RowEnds, size: int, log_flows: Array, change: Array) -> Circulation | None:
+def circulation_near(
+    ends: RowEnds, size: int, log_flows: Array, change: Array, log_ratio: Array | float = 0.0
+) -> Circulation | None:
     """The circulation that has the flows ``y (1 + change)`` on all rows but those of a tree.
 
     Parameters
@@ -52,6 +54,8 @@ def circulation_near(ends: RowEnds, size: int, log_flows: Array, change: Array) 
         Logarithms of y, exact as they stand.
     change : (n_rows,) array
         Above -1.
+    log_ratio : (n_rows,) array or 0
+        Logarithm of the ratio of curvature to slope: flows that hardly change with the log-gain are left alone.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def circulation_near(ends: RowEnds, size: int, log_flows: Array, change: Array) 
         None where some unknown is not joined to the ground, or ratios of degrees along the tree are not powers of two.
         Flows of the tree may come out negative.
     """
-    tree = _Tree.of(ends, size, log_flows)
+    tree = _Tree.of(ends, size, log_flows + log_ratio)
     if tree is None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):  # factors of degrees can make sums leave the range of floats
@@ -102,12 +106,12 @@ class _Tree:
     sign: Array
 
     @classmethod
-    def of(cls, ends: RowEnds, size: int, log_flows: Array) -> _Tree | None:
+    def of(cls, ends: RowEnds, size: int, log_strength: Array) -> _Tree | None:
         from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
         from balance_graph.linear.links import links
 
-        row = largest_spanning_forest(ends.one, ends.two, size + 1, log_flows)
+        row = largest_spanning_forest(ends.one, ends.two, size + 1, log_strength)
         if row.size < size:
             return None
         graph = links(ends.one[row].astype(np.intp), ends.two[row].astype(np.intp), size + 1)

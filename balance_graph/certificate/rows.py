@@ -34,6 +34,8 @@ from balance_graph.problem.rows import Rows
 _TIGHT = 1e-9
 # What hardly adds to the rounding of the cost.
 _NEGLIGIBLE = 1e-13
+# Ratio of curvature to slope below which a flow hardly changes with the log-gain.
+_LEVEL = 1e-3
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
 _MAX_STEPS = 100
 # Largest system whose inverse is formed to bound a correction where the comparison matrix of H does not.
@@ -139,7 +141,12 @@ class _Flows:
         """The gap of the circulation that has the flows ``y (1 + change)`` off a tree of the strongest rows."""
         if not np.all(np.isfinite(self.error)):
             return math.inf
-        return self.gap_of(circulation_near(ends, self.quotient.size, self.log_slopes, change))
+        # A flow that has levelled off cannot grow; a little below, it is that of a smaller weight.
+        with np.errstate(divide="ignore"):
+            log_ratio = np.log(self.ratio)
+        below = np.where(self.ratio < _LEVEL, -2.0 * self.error, 0.0)
+        change = change + below * (1.0 + np.abs(change))
+        return self.gap_of(circulation_near(ends, self.quotient.size, self.log_slopes, change, log_ratio))
 
     def gap_of(self, circulation: Circulation | None) -> float:
         """Bound on the duality gap of a circulation relative to the cost; inf for none, or one that changes signs."""

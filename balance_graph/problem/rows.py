@@ -106,12 +106,13 @@ class FunctionRows:
         log_slopes, ratio = self.log_slopes(log_gains)
         target = log_slopes + np.log1p(change)
         distance = np.log1p(change) / np.maximum(ratio, 1e-3)
-        for _ in range(60):
+        for tried in range(90):
             beyond, _ = self.log_slopes(log_gains + distance)
             short = np.where(change > 0, beyond < target, beyond > target) & (change != 0)
             if not short.any():
                 return np.abs(change * distance) * np.exp(log_slopes - log_unit)
-            distance = np.where(short, 1.25 * distance + np.copysign(1e-12, change), distance)
+            further = (1.25 if tried < 40 else 2.0) * distance + np.copysign(1e-12, change)
+            distance = np.where(short, further, distance)
         return np.full(change.size, np.inf)
 
     def tempered(self, temperature: float) -> FunctionRows:
