@@ -173,6 +173,17 @@ def test_unknown_operations_pin_what_they_read_and_are_named():
     assert {unit.status for unit in report.units if unit.name.startswith("n_h")} == {"refused"}
 
 
+@pytest.mark.parametrize("shape", [[], [("Identity", "s", "y")], [("Transpose", "s", "t"), ("Flatten", "t", "y")]])
+def test_what_saturates_is_measured_before_it_does_in_any_shape(shape):
+    """A softmax at the end hides changes; what it reads shows them."""
+    last = "s" if shape else "y"
+    nodes = [("MatMul", "x V", "h"), ("Relu", "h", "r"), ("MatMul", "r W", "m"), ("Softmax", "m", last), *shape]
+    model = model_of(nodes, {"V": random(3, 4), "W": random(4, 3)}, [2, 3])
+    assert set(read_model(model).outputs) == {"m"}
+    without = model_of([*nodes[:3], ("Identity", "m", "y")], {"V": random(3, 4), "W": random(4, 3)}, [2, 3])
+    assert set(read_model(without).outputs) == {"y"}
+
+
 def test_sequences_and_integers_are_walked_past():
     model = gemms(
         ("Relu", "h", "p"), ("SplitToSequence", "p sizes", "s", {"axis": 1}), ("SequenceAt", "s i0", "q"), ("MatMul", "q D", "r"),

@@ -71,12 +71,22 @@ class Graph:
     def measured(self) -> tuple[str, ...]:
         """What tells whether the function is kept: the outputs; of those that saturate, what is read there.
 
-        A sigmoid far out is near 0 with an error as of numbers near 1, or is 1 whatever it reads.
+        A sigmoid far out is near 0 with an error as of numbers near 1, or is 1 whatever it reads; and so are its values
+        in another shape.
         """
-        reads = {node.outputs[0]: node.inputs[0] for node in self.nodes if node.name in _SATURATING}
-        return tuple(dict.fromkeys(reads.get(name, name) for name in self.outputs))
+        maker = {name: node for node in self.nodes for name in node.outputs[:1]}
+        return tuple(dict.fromkeys(_before_saturation(name, maker) for name in self.outputs))
 
 
+def _before_saturation(output: str, maker: dict[str, Node]) -> str:
+    """What a function that saturates reads to make an output; the output itself where there is no such function."""
+    name = output
+    while (node := maker.get(name)) is not None and node.name in _REARRANGING:
+        name = node.inputs[0]
+    return node.inputs[0] if node is not None and node.name in _SATURATING else output
+
+
+_REARRANGING = frozenset({"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast"})
 # All of these pin what they read.
 _SATURATING = frozenset({"Sigmoid", "HardSigmoid", "Softmax", "LogSoftmax", "Tanh"})
 
