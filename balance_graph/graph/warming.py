@@ -44,7 +44,7 @@ def warmup() -> float:
     time = Stopwatch()
     rng = np.random.default_rng(0)
     layers, small = _layers(rng, 50), _layers(rng, 8)
-    for problem in (layers, _far_apart(layers), _scattered(rng), _grid(rng)):
+    for problem in (layers, _far_apart(layers), _scattered(rng), _grid(rng, 170), _grid(rng, 34, spread=30.0)):
         solution = solve(problem, NewtonSolver(tol=1e-10), on_unattained="prune")
         certify_problem(problem, solution.log_scales)
     for order in ORDERS:
@@ -79,10 +79,12 @@ def _scattered(rng: np.random.Generator) -> BalanceProblem:
     return BalanceProblem.from_sparse(W, pinned=np.arange(n) < 10, degree=np.where(np.arange(n) % 50 == 11, 2.0, 1.0))
 
 
-def _grid(rng: np.random.Generator) -> BalanceProblem:
-    """Neighbors in the plane: what needs multigrid."""
-    side = 170  # too wide for a factorization in a band, and local in memory
+def _grid(rng: np.random.Generator, side: int, spread: float = 1.0) -> BalanceProblem:
+    """Neighbors in the plane: what needs multigrid; with a wide spread of weights, what needs nested sets.
+
+    Of 170 a side it is too wide for a factorization in a band, and local in memory.
+    """
     line = sparse.csr_array(np.eye(side, k=1) + np.eye(side, k=-1))
     W = sparse.csr_array(sparse.kronsum(line, line))  # noqa: N806
-    W.data = np.exp(rng.normal(size=W.nnz))
+    W.data = np.exp(spread * rng.normal(size=W.nnz))
     return BalanceProblem.from_sparse(W, pinned=np.arange(side**2) < 1)
