@@ -1,6 +1,6 @@
 """Weights of independent sizes: families of networks times spreads, against the same network with spread 1.
 
-``python benchmarks/far_ends.py 500 4000 --output far_ends.json``. Hypothesis: whatever the spread s of the weights
+``python benchmarks/far_ends.py 500 4000 20000 --output far_ends.json``. Hypothesis: whatever the spread s of weights
 ``10**U(-s, s)``, Newton's method converges, with a certified gap below 1e-8, in at most 20 times the time for s = 1.
 """
 
@@ -93,9 +93,8 @@ def measured(family: str, n_edges: int) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for spread in SPREADS:
         problem = problem_of(family, n_edges, spread)
-        started = time.perf_counter()
-        solution = bg.solve(problem, bg.NewtonSolver(time_limit=60.0), on_unattained="prune")
-        seconds = time.perf_counter() - started
+        (seconds, solution), (again, _) = _timed(problem), _timed(problem)
+        seconds = min(seconds, again)
         line = {
             "family": family,
             "edges": problem.n_edges,
@@ -112,6 +111,13 @@ def measured(family: str, n_edges: int) -> list[dict[str, Any]]:
             " ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in line.values()), flush=True
         )
     return lines
+
+
+def _timed(problem: bg.BalanceProblem) -> tuple[float, bg.Solution]:
+    """Processor time, which the load of the machine hardly changes, and the solution."""
+    started = time.process_time()
+    solution = bg.solve(problem, bg.NewtonSolver(time_limit=60.0), on_unattained="prune")
+    return time.process_time() - started, solution
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class RowsPoint:
     @property
     def rounding(self) -> float:
         """What rounding leaves in F: of the logarithms of flows, and of the displacements that they come from."""
-        moved = np.abs(self.ratio * (self.quotient.matrix @ self.displacement))
+        moved = self.ratio * (self._sizes @ np.abs(self.displacement))  # which may cancel, and its rounding does not
         return max(rounding_of(self.log_slopes), min(np.finfo(float).eps * float(moved.max(initial=0.0)), _UNKNOWN))
 
     @property
@@ -221,8 +221,11 @@ class RowsPoint:
     @cached_property
     def _pattern(self) -> Sparse:
         """Which unknowns meet in some row."""
-        sizes = abs(self.quotient.matrix)
-        return sparse.csr_array(sizes.T @ sizes)
+        return sparse.csr_array(self._sizes.T @ self._sizes)
+
+    @cached_property
+    def _sizes(self) -> Sparse:
+        return abs(self.quotient.matrix)
 
     @cached_property
     def _links(self) -> Links | None:
