@@ -10,8 +10,8 @@ from balance_graph.errors import InvalidParameterError
 
 # difflib's own default: below it, suggestions are mostly unrelated words.
 _LIKENESS = 0.6
-# A transposition is one slip of the fingers: as near as one letter too many in a word of five.
-_REORDERED = 0.9
+# Two neighbors the wrong way round are one slip of the fingers: as near as one letter too many in a word of five.
+_SWAPPED = 0.9
 
 
 def folded(name: str) -> str:
@@ -20,14 +20,22 @@ def folded(name: str) -> str:
 
 
 def likeness(one: str, two: str) -> float:
-    """How much alike two folded names are: 1 if equal; letters in another order count little."""
+    """How much alike two folded names are: 1 if equal; two neighbors the wrong way round count little."""
     if one == two:
         return 1.0
     matcher = difflib.SequenceMatcher(None, one, two)
     # Cheap bounds first: a name can be as long as the field of a file that it stands in.
     if matcher.real_quick_ratio() < _LIKENESS or matcher.quick_ratio() < _LIKENESS:
         return 0.0
-    return max(matcher.ratio(), _REORDERED if sorted(one) == sorted(two) else 0.0)
+    return max(matcher.ratio(), _SWAPPED if _are_swapped(one, two) else 0.0)
+
+
+def _are_swapped(one: str, two: str) -> bool:
+    """Whether exchanging two neighboring letters makes one name of the other."""
+    if len(one) != len(two):
+        return False
+    k = next((k for k, (a, b) in enumerate(zip(one, two, strict=True)) if a != b), 0)
+    return one[k : k + 2] == two[k : k + 2][::-1] and one[k + 2 :] == two[k + 2 :]
 
 
 def nearest(name: Any, known: Iterable[Any], least: float = _LIKENESS) -> str | None:

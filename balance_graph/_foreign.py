@@ -20,6 +20,7 @@ _FRAME = (
     "table of edges, nx.from_pandas_adjacency(frame, create_using=nx.DiGraph) of a square one"
 )
 _LAYERS = "networks.from_layers(weights, biases) makes a network of"
+_DENSE = f"{_LAYERS} the weights (transposed) and biases of fully connected layers"
 
 
 def described(value: Any) -> str:
@@ -92,22 +93,24 @@ _ADVICE: dict[tuple[str, str], str | Callable[[Any], str]] = {
     ("balance_graph", "BalanceProblem"): "solve(problem) balances it, certify(problem, log_scales) certifies it",
     ("balance_graph", "Solution"): "certify(problem, solution.log_scales) certifies it",
     ("networkx", "Graph"): "balance(G) balances a network, compile_graph(G) gives it as a problem",
-    ("torch", "Module"): f"{_LAYERS} the weights (transposed) and biases of fully connected layers",
+    ("torch", "Module"): f"balance_graph.pytorch.balance_module(model, example_inputs) balances it in place; {_DENSE}",
     ("torch", "Tensor"): f"after A = A.detach().cpu().numpy(), {_MATRIX}",
     ("torch_geometric", "*"): "torch_geometric.utils.to_networkx(data, edge_attrs=...) makes a network of it",
     ("dgl", "*"): "dgl.to_networkx(graph, edge_attrs=...) makes a MultiDiGraph of it, nx.DiGraph a network of that",
     ("keras", "*"): f"{_LAYERS} layers[k].get_weights() of fully connected layers",
     ("tensorflow", "*"): f"after A = A.numpy(), {_MATRIX}",
     ("flax", "*"): f"{_LAYERS} the kernels and biases of fully connected layers",
-    ("equinox", "*"): f"{_LAYERS} the weights (transposed) and biases of fully connected layers",
+    ("equinox", "*"): _DENSE,
     ("sklearn", "*"): _advice_for_sklearn,
+    ("scipy", "LinearOperator"): "A @ np.eye(A.shape[1]) has its entries",
     ("scipy", "*"): _SPARSE,
     ("pandas", "*"): _FRAME,
     ("polars", "*"): f"after frame = frame.to_pandas(), {_FRAME}",
     ("igraph", "*"): "graph.to_networkx(create_using=nx.DiGraph) makes a network of it",
     ("rustworkx", "*"): f"with edges = graph.weighted_edge_list(), {_EDGES}",
     ("graph_tool", "*"): _EDGES,
-    ("onnx", "*"): f"{_LAYERS} the weights and biases of fully connected layers",
+    ("onnx", "*"): f"balance_graph.onnx.balance_model(model) balances a copy; {_LAYERS} the weights and biases of "
+    "fully connected layers",
     ("numpy", "ndarray"): _MATRIX,
     ("jax", "*"): _MATRIX,
     ("jaxlib", "*"): _MATRIX,

@@ -238,6 +238,21 @@ def test_many_dead_nodes_are_counted_not_listed():
     assert len(caught.value.nodes) == len(caught.value.edges) == 9
 
 
+def test_a_reason_that_several_nodes_have_is_given_once():
+    loops = network(
+        *(("x", "y", 2.0), ("a", "b", 1.0), ("b", "a", 1.0), ("c", "d", 1.0), ("d", "c", 1.0), ("b", "c", 3.0)),
+        *(("y", "e", 1.0), ("e", "f", 1.0)),
+        f=HIDDEN,
+    )
+    with pytest.raises(bg.NotAttainedError) as caught:
+        bg.balance(loops)
+    message = str(caught.value)
+    assert message.count("isolated from pinned nodes") == 1
+    assert "'a', 'b', 'c', 'd' (each: isolated" in message
+    with pytest.raises(bg.NotAttainedError, match=r"1 weight can shrink .* function: \('h', 'd'\); dead nodes: 'd' \(it"):
+        bg.balance(network(("x", "h", 2.0), ("h", "y", 1.0), ("h", "d", 3.0), d=HIDDEN))
+
+
 # --- uniqueness of the log-scales -----------------------------------------------------------------------------------
 
 

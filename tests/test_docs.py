@@ -69,6 +69,15 @@ def test_readme_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert "converged" in capsys.readouterr().out
 
 
+def test_examples_of_the_landing_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each by itself, as somebody types it; that of models is run where there is PyTorch."""
+    blocks = re.findall(r"^```python\n(.*?)^```", text_of("docs/index.md"), flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "index.md", "exec"), {})
+    assert "68 -> 32" in capsys.readouterr().out
+
+
 def test_readme_links_lead_somewhere() -> None:
     """All are absolute, for readers on PyPI; those into this repository and its pages are looked up in the sources."""
     links = re.findall(r"\]\(([^)#]+)", text_of("README.md"))

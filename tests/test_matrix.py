@@ -135,6 +135,8 @@ def test_integers_become_floats():
         (np.array([[1.0, np.nan], [1.0, 1.0]]), r"A\[0, 1\] is nan"),
         (sparse.csr_array(np.array([[1.0, 2.0], [np.inf, 1.0]])), r"A\[1, 0\] is inf"),
         (np.array([["a", "b"], ["c", "d"]]), "real or complex numbers"),
+        (sparse.linalg.aslinearoperator(np.eye(3)), r"LinearOperator; A @ np.eye\(A.shape\[1\]\)"),
+        (3.0, "square matrix, got float"),
     ],
 )
 def test_bad_matrices_are_refused(A, words):

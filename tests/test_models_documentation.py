@@ -1,4 +1,4 @@
-"""The code of the quickstart for models runs as typed, and the README's with a model of one's own.
+"""The code of the README, the landing page and the pages about models runs as typed, and prints what they show.
 
 Room: pytorch.
 """
@@ -22,16 +22,34 @@ def blocks(path: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
-def test_the_quickstart_runs_as_typed(capsys):
-    namespace = {}
-    for block in blocks("docs/quickstart-models.md", "python"):
-        exec(compile(block, "quickstart-models.md", "exec"), namespace)
-    assert "output change" in capsys.readouterr().out
+def run(path: str, language: str = "python") -> dict[str, object]:
+    namespace: dict[str, object] = {}
+    for block in blocks(path, language):
+        exec(compile(block, path, "exec"), namespace)
+    return namespace
+
+
+def test_the_quickstart_runs_as_typed_and_prints_what_it_shows(capsys):
+    namespace = run("docs/quickstart-models.md")
+    printed = capsys.readouterr().out
+    assert namespace["report"].cost < namespace["report"].initial_cost
+    shown = "".join(blocks("docs/quickstart-models.md", "text"))
+    assert lasting(shown) == lasting(printed)
+
+
+def lasting(text: str) -> list[str]:
+    """The lines of a summary, with six digits of each number; rounding is the processor's own."""
+    lines = [line for line in text.splitlines() if not line.startswith(("relative imb", "certified gap", "output ch"))]
+    return [re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.6g}", line) for line in lines]
+
+
+def test_the_page_about_models_runs_as_typed(capsys):
+    namespace = run("docs/models.md")
+    assert "16 scaled" in capsys.readouterr().out
     assert namespace["report"].cost < namespace["report"].initial_cost
 
 
-def test_the_readme_runs_on_a_model_of_your_own(capsys):
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
-    [block] = blocks("README.md", "py")
-    exec(compile(block, "README.md", "exec"), {"model": model, "x": torch.randn(1, 3)})
-    assert "4 scaled" in capsys.readouterr().out
+@pytest.mark.parametrize(("path", "language"), [("README.md", "py"), ("docs/index.md", "py")])
+def test_what_comes_first_runs_as_typed(path, language, capsys):
+    run(path, language)
+    assert "9 scaled" in capsys.readouterr().out

@@ -149,8 +149,12 @@ def test_what_depends_on_data_is_refused(part):
 
 
 def test_arguments_are_checked():
-    with pytest.raises(bg.InvalidParameterError, match="tuple"):
+    with pytest.raises(bg.InvalidParameterError, match=r"tuple .* got Tensor; for one argument write \(x,\)"):
         read_module(mlp(), torch.ones(2, 3))
+    with pytest.raises(bg.InvalidParameterError, match=r"Module, got the class Linear"):
+        read_module(nn.Linear, X)
+    with pytest.raises(bg.UnsupportedError, match="They must be what the model is called with"):
+        read_module(mlp(), (torch.ones(2, 17),))
     with pytest.raises(bg.InvalidParameterError, match="Module"):
         read_module(torch.relu, X)
     with pytest.raises(bg.InvalidParameterError, match="4 finite numbers"):

@@ -89,20 +89,30 @@ class Attainment:
         """Raise `NotAttainedError` naming the dead nodes, why, and the remedies; pruning where the caller offers it."""
         if self.attained:
             return
-        listed = [f"{node!r} ({self.reasons[node]})" for node in self.dead_nodes[:5]]
-        more = f" and {len(self.dead_nodes) - 5} more" if len(self.dead_nodes) > 5 else ""
         edges = ", ".join(map(repr, self.dead_edges[:3])) + (", ..." if len(self.dead_edges) > 3 else "")
+        some = "1 weight" if len(self.dead_edges) == 1 else f"{len(self.dead_edges)} of the weights"
         prune = "on_unattained='prune' sets those weights to 0 and balances the rest"
         manifold = self.problem.manifold
         remedies = _remedies(set(self.reasons.values()), are_named=manifold.names is not None)
         if isinstance(manifold, TermManifold):
             remedies = ["leave these terms out, or add terms that grow where they fall"]
         message = (
-            f"the minimum is not attained: {len(self.dead_edges)} of the weights ({edges}) can shrink to zero "
-            f"for ever without changing the function; dead nodes: {', '.join(listed)}{more}. Remedies: "
+            f"the minimum is not attained: {some} can shrink to zero for ever without changing the function: {edges}; "
+            f"dead nodes: {self._dead_by_reason()}. Remedies: "
             f"{prune if can_prune else 'set those weights to 0'}; or {'; or '.join(remedies)}"
         )
         raise NotAttainedError(message, nodes=self.dead_nodes, edges=self.dead_edges)
+
+    def _dead_by_reason(self) -> str:
+        """Some of the dead nodes, each reason once."""
+        of_reason: dict[str, list[str]] = {}
+        for node in self.dead_nodes[:5]:
+            of_reason.setdefault(self.reasons[node], []).append(repr(node))
+        listed = [
+            f"{', '.join(nodes)} ({'each: ' if len(nodes) > 1 else ''}{reason})" for reason, nodes in of_reason.items()
+        ]
+        more = f" and {len(self.dead_nodes) - 5} more" if len(self.dead_nodes) > 5 else ""
+        return ", ".join(listed) + more
 
 
 def find_attainment(problem: BalanceProblem) -> Attainment:

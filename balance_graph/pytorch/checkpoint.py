@@ -160,7 +160,8 @@ def _check_call(model: object, example_inputs: object) -> None:
         message = f"model must be a torch.nn.Module, best on the meta device; got {type(model).__name__}"
         raise InvalidParameterError(message)
     if not isinstance(example_inputs, tuple):
-        message = f"example_inputs must be a tuple of positional arguments, got {type(example_inputs).__name__}"
+        kind = type(example_inputs).__name__
+        message = f"example_inputs must be a tuple of positional arguments, got {kind}; for one argument write (x,)"
         raise InvalidParameterError(message)
 
 

@@ -95,10 +95,12 @@ def read_module(
     '0 unit 0'
     """
     if not isinstance(module, nn.Module):
-        message = f"module must be a torch.nn.Module, got {type(module).__name__}"
+        kind = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
+        message = f"module must be a torch.nn.Module, got {kind}"
         raise InvalidParameterError(message)
     if not isinstance(example_inputs, tuple):
-        message = f"example_inputs must be a tuple of positional arguments, got {type(example_inputs).__name__}"
+        kind = type(example_inputs).__name__
+        message = f"example_inputs must be a tuple of positional arguments, got {kind}; for one argument write (x,)"
         raise InvalidParameterError(message)
     reshard(module)
     key = _signature(module, example_inputs, kwargs or {}, training)
@@ -151,7 +153,7 @@ def _exported(module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]
         first = str(error).strip().partition("\n")[0]
         message = (
             f"torch.export cannot read {type(module).__name__} with these example inputs "
-            f"({type(error).__name__}: {first}); "
+            f"({type(error).__name__}: {first}). They must be what the model is called with; where it runs on them, "
             "branches and shapes that depend on values must be rewritten first"
         )
         raise UnsupportedError(message) from error

@@ -10,7 +10,8 @@ The data are the chemical synapses of the pharynx of the worm *C. elegans*: 20 n
 pharynx to the rest of the animal (``RIPL``, ``RIPR``), and the muscles (``pm``), glands (``g``) and other cells that
 they act on. A weight is the number of electron micrographs in which a synapse is seen; parts of one muscle are put
 together. They were published by `Cook and others, 2020 <https://doi.org/10.1002/cne.24932>`_, and are taken from the
-`C. elegans connectome toolbox <https://pypi.org/project/cect/>`_ (MIT license).
+`C. elegans connectome toolbox <https://pypi.org/project/cect/>`_ (MIT license). To follow along, save
+:download:`pharynx.csv <pharynx.csv>` in the folder where you work.
 """
 
 import matplotlib.pyplot as plt

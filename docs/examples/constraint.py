@@ -5,7 +5,8 @@ A constraint added to the cvxpy problem
 Balancing lets weights grow where that pays for others. Sometimes they may not: a chip stores weights within limits,
 say. The balance problem is a convex one, and ``bg.convex_problem`` hands it out for cvxpy, to add what you need.
 
-The network is a small classifier of the iris flowers (data that come with scikit-learn).
+The network is a small classifier of iris flowers. Its data and its training come from scikit-learn (``pip install
+scikit-learn``).
 """
 
 import warnings

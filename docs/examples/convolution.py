@@ -6,9 +6,9 @@ In a convolution one kernel serves every place of the image. So its entries are 
 a channel have one scale. The edge attribute ``shared`` says so, and balancing keeps to it: what comes out is a
 convolution again.
 
-The model reads the 8 x 8 images of digits that come with scikit-learn: four kernels (the principal components of 3 x 3
-patches), ReLU, and a linear readout fitted by least squares. (Models written in PyTorch need no such unrolling: see
-:doc:`/models`.)
+The model reads the 8 x 8 images of digits that come with scikit-learn (``pip install scikit-learn``): four kernels (the
+principal components of 3 x 3 patches), ReLU, and a linear readout fitted by least squares. (Models written in PyTorch
+need no such unrolling: see :doc:`/models`.)
 """
 
 import matplotlib.pyplot as plt

@@ -5,9 +5,9 @@ Mixed tanh and ReLU
 A tanh unit saturates, so it cannot be scaled: twice the input is not twice the output. A ReLU unit can. What of a
 network with both? The library finds out which is which, scales the ones, and holds the others in place.
 
-The network predicts the progress of diabetes from ten measurements of 442 patients (data that come with
-scikit-learn): a layer of tanh units, a layer of ReLU units, and a linear output. The hidden layers are random, the
-output is fitted by least squares.
+The network predicts the progress of diabetes from ten measurements of 442 patients: a layer of tanh units, a layer of
+ReLU units, and a linear output. The hidden layers are random, the output is fitted by least squares. The data come with
+scikit-learn (``pip install scikit-learn``).
 """
 
 import matplotlib.pyplot as plt

@@ -51,10 +51,10 @@ places = [
     {
         "x": (0, 1),
         "y": (2, 1),
-        "a": (0, 0),
-        "b": (0.7, 0),
-        "c": (1.3, 0),
-        "d": (2, 0),
+        "a": (-0.2, 0),
+        "b": (0.6, 0),
+        "c": (1.4, 0),
+        "d": (2.2, 0),
     },
 ]
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
@@ -76,7 +76,7 @@ for ax, (name, G), place in zip(axes, cases.items(), places, strict=True):
             edge_color=color,
             style=style,
             width=1.8,
-            connectionstyle="arc3,rad=0.12",
+            connectionstyle="arc3,rad=0.25",
             ax=ax,
         )
     ax.set_title(f"{name}: {len(found.dead_edges)} dead edge", loc="left")

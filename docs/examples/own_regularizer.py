@@ -42,7 +42,7 @@ result = bg.balance(digits, between)
 print(result.summary())
 
 # %%
-# A mistake is found at once. Here the slope lacks a term:
+# A mistake is found at once. Here the slope lacks a term, and no longer is the derivative of the value:
 
 try:
     bg.LogConvex(value, lambda x: np.exp(x) * np.logaddexp(0.0, x), curvature)

@@ -52,6 +52,9 @@ def _as_array(A: Any) -> Any:  # noqa: N803
     except (TypeError, ValueError) as error:
         message = f"balance_matrix: A must be a square matrix of numbers, got {type(A).__name__}: {error}"
         raise InvalidParameterError(message) from error
+    if array.ndim == 0:
+        message = f"balance_matrix: A must be a square matrix, got {described(A)}"
+        raise InvalidParameterError(message)
     if np.ma.is_masked(A):
         message = "balance_matrix: A has masked entries; fill them, A.filled(0.0)"
         raise InvalidParameterError(message)
