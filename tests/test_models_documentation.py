@@ -43,6 +43,12 @@ def lasting(text: str) -> list[str]:
     return [re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.6g}", line) for line in lines]
 
 
+def test_the_page_about_training_runs_as_typed():
+    namespace = run("docs/models-training.md")
+    assert namespace["balancer"].imbalance() < 1e-5
+    assert {"imbalance/total", "imbalance/largest", "imbalance/cost", "imbalance/0"} == set(namespace["found"])
+
+
 def test_the_page_about_models_runs_as_typed(capsys):
     namespace = run("docs/models.md")
     assert "16 scaled" in capsys.readouterr().out

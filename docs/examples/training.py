@@ -8,7 +8,7 @@ A better one? That depends, and above all on the learning rate.
 
 A network from scikit-learn learns handwritten digits by plain gradient descent, from a start in which the weights of
 its first layer are six times as large as they should be, and those of its second six times as small. Between epochs its
-weights go to a graph, are balanced, and come back. (In PyTorch two lines do this, optimizer and all: :doc:`/models`.)
+weights go to a graph, are balanced, and come back. (In PyTorch two lines do this, optimizer and all: :doc:`/models-training`.)
 
 The data come with scikit-learn: ``pip install scikit-learn``.
 """
