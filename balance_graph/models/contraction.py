@@ -116,7 +116,7 @@ def trace_first(labels: Index, dims: Sequence[int]) -> Index:
     flat = front.reshape(-1, *front.shape[len(dims) :])
     first = (flat != ZERO).argmax(axis=0)
     chosen = np.take_along_axis(flat, first[None], axis=0)[0]
-    result: Index = np.expand_dims(np.where(chosen == ZERO, PINNED, chosen), sorted(dims))
+    result: Index = np.expand_dims(np.where(chosen == ZERO, PINNED, chosen), tuple(sorted(dims)))
     return result
 
 

@@ -107,7 +107,7 @@ class View:
         index = []
         for full in self.index:
             front = np.moveaxis(full, [count + dim for dim in dims], range(len(dims)))
-            index.append(np.expand_dims(front, [len(dims) + count + dim for dim in sorted(dims)]))
+            index.append(np.expand_dims(front, tuple(len(dims) + count + dim for dim in sorted(dims))))
         return View(self.parameter, tuple(index), shape, hidden)
 
 

@@ -117,7 +117,7 @@ class Trace:
             first = (flat != ZERO).argmax(axis=0)
             chosen = np.take_along_axis(flat, first[None], axis=0)
             self.tie(flat, chosen)
-            kept = np.expand_dims(chosen[0], dims)
+            kept = np.expand_dims(chosen[0], tuple(dims))
         return np.broadcast_to(kept, [1 if dim in dims else size for dim, size in enumerate(labels.shape)])
 
     def sum_of(self, terms: Sequence[Term], shape: tuple[int, ...] | None = None) -> Index:

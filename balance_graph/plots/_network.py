@@ -113,7 +113,7 @@ def plot_network(
 
 def _node_sizes(ax: Axes, place: Array) -> Array:
     """Diameter of each node in points, such that neighbors in a column do not touch."""
-    height = ax.get_window_extent().height * 72.0 / ax.figure.dpi
+    height = float(ax.get_window_extent().height * 72.0 / ax.figure.dpi)
     reach = max(float(np.ptp(place[:, 1])), 1e-9) if len(place) else 1.0
     _, column, counts = np.unique(place[:, 0].round(6), return_inverse=True, return_counts=True)
     spread = np.array([np.ptp(place[column == k, 1]) for k in range(counts.size)])

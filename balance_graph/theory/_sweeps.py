@@ -75,8 +75,8 @@ def mean_growth(matrix: Array, order: str, rng: np.random.Generator) -> tuple[fl
     n = matrix.shape[0]
     if order == "random":
         # E[step] = I - K / n is symmetric, with eigenvalues in [0, 1): K has trace n.
-        values, vectors = np.linalg.eigh(matrix)
-        return float((1.0 - values[0] / n) ** n), vectors[:, 0]
+        smallest, basis = np.linalg.eigh(matrix)
+        return float((1.0 - smallest[0] / n) ** n), basis[:, 0]
     values, vectors = np.linalg.eig(_mean_sweep(matrix, rng).T)
     best = int(np.argmax(np.abs(values)))
     return float(abs(values[best])), np.asarray(vectors[:, best].real)

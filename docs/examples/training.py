@@ -8,7 +8,8 @@ A better one? That depends, and above all on the learning rate.
 
 A network from scikit-learn learns handwritten digits by plain gradient descent, from a start in which the weights of
 its first layer are six times as large as they should be, and those of its second six times as small. Between epochs its
-weights go to a graph, are balanced, and come back. (In PyTorch two lines do this, optimizer and all: :doc:`/models-training`.)
+weights go to a graph, are balanced, and come back. (In PyTorch two lines do this, optimizer and all:
+:doc:`/models-training`.)
 
 The data come with scikit-learn: ``pip install scikit-learn``.
 """
@@ -71,7 +72,8 @@ for runs, color, name in (
 ):
     axes[0].semilogy(runs[0], color=color, label=f"{name}, rate {rates[0]}")
     axes[0].semilogy(runs[3], "--", color=color, label=f"{name}, rate {rates[3]}")
-    axes[1].loglog(rates, [errors[-1] for errors in runs], "o-", color=color, label=name)
+    last = [errors[-1] for errors in runs]
+    axes[1].loglog(rates, last, "o-", color=color, label=name)
 axes[0].set(xlabel="epoch", ylabel="error on the images")
 axes[1].set(xlabel="learning rate", ylabel="error after 15 epochs")
 for ax in axes:
