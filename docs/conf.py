@@ -70,7 +70,7 @@ numpydoc_show_class_members = False
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(cvxpy|enum|networkx|numpy|scipy|sklearn)\..*"),
-    (r"py:.*", r"balance_graph\.(\w+\._\w+|points\.clusters)"),
+    (r"py:.*", r"balance_graph\.(\w+\._\w+|points\.(clusters|nested_sets))"),
     (r"py:obj", r"degree|problem"),
 ]
 

@@ -115,7 +115,7 @@ pairs.{left_out}
 pip install "balance-graph[experiments,onnx]"
 pip install --no-deps brevitas==0.13.4 rapidocr-onnxruntime==1.4.4
 pip install dependencies==2.0.1 unfoldNd
-python benchmarks/quantization.py run          # ten minutes on a quiet machine with two cores
+python benchmarks/quantization.py run          # ten minutes on two quiet cores
 python benchmarks/quantization.py run --quick  # under a minute, to see that all works
 python benchmarks/quantization.py draw         # this page and its pictures
 ```
