@@ -279,7 +279,7 @@ def side_by_side(spec: Spec) -> Iterator[Part]:
 
 def hostile(spec: Spec) -> Iterator[Part]:
     """Balance a network of an unusual kind, and a tame one of as many edges."""
-    from hostile import measures
+    from hostile_networks import measures
 
     return measures(spec)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from blocks import FAMILIES as BLOCKS
 from families import FAMILIES
-from hostile import SUITE as HOSTILE
+from hostile_networks import SUITE as HOSTILE
 from hypotheses import Hypothesis, Measure, Suite, Verdicts, label
 from many import CHANGES
 from peers import CLARABEL, LAYERED_ONLY, NEWTON, PEERS

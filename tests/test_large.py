@@ -26,6 +26,7 @@ from balance_graph.points import edges as flows_module
 from balance_graph.points.edges import EdgeFlows
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.flows import FlowsPoint
+from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem import network_kernels
 from balance_graph.problem.live_network import LiveNetwork
@@ -603,6 +604,40 @@ def bent_chain(rng, n=150):
 
 
 @pytest.mark.parametrize("seed", [0, 4, 10])
+def test_nested_sets_take_over_where_newton_makes_no_headway(seed):
+    problem = bent_chain(np.random.default_rng(seed))
+    solution = bg.solve(problem, "newton")
+    assert solution.converged
+    assert "Newton made no headway; balancing of nested sets took over" in solution.notes
+    assert 16 < solution.iterations <= 30
+    assert solution.relative_imbalance <= 1e-12
+    assert bg.certify(problem, solution.log_scales).relative_gap < 1e-9
+    assert len(solution.history) == solution.iterations + 1
+    stopped = bg.solve(problem, bg.NewtonSolver(max_iterations=18))
+    assert (stopped.status, stopped.iterations) == ("limit reached", 18)
+
+
+def test_an_interrupt_ends_the_balancing_of_nested_sets():
+    calls = []
+
+    def interrupt(*_):
+        calls.append(None)
+        if len(calls) > 18:  # exact Newton gives up after 16
+            raise KeyboardInterrupt
+
+    solution = bg.solve(bent_chain(np.random.default_rng(0)), "newton", progress=interrupt)
+    assert solution.status == "interrupted"
+    assert len(calls) == 19
+
+
+@pytest.fixture
+def without_sets(monkeypatch):
+    """As where sets are not known: the methods behind them have to do."""
+    monkeypatch.setattr(NestedSets, "suits", staticmethod(lambda _: False))
+
+
+@pytest.mark.usefixtures("without_sets")
+@pytest.mark.parametrize("seed", [0, 4, 10])
 def test_inexact_method_takes_over_where_the_exact_one_makes_no_headway(seed):
     problem = bent_chain(np.random.default_rng(seed))
     solution = bg.solve(problem, "newton")
@@ -615,6 +650,7 @@ def test_inexact_method_takes_over_where_the_exact_one_makes_no_headway(seed):
     assert (stopped.status, stopped.iterations) == ("limit reached", 30)
 
 
+@pytest.mark.usefixtures("without_sets")
 def test_an_interrupt_ends_the_solve_whichever_method_is_at_work():
     """Exact Newton and continuation give up after 40 and 12 iterations; the next method is interrupted soon after."""
     calls = []

@@ -15,6 +15,7 @@ from scipy import sparse
 
 import balance_graph as bg
 from balance_graph.cli import main
+from balance_graph.points.nested_sets import NestedSets
 from balance_graph.problem.regularizers import same_cost
 from balance_graph.solvers import newton
 
@@ -305,6 +306,21 @@ def stalling(monkeypatch):
     monkeypatch.setitem(newton._PATIENCE, "edges", 2)
 
 
+@pytest.fixture
+def without_sets(monkeypatch):
+    """As where sets are not known: the methods behind them have to do."""
+    monkeypatch.setattr(NestedSets, "suits", staticmethod(lambda _: False))
+
+
+def test_iterations_of_nested_sets_add_up(stalling):
+    solution = bg.solve(bg.compile_graph(bg.networks.layered([40, 60, 60, 10], rng=0)))
+    assert "Newton made no headway; balancing of nested sets took over" in solution.notes
+    assert solution.converged
+    assert solution.iterations > 2
+    assert len(solution.history) == solution.iterations + 1
+
+
+@pytest.mark.usefixtures("without_sets")
 def test_iterations_and_histories_of_attempts_add_up(stalling):
     problem = bg.compile_graph(bg.networks.layered([40, 60, 60, 10], rng=0))
     solution = bg.solve(problem)
@@ -320,6 +336,7 @@ def test_iterations_and_histories_of_attempts_add_up(stalling):
     )
 
 
+@pytest.mark.usefixtures("without_sets")
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
 def test_attempts_together_keep_the_limit(stalling, limit):
     problem = bg.compile_graph(bg.networks.layered([40, 60, 60, 10], rng=0))
@@ -329,6 +346,7 @@ def test_attempts_together_keep_the_limit(stalling, limit):
     assert any("took over" in note for note in solution.notes) == (limit > 2)
 
 
+@pytest.mark.usefixtures("without_sets")
 def test_a_small_network_counts_both_methods(monkeypatch):
     """Exact Newton stops short; continuation in temperature goes on: the iterations of both count."""
     network = bg.networks.layered([3, 5, 4, 2], rng=0)

@@ -357,7 +357,7 @@ def test_cvxpy_prepares_tens_of_thousands_of_edges_in_little_memory(monkeypatch)
     class Prepared(Exception):
         pass
 
-    def prepare(solver, problem, values):
+    def prepare(solver, problem, values, *_):
         assert problem.parameters() == []
         tracemalloc.start()
         problem.get_problem_data(solver.backend)
@@ -374,12 +374,12 @@ def test_cvxpy_prepares_tens_of_thousands_of_edges_in_little_memory(monkeypatch)
 def test_cvxpy_tries_smaller_units_where_the_backend_fails(monkeypatch):
     tried, solve = [], bg.CvxpySolver._solve
 
-    def fail_twice(solver, problem, values):
+    def fail_twice(solver, problem, *rest):
         tried.append(problem)
         if len(tried) <= 2:
             message = "no luck"
             raise bg.SolverError(message)
-        return solve(solver, problem, values)
+        return solve(solver, problem, *rest)
 
     monkeypatch.setattr(bg.CvxpySolver, "_solve", fail_twice)
     assert bg.balance(CASES["layered"].make(), solver="cvxpy").converged
