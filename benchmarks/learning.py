@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -34,7 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
     folder = arguments.results or FOLDERS[arguments.profile]
     start = time.perf_counter()
     try:
-        run_experiments([one for one in experiments if one.name in names], folder, arguments.processes)
+        chosen = [replace(one, first_seed=arguments.first_seed) for one in experiments if one.name in names]
+        run_experiments(chosen, folder, arguments.processes)
     except KeyboardInterrupt:
         sys.exit(f"\ninterrupted; finished runs are kept in {folder}, the same command goes on")
     print(f"{time.perf_counter() - start:.0f} s; now: python benchmarks/learning.py draw --results {folder}")
@@ -61,6 +63,7 @@ def main() -> None:
     running.add_argument("--profile", choices=("smoke", "short", "full"), default="short")
     running.add_argument("--only", default="", help="experiments, with commas")
     running.add_argument("--processes", type=int, default=2)
+    running.add_argument("--first-seed", type=int, default=0, help="other seeds, to see what repeats")
     running.set_defaults(command=run)
     drawing = commands.add_parser("draw", help="write the page and its pictures")
     drawing.add_argument("--docs", type=Path, default=HERE.parent / "docs", help="folder to write to")

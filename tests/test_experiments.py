@@ -154,6 +154,40 @@ def test_a_run_is_known_by_all_that_is_in_it():
     assert run.key == replace(run).key != other.key
 
 
+def test_other_seeds_are_other_runs():
+    one = profiles.PROFILES["short"][0]
+    other = replace(one, first_seed=100)
+    at = {arm.name: (0.1, 0.0) for arm in one.arms}
+    assert not {run.key for run in one.tuning()} & {run.key for run in other.tuning()}
+    assert not {run.key for run in one.compared(at)} & {run.key for run in other.compared(at)}
+    assert len({run.seed for run in (*other.tuning(), *other.compared(at))}) == one.seeds + one.tuning_seeds
+
+
+def test_rates_of_an_arm_that_needs_smaller_ones():
+    one = profiles.PROFILES["short"][0]
+    rates = [rate for rate, _ in one.trials(ARMS["disturbed widely"])]
+    assert rates == pytest.approx([rate / 10 for rate in one.rates])
+    assert [rate for rate, _ in one.trials(ARMS["disturbed widely, start p=2"])] == list(one.rates)
+
+
+def test_choice_of_rates_survives_writing(tmp_path, monkeypatch):
+    """Losses that differ in digits that the tables do not have."""
+    experiment = next(one for one in profiles.PROFILES["smoke"] if one.name == "digits")
+    monkeypatch.setattr(runner, "_measure_conservation", lambda folder: None)
+    monkeypatch.setattr(runner, "environment", lambda: {"machine": "a machine"})
+
+    def results(runs, pool):
+        for run in runs:
+            found = fake(run, [])
+            found["row"]["validation_loss"] = 1.0 - 1e-9 * run.rate
+            yield found
+
+    monkeypatch.setattr(runner, "_results", results)
+    runner.run_experiments([experiment], tmp_path, 1)
+    monkeypatch.setattr(runner, "_results", lambda runs, pool: iter([None] * len(runs)))
+    runner.run_experiments([experiment], tmp_path, 1)  # nothing is missing
+
+
 def fake(run, calls):
     calls.append(run.key)
     loss = 1.0 + abs(np.log10(run.rate) + 1)
@@ -177,11 +211,16 @@ def test_killed_runs_repeat_nothing(tmp_path, monkeypatch):
 
         return results
 
-    for limit in (7, 25):
+    of_first = 5 * 2 + 5 * 2 * 2
+    for limit in (7, 25, 40):
         monkeypatch.setattr(runner, "_results", until(limit))
         with pytest.raises(KeyboardInterrupt):
             runner.run_experiments(experiments, tmp_path, 1)
-        assert len(list(tmp_path.glob("*.partial.json"))) == len(calls) == limit
+        complete = of_first if limit > of_first else 0
+        assert len(calls) == limit
+        assert len(list(tmp_path.glob("*.partial.json"))) == limit - complete
+        assert (tmp_path / "runs.csv").exists() == bool(complete)
+    assert set(store.read_runs(tmp_path).experiment) == {"digits"}
     monkeypatch.setattr(runner, "_results", until(None))
     runner.run_experiments(experiments, tmp_path, 1)
     assert len(calls) == len(set(calls))
@@ -189,7 +228,9 @@ def test_killed_runs_repeat_nothing(tmp_path, monkeypatch):
     table, epochs = store.read_runs(tmp_path), store.read_epochs(tmp_path)
     assert set(table.key) == set(calls)
     assert set(epochs.key) == set(table[table.stage != "tuning"].key)
-    assert set(table[(table.experiment == "digits") & (table.stage == "tuned")].rate) == {0.1}
+    tuned = table[(table.experiment == "digits") & (table.stage == "tuned")]
+    assert set(tuned.rate) == {0.1, 0.03}
+    assert set(tuned[tuned.rate == 0.03].arm) == {"disturbed widely"}
     before = (tmp_path / "runs.csv").read_bytes(), (tmp_path / "epochs.csv.gz").read_bytes()
     runner.run_experiments(experiments[:1], tmp_path, 1)
     assert len(calls) == len(table)
