@@ -21,6 +21,7 @@ FOLDERS = {
     "short": RESULTS,
     "full": HERE / "results" / "learning-full",
 }
+EARLIER = HERE / "results" / "learning-earlier"  # the profile "short" with other seeds
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -42,16 +43,22 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{time.perf_counter() - start:.0f} s; now: python benchmarks/learning.py draw --results {folder}")
 
 
+def shown() -> list[Path]:
+    """The folders whose tables make the page: of an experiment that both have, the longer one is shown."""
+    return [folder for folder in (RESULTS, FOLDERS["full"]) if (folder / "runs.csv").exists()]
+
+
 def draw(arguments: argparse.Namespace) -> None:
     from experiments.report import draw_report
 
-    draw_report(arguments.results or RESULTS, arguments.docs)
+    folders, earlier = ([arguments.results], None) if arguments.results else (shown(), EARLIER)
+    draw_report(folders, earlier, arguments.docs)
 
 
 def compare(arguments: argparse.Namespace) -> None:
     from experiments.report import different_effects
 
-    different = different_effects(RESULTS, arguments.results)
+    different = different_effects(shown(), arguments.results)
     print("\n".join(different) or "the same effects")
     sys.exit(1 if different else 0)
 

@@ -54,8 +54,8 @@ DESCRIPTIONS = {
     "sweep each epoch": "one sweep of local balancing, p=2, after each epoch",
     "full each epoch, full each step": "full balance, p=2 unless it says p=1",
     "equi-normalization": "the rule of [ENorm](#stock2019) after each step, written from its paper",
-    "disturbed": "first weights multiplied by random scales, log-scales normal with standard deviation 1",
-    "disturbed widely": "the same with standard deviation 2; its tuned rates are sought a decade lower",
+    "disturbed": "units of the first weights scaled by random factors e^N, N standard normal; the function is kept",
+    "disturbed widely": "the same with factors e^(2N); its tuned rates are sought a decade lower",
     "disturbed, start p=2": "disturbed, then balanced; likewise disturbed widely",
 }
 
