@@ -169,8 +169,7 @@ def _any_change_of_scales(results: Results) -> Finding:
 def _alternation(results: Results) -> Finding:
     at = {stage: results.pairs(LOSSES[stage], _ALTERNATING, "plain", stage) for stage in ("untuned", "tuned")}
     numbers = [_sentence(f"all forms, {stage}", pairs) for stage, pairs in at.items()]
-    for one in at["tuned"]:
-        numbers.append(f"{TITLES[one.experiment]}, tuned, {one.arm}: {_ratio(one)}.")
+    numbers += [f"{TITLES[one.experiment]}, tuned, {one.arm}: {_ratio(one)}." for one in at["tuned"]]
     claim = "Balance in alternation with gradient steps speeds learning, at tuned rates"
     return Finding("alternation", claim, _verdict(at["tuned"], -1), tuple(numbers))
 

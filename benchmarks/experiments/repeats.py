@@ -23,12 +23,11 @@ An earlier run of the profile `short` had other seeds: other first weights, othe
 
 def repeats(results: Results, others: Results) -> list[Pair]:
     """Each effect that the first tells from zero, with what the others have of it, where both have it."""
-    found = []
+    found: list[Pair] = []
     for measure in (*LOSSES.values(), "test_accuracy"):
         there = {_place(one): one for one in others.comparisons[measure]}
-        for one in results.comparisons[measure]:
-            if one.sign and _place(one) in there:
-                found.append((one, there[_place(one)]))
+        effects = [one for one in results.comparisons[measure] if one.sign and _place(one) in there]
+        found += [(one, there[_place(one)]) for one in effects]
     return found
 
 

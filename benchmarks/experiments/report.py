@@ -56,10 +56,10 @@ after the last epoch, among {trials} trials, as many for each arm, on one or two
 
 **Statistics.** Differences are paired by seed. Intervals (95 %) come from the studentized bootstrap over seeds with
 20 000 resamples, p from the paired t-test, corrected by Holm's method for all comparisons of a measure on this page
-({comparisons} of accuracies), whatever experiment they are of. "Told apart" means that the corrected p is below {level},
-the interval excludes zero, and the difference is at least 1 % of a loss or half a point of accuracy. With {seeds} seeds,
-small effects stay unseen. A run that diverged has no loss: {diverged} of {compared} compared runs did, their pairs are
-left out, and the tables say how many are left.
+({comparisons} of accuracies), whatever experiment they are of. "Told apart" means that the corrected p is below
+{level}, the interval excludes zero, and the difference is at least 1 % of a loss or half a point of accuracy. With
+{seeds} seeds, small effects stay unseen. A run that diverged has no loss: {diverged} of {compared} compared runs did,
+their pairs are left out, and the tables say how many are left.
 
 **Balancing** is that of [`ModuleBalancer`](models.md), with the optimizer's state transported. After each act outputs
 on 64 validation images are compared with those before, and a run stops with an error if they moved by 1e-4 of the
@@ -236,7 +236,8 @@ def _tables(results: Results) -> str:
     parts.append(
         "The arm against its reference: ratios of mean training losses (untuned) or test losses (tuned), differences "
         "of test accuracies in points; in brackets the 95 % interval, then the effect size (mean over standard "
-        "deviation of paired differences), and how many pairs are left if some diverged. Bold: told apart. The last column is the rate that the arm was tuned to.\n"
+        "deviation of paired differences), and how many pairs are left if some diverged. Bold: told apart. The last "
+        "column is the rate that the arm was tuned to.\n"
     )
     for name, title in results.experiments:
         parts.append(f"\n### {title}\n" + _comparison_table(results, name))
