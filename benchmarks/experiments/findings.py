@@ -204,8 +204,21 @@ def _disturbed(results: Results, arm: str) -> Finding:
         numbers.append(_sentence("balanced against not, tuned", of_measure))
         numbers.append(_sentence("disturbed against plain, tuned", results.pairs(measure, (arm,), "plain", "tuned")))
     numbers += [f"{TITLES[one.experiment]}, balanced against not, tuned: {_ratio(one)}." for one in pairs]
+    numbers += [_first_sharpness(results, arm)] if pairs else []
     claim = f"Where scales were disturbed by factors {_FACTORS[arm]}, balance before learning speeds it, at tuned rates"
     return Finding(arm, claim, _verdict(pairs, -1), tuple(numbers))
+
+
+def _first_sharpness(results: Results, arm: str) -> str:
+    """How much larger it is before training, with the function the same."""
+    runs = results.runs[(results.runs.stage == "tuned") & ~results.runs.experiment.isin(CONTROLS)]
+    first = results.epochs[results.epochs.epoch == 0].set_index("key").sharpness
+    by_arm = [
+        rows.set_index(["experiment", "seed"]).key.map(first)
+        for rows in (runs[runs.arm == arm], runs[runs.arm == "plain"])
+    ]
+    ratio = (by_arm[0] / by_arm[1]).median()
+    return f"before training the sharpness is {ratio:.3g} times that without the factors, in the median run."
 
 
 def _adam(results: Results) -> Finding:
