@@ -56,11 +56,13 @@ def draw(arguments: argparse.Namespace) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    from experiments.report import different_effects
+    from experiments.findings import Results
+    from experiments.repeats import different, repeats
 
-    different = different_effects(shown(), arguments.results)
-    print("\n".join(different) or "the same effects")
-    sys.exit(1 if different else 0)
+    pairs = repeats(Results(*shown()), Results(arguments.results))
+    others = different(pairs)
+    print("\n".join([*others, f"{len(pairs) - len(others)} of {len(pairs)} effects have the same sign"]))
+    sys.exit(1 if others else 0)
 
 
 def main() -> None:

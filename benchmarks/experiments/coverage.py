@@ -10,23 +10,18 @@ _COMPARED = ("short", "full")
 
 def note(results: Results) -> str:
     """Which experiments are complete, and of which nothing is said."""
-    shown = {profile_name: [] for profile_name in _COMPARED}  # type: dict[str, list[str]]
+    shown: dict[str, list[str]] = {name: [] for name in _COMPARED}
     for name, title in results.experiments:
         shown.setdefault(profile(results, name), []).append(title)
     missing = [one.title for one in PROFILES["full"] if one.title not in shown["full"]]
-    parts = [f"This page shows {len(results.runs)} runs in {len(results.experiments)} experiments, {seeds(results)} "]
-    parts.append("seeds an arm.")
-    whole = len(PROFILES["full"])
-    if not shown["full"]:
-        parts.append(f" All are of the profile `short`. Of the profile `full` none of {whole} experiments is complete.")
-    else:
-        parts.append(f" Of the profile `full` {len(shown['full'])} of {whole} experiments are complete: ")
-        parts.append(f"{'; '.join(shown['full'])}.")
-        if shown["short"]:
-            parts.append(f" The others are of the profile `short`, with fewer epochs: {'; '.join(shown['short'])}.")
+    lines = [f"{len(results.runs)} runs in {len(results.experiments)} experiments, {seeds(results)} seeds an arm.", ""]
+    complete = "; ".join(shown["full"]) or "none"
+    lines.append(f"- Complete of the {len(PROFILES['full'])} experiments of the profile `full`: {complete}.")
+    if shown["short"]:
+        lines.append(f"- Of the profile `short`, with fewer epochs: {'; '.join(shown['short'])}.")
     if missing:
-        parts.append(f" Not run yet at the length of `full`, so that nothing here speaks of it: {'; '.join(missing)}.")
-    return "".join(parts)
+        lines.append(f"- Not run yet at the length of `full`, so that nothing here speaks of it: {'; '.join(missing)}.")
+    return "\n".join(lines)
 
 
 def profile(results: Results, experiment: str) -> str:

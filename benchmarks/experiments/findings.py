@@ -204,7 +204,7 @@ def _disturbed(results: Results, arm: str) -> Finding:
         numbers.append(_sentence("balanced against not, tuned", of_measure))
         numbers.append(_sentence("disturbed against plain, tuned", results.pairs(measure, (arm,), "plain", "tuned")))
     numbers += [f"{TITLES[one.experiment]}, balanced against not, tuned: {_ratio(one)}." for one in pairs]
-    numbers += [_first_sharpness(results, arm)] if pairs else []
+    numbers += [_first_sharpness(results, arm), _diverged(results, arm)] if pairs else []
     claim = f"Where scales were disturbed by factors {_FACTORS[arm]}, balance before learning speeds it, at tuned rates"
     return Finding(arm, claim, _verdict(pairs, -1), tuple(numbers))
 
@@ -219,6 +219,16 @@ def _first_sharpness(results: Results, arm: str) -> str:
     ]
     ratio = (by_arm[0] / by_arm[1]).median()
     return f"before training the sharpness is {ratio:.3g} times that without the factors, in the median run."
+
+
+def _diverged(results: Results, arm: str) -> str:
+    """Their pairs are left out of the comparisons, which favors the arm that diverges."""
+    runs = results.runs[(results.runs.stage == "tuned") & ~results.runs.experiment.isin(CONTROLS)]
+    counts = [
+        f"{int(rows.diverged.sum())} of {len(rows)} {what}"
+        for what, rows in (("disturbed", runs[runs.arm == arm]), ("balanced", runs[runs.arm == f"{arm}, start p=2"]))
+    ]
+    return f"tuned runs that diverged, and have no loss to compare: {', '.join(counts)}."
 
 
 def _adam(results: Results) -> Finding:

@@ -15,8 +15,8 @@ Pair = tuple[Comparison, Comparison]
 _HEAD = """
 ## What repeats
 
-An earlier run of the profile `short` had other seeds: other first weights, other splits of the data, rates tuned anew
-(seeds {there} there, {here} here). {counts}
+An earlier run of the profile `short` had other seeds ({there} there, {here} here): other first weights, other splits of
+the data, rates tuned anew. {lacks} {counts}
 
 """
 
@@ -37,8 +37,10 @@ def different(pairs: Sequence[Pair]) -> list[str]:
 
 
 def section(results: Results, earlier: Results) -> str:
-    """Every effect of the page that the earlier run can speak of, and the reverse in one sentence."""
+    """Every effect of the page that the earlier run can speak of, and the reverse in one sentence; "" if none."""
     apart = _with_other_seeds(results, earlier)
+    if not apart:
+        return ""
     forth, back = (
         [pair for pair in repeats(*two) if pair[0].experiment in apart]
         for two in ((results, earlier), (earlier, results))
@@ -49,7 +51,8 @@ def section(results: Results, earlier: Results) -> str:
         f"same sign there, and {again} were told apart there as well. Of {len(back)} that were told apart there, "
         f"{sum(_agree(*pair) for pair in back)} have the same sign here."
     )
-    head = _HEAD.format(there=_seeds(earlier, apart), here=_seeds(results, apart), counts=counts)
+    lacks = _differences(results, earlier, apart)
+    head = _HEAD.format(there=_seeds(earlier, apart), here=_seeds(results, apart), lacks=lacks, counts=counts)
     lines = ["| experiment | what | arm | reference | here | there | |", "|---|---|---|---|---|---|---|"]
     for one, other in forth:
         what = f"{NAMES[one.measure]}, {one.stage}"
@@ -75,6 +78,20 @@ def _with_other_seeds(results: Results, others: Results) -> list[str]:
     """Experiments that both have, and no seed of them in common: nothing else tells what repeats."""
     here, there = (one.runs.groupby("experiment").seed.agg(set) for one in (results, others))
     return [name for name in here.index if name in there.index and not here[name] & there[name]]
+
+
+def _differences(results: Results, others: Results, experiments: Sequence[str]) -> str:
+    """Arms that the others lack, and experiments whose plain arm had other rates to choose from."""
+    here, there = (one.runs[one.runs.experiment.isin(experiments)] for one in (results, others))
+    arms = [arm for arm in here.arm.unique() if arm not in set(there.arm)]
+    tried = [
+        runs[(runs.arm == "plain") & (runs.stage == "tuning")].groupby("experiment").rate.agg(set)
+        for runs in (here, there)
+    ]
+    titles = [TITLES[name] for name in experiments if tried[0][name] != tried[1][name]]
+    parts = [f"It lacks the arms {', '.join(f'*{arm}*' for arm in arms)}."] if arms else []
+    parts += [f"Other rates were tried in {', '.join(titles)}."] if titles else []
+    return " ".join(parts)
 
 
 def _seeds(results: Results, experiments: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from experiments.comparisons import LEVEL, LOSSES, MEASURES, Comparison
 from experiments.findings import CONTROLS, Finding, Results, all_findings
 from experiments.practice import practice
 from experiments.profiles import PROFILES
-from experiments.repeats import different, repeats, section
+from experiments.repeats import section
 
 _MEASURE_TITLES = {
     "mean_training_loss": "mean training loss, log ratio",
@@ -51,8 +51,8 @@ is the test accuracy after the last epoch. Arms with equal seeds share first wei
 data.
 
 **Two readings.** *Tuned*: every arm chooses its learning rate, and its penalty where it has one, by the validation loss
-after the last epoch, among {trials} trials, as many for each arm, on one or two seeds that are not compared; {edges}.
-*Untuned*: all arms at the rate 1e-3 and the penalty 1e-3.
+after the last epoch, among {trials} trials, as many for each arm, on one or two seeds that are not compared
+({edges}). *Untuned*: all arms at the rate 1e-3 and the penalty 1e-3.
 
 **Statistics.** Differences are paired by seed. Intervals (95 %) come from the studentized bootstrap over seeds with
 20 000 resamples, p from the paired t-test, corrected by Holm's method for all comparisons of a measure on this page
@@ -280,8 +280,3 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 def _line(cells: Iterable[Any]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-def different_effects(folders: Sequence[Path], other: Path) -> list[str]:
-    """Effects that the first folders tell from zero and that have another sign in the other, where both have them."""
-    return different(repeats(Results(*folders), Results(other)))
