@@ -1,9 +1,10 @@
 """Does balance help learning? ``python benchmarks/learning.py run --profile short``, then ``... draw``.
 
 `run` trains what the profile asks for: "smoke" to see that all works (a minute), "short" (ten minutes on a quiet
-machine with two cores; its results are in results/learning), "full" (hours). Finished runs are never repeated, also
-after an interruption. `draw` writes docs/learning.md and its pictures from the tables alone. `compare` tells whether
-another folder of results shows the same effects. Running needs the extra "experiments"; drawing needs no torch.
+machine with two cores; its results are in results/learning), "full" (about an hour and a half there, by the time of
+single runs; what is complete of it is in results/learning-full). Finished runs are never repeated, also after an
+interruption. `draw` writes docs/learning.md and its pictures from the tables alone. `compare` tells whether another
+folder of results shows the same effects. Running needs the extra "experiments"; drawing needs no torch.
 """
 
 from __future__ import annotations
