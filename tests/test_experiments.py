@@ -20,16 +20,18 @@ FOLDER = ROOT / "benchmarks"
 if not FOLDER.exists():
     pytest.skip("the benchmarks are not part of this installation", allow_module_level=True)
 sys.path.insert(0, str(FOLDER))
-arms, comparisons, configuration, findings, profiles, report, results, runner, store = (
-    importlib.import_module(name)
+learning, results = importlib.import_module("learning"), importlib.import_module("results")
+arms, comparisons, configuration, coverage, findings, profiles, repeats, report, runner, store = (
+    importlib.import_module(f"experiments.{name}")
     for name in (
-        *("experiments.arms", "experiments.comparisons", "experiments.configuration", "experiments.findings"),
-        *("experiments.profiles", "experiments.report", "results", "experiments.runner", "experiments.store"),
+        *("arms", "comparisons", "configuration", "coverage", "findings"),
+        *("profiles", "repeats", "report", "runner", "store"),
     )
 )
 sys.path.remove(str(FOLDER))
 
 TABLES = FOLDER / "results" / "learning"
+SHOWN = learning.shown()
 ARMS = arms.ARMS
 
 
@@ -38,11 +40,17 @@ ARMS = arms.ARMS
 
 @pytest.fixture(scope="module")
 def committed():
-    return findings.Results(TABLES)
+    return findings.Results(*SHOWN)
 
 
-def test_page_follows_from_the_tables(committed):
-    page = report.page(committed, results.read_json(TABLES / "about.json"))
+@pytest.fixture(scope="module")
+def earlier():
+    return findings.Results(learning.EARLIER)
+
+
+def test_page_follows_from_the_tables(committed, earlier):
+    about = [one for folder in SHOWN for one in results.read_json(folder / "about.json")]
+    page = report.page(committed, about, earlier)
     assert (ROOT / "docs" / "learning.md").read_text(encoding="utf-8") == page
     assert findings.reasons.NONE not in page
 
@@ -54,17 +62,42 @@ def test_pictures_of_the_page_are_there(committed):
         assert (ROOT / "docs" / "_static" / "learning" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_tables_hold_the_profile_that_the_page_names(committed):
-    planned = {one.name: one for one in profiles.PROFILES["short"]}
-    assert set(committed.runs.experiment) == set(planned)
-    assert committed.runs.key.is_unique
-    for name, rows in committed.runs.groupby("experiment"):
+@pytest.mark.parametrize("folder", SHOWN, ids=lambda folder: folder.name)
+def test_tables_hold_whole_experiments_of_their_profile(folder):
+    profile = next(name for name, where in learning.FOLDERS.items() if where == folder)
+    planned = {one.name: one for one in profiles.PROFILES[profile]}
+    table = store.read_runs(folder)
+    assert table.key.is_unique
+    assert set(table.experiment) <= set(planned)
+    assert profile == "full" or set(table.experiment) == set(planned)
+    for name, rows in table.groupby("experiment"):
+        one = replace(planned[name], first_seed=int(rows[rows.stage != "tuning"].seed.min()))
         known = {
             key: {"diverged": row.diverged, "validation_loss": row.validation_loss}
             for key, row in zip(rows.key, rows.itertuples(), strict=True)
         }
-        runs = [*planned[name].tuning(), *planned[name].compared(runner.chosen(planned[name], known))]
+        runs = [*one.tuning(), *one.compared(runner.chosen(one, known))]
         assert set(rows.key) == {run.key for run in runs}
+
+
+def test_page_says_of_which_experiments_it_speaks(committed):
+    note = coverage.note(committed)
+    complete, _, missing = note.partition("Not run yet")
+    for one in profiles.PROFILES["full"]:
+        is_shown = (
+            coverage.profile(committed, one.name) == "full" if one.name in set(committed.runs.experiment) else False
+        )
+        assert (one.title in missing) != is_shown
+        assert not is_shown or one.title in complete
+
+
+def test_of_an_experiment_in_several_folders_the_last_is_taken(tmp_path):
+    table = store.read_runs(TABLES)
+    table[table.experiment == "digits"].assign(seed=7).to_csv(tmp_path / "runs.csv", index=False)
+    both = findings.Results(TABLES, tmp_path).runs
+    assert len(both) == len(table)
+    assert set(both[both.experiment == "digits"].seed) == {7}
+    assert len(set(both[both.experiment == "circle"].seed)) > 1
 
 
 def test_promises_are_kept_in_every_run(committed):
@@ -73,23 +106,31 @@ def test_promises_are_kept_in_every_run(committed):
     drifts = committed.conservation[committed.conservation.what == "drift"]
     for _, rows in drifts.groupby("seed"):
         assert comparisons.log_slope(rows.step, rows.value) == pytest.approx(1.0, abs=0.05)
-    control = committed.runs[(committed.runs.experiment == findings.CONTROL) & (committed.runs.stage != "tuning")]
-    assert (control.groupby(["stage", "seed"]).mean_training_loss.nunique() == 1).all()
+    control = committed.runs[committed.runs.experiment.isin(findings.CONTROLS) & (committed.runs.stage != "tuning")]
+    assert (control.groupby(["experiment", "stage", "seed"]).mean_training_loss.nunique() == 1).all()
 
 
-def test_effects_are_compared_by_sign(committed, tmp_path, monkeypatch):
-    monkeypatch.setattr(comparisons, "_RESAMPLES", 1000)
-    assert report.different_effects(TABLES, TABLES) == []
+def test_effects_are_compared_by_sign(committed, tmp_path):
+    assert repeats.different(repeats.repeats(committed, committed)) == []
     real = next(one for one in committed.comparisons["mean_training_loss"] if one.sign)
     runs = committed.runs.copy()
     chosen = (runs.experiment == real.experiment) & (runs.stage == real.stage)
     swapped = {real.arm: real.reference, real.reference: real.arm}
     runs.loc[chosen, "arm"] = runs.loc[chosen, "arm"].replace(swapped)
     runs.to_csv(tmp_path / "runs.csv", index=False)
-    for name in ("epochs.csv.gz", "conservation.csv"):
-        (tmp_path / name).write_bytes((TABLES / name).read_bytes())
     name = f"mean_training_loss: {real.experiment}, {real.stage}, {real.arm}, {real.reference}"
-    assert name in report.different_effects(TABLES, tmp_path)
+    assert name in repeats.different(repeats.repeats(committed, findings.Results(tmp_path)))
+
+
+def test_effects_repeat_with_other_seeds(committed, earlier):
+    """Signs of what the page tells from zero, in a run that shares no seed; a few may be chance."""
+    pairs = repeats.repeats(committed, earlier)
+    assert len(pairs) >= 10
+    assert len(repeats.different(pairs)) <= 0.05 * len(pairs)
+
+
+def test_what_shares_seeds_is_no_repetition(committed):
+    assert repeats.section(committed, committed) == ""
 
 
 # --- statistics -----------------------------------------------------------------------------------------------------
@@ -114,11 +155,22 @@ def test_intervals_cover_and_p_is_that_of_the_paired_test():
 
 
 def test_what_is_real_but_small_does_not_count():
-    one = comparisons.Comparison("", "", "test_accuracy", "", "", 8, 0.004, 0.003, 0.005, 5.0, 1e-6, 1e-4)
+    one = comparisons.Comparison("", "", "test_accuracy", "", "", 8, 0, 0.004, 0.003, 0.005, 5.0, 1e-6, 1e-4)
     assert one.sign == 0
     assert replace(one, difference=0.02).sign == 1
     assert replace(one, difference=0.02, adjusted=0.06).sign == 0
     assert replace(one, difference=0.02, low=-0.01).sign == 0
+
+
+def test_pairs_that_diverged_are_left_out_and_counted():
+    rows = [
+        {"experiment": "digits", "stage": "tuned", "arm": arm, "seed": seed, "test_loss": loss}
+        for arm, losses in (("plain", (1.0, 2.0, 4.0, None)), ("start p=2", (2.0, 4.0, None, 1.0)))
+        for seed, loss in enumerate(losses)
+    ]
+    (found,) = comparisons.compared(pd.DataFrame(rows), "test_loss")
+    assert (found.pairs, found.lost) == (2, 2)
+    assert found.difference == pytest.approx(np.log(2))
 
 
 def test_arms_that_do_the_same_are_not_told_apart():
@@ -154,6 +206,40 @@ def test_a_run_is_known_by_all_that_is_in_it():
     assert run.key == replace(run).key != other.key
 
 
+def test_other_seeds_are_other_runs():
+    one = profiles.PROFILES["short"][0]
+    other = replace(one, first_seed=100)
+    at = {arm.name: (0.1, 0.0) for arm in one.arms}
+    assert not {run.key for run in one.tuning()} & {run.key for run in other.tuning()}
+    assert not {run.key for run in one.compared(at)} & {run.key for run in other.compared(at)}
+    assert len({run.seed for run in (*other.tuning(), *other.compared(at))}) == one.seeds + one.tuning_seeds
+
+
+def test_rates_of_an_arm_that_needs_smaller_ones():
+    one = profiles.PROFILES["short"][0]
+    rates = [rate for rate, _ in one.trials(ARMS["disturbed widely"])]
+    assert rates == pytest.approx([rate / 10 for rate in one.rates])
+    assert [rate for rate, _ in one.trials(ARMS["disturbed widely, start p=2"])] == list(one.rates)
+
+
+def test_choice_of_rates_survives_writing(tmp_path, monkeypatch):
+    """Losses that differ in digits that the tables do not have."""
+    experiment = next(one for one in profiles.PROFILES["smoke"] if one.name == "digits")
+    monkeypatch.setattr(runner, "_measure_conservation", lambda folder: None)
+    monkeypatch.setattr(runner, "environment", lambda: {"machine": "a machine"})
+
+    def results(runs, pool):
+        for run in runs:
+            found = fake(run, [])
+            found["row"]["validation_loss"] = 1.0 - 1e-9 * run.rate
+            yield found
+
+    monkeypatch.setattr(runner, "_results", results)
+    runner.run_experiments([experiment], tmp_path, 1)
+    monkeypatch.setattr(runner, "_results", lambda runs, pool: iter([None] * len(runs)))
+    runner.run_experiments([experiment], tmp_path, 1)  # nothing is missing
+
+
 def fake(run, calls):
     calls.append(run.key)
     loss = 1.0 + abs(np.log10(run.rate) + 1)
@@ -177,11 +263,16 @@ def test_killed_runs_repeat_nothing(tmp_path, monkeypatch):
 
         return results
 
-    for limit in (7, 25):
+    of_first = 5 * 2 + 5 * 2 * 2
+    for limit in (7, 25, 40):
         monkeypatch.setattr(runner, "_results", until(limit))
         with pytest.raises(KeyboardInterrupt):
             runner.run_experiments(experiments, tmp_path, 1)
-        assert len(list(tmp_path.glob("*.partial.json"))) == len(calls) == limit
+        complete = of_first if limit > of_first else 0
+        assert len(calls) == limit
+        assert len(list(tmp_path.glob("*.partial.json"))) == limit - complete
+        assert (tmp_path / "runs.csv").exists() == bool(complete)
+    assert set(store.read_runs(tmp_path).experiment) == {"digits"}
     monkeypatch.setattr(runner, "_results", until(None))
     runner.run_experiments(experiments, tmp_path, 1)
     assert len(calls) == len(set(calls))
@@ -189,7 +280,9 @@ def test_killed_runs_repeat_nothing(tmp_path, monkeypatch):
     table, epochs = store.read_runs(tmp_path), store.read_epochs(tmp_path)
     assert set(table.key) == set(calls)
     assert set(epochs.key) == set(table[table.stage != "tuning"].key)
-    assert set(table[(table.experiment == "digits") & (table.stage == "tuned")].rate) == {0.1}
+    tuned = table[(table.experiment == "digits") & (table.stage == "tuned")]
+    assert set(tuned.rate) == {0.1, 0.03}
+    assert set(tuned[tuned.rate == 0.03].arm) == {"disturbed widely"}
     before = (tmp_path / "runs.csv").read_bytes(), (tmp_path / "epochs.csv.gz").read_bytes()
     runner.run_experiments(experiments[:1], tmp_path, 1)
     assert len(calls) == len(table)
@@ -244,7 +337,7 @@ def test_other_architectures_train(training, name):
 
 def test_tanh_arms_are_one_bit_for_bit(training):
     losses = {
-        training.train(run_of(findings.CONTROL, arm.name, batch=250))["row"]["mean_training_loss"]
+        training.train(run_of(findings.CONTROLS[0], arm.name, batch=250))["row"]["mean_training_loss"]
         for arm in profiles._CONTROL
     }
     assert len(losses) == 1

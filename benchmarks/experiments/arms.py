@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.configuration import Arm
 
-_DISTURBED = 1.0  # standard deviation of random log-scales
+_DISTURBED, _WIDELY = 1.0, 2.0  # standard deviations of random log-scales
 
 ARMS = {
     arm.name: arm
@@ -28,12 +28,15 @@ ARMS = {
         Arm("equi-normalization", during="equi-normalization", every="step"),
         Arm("disturbed", disturbed=_DISTURBED),
         Arm("disturbed, start p=2", disturbed=_DISTURBED, start="balance"),
+        Arm("disturbed widely", disturbed=_WIDELY, rate_factor=0.1),
+        Arm("disturbed widely, start p=2", disturbed=_WIDELY, start="balance"),
     )
 }
 
 # Arms are compared with plain training, and these with the arm that differs in one thing only.
 _OTHER_REFERENCES = {
     "disturbed, start p=2": ("disturbed",),
+    "disturbed widely, start p=2": ("disturbed widely",),
     "start p=1": ("plain", "random as p=1"),
     "start p=2": ("plain", "random as p=2"),
     "weights alone": ("plain", "start p=2"),
@@ -51,8 +54,9 @@ DESCRIPTIONS = {
     "sweep each epoch": "one sweep of local balancing, p=2, after each epoch",
     "full each epoch, full each step": "full balance, p=2 unless it says p=1",
     "equi-normalization": "the rule of [ENorm](#stock2019) after each step, written from its paper",
-    "disturbed": "first weights multiplied by random scales, log-scales normal with standard deviation 1",
-    "disturbed, start p=2": "the same, then balanced",
+    "disturbed": "units of the first weights scaled by random factors e^N, N standard normal; the function is kept",
+    "disturbed widely": "the same with factors e^(2N); its tuned rates are sought a decade lower",
+    "disturbed, start p=2": "disturbed, then balanced; likewise disturbed widely",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +33,7 @@ class Comparison:
 
     `difference` is the mean of the differences, of logarithms for losses; `low` and `high` bound it with 95 %
     confidence, by the bootstrap; `effect` is it over the standard deviation of the differences; `p` is that of the
-    paired t-test, and `adjusted` after Holm.
+    paired t-test, and `adjusted` after Holm. `lost` pairs have a run that diverged and are left out.
     """
 
     experiment: str
@@ -41,6 +42,7 @@ class Comparison:
     arm: str
     reference: str
     pairs: int
+    lost: int
     difference: float
     low: float
     high: float
@@ -60,7 +62,7 @@ def compared(runs: pd.DataFrame, measure: str) -> list[Comparison]:
     found = []
     stages = {stage for stage, loss in LOSSES.items() if measure in (loss, *set(MEASURES) - set(LOSSES.values()))}
     for (experiment, stage), group in runs[runs.stage.isin(stages)].groupby(["experiment", "stage"], sort=False):
-        by_arm = {arm: rows.set_index("seed")[measure].dropna() for arm, rows in group.groupby("arm", sort=False)}
+        by_arm = {arm: rows.set_index("seed")[measure] for arm, rows in group.groupby("arm", sort=False)}
         for arm, values in by_arm.items():
             for reference in references(str(arm)):
                 if reference in by_arm:
@@ -74,8 +76,9 @@ def _pair(
     experiment: str, stage: str, measure: str, names: tuple[str, str], values: tuple[pd.Series, pd.Series]
 ) -> Comparison:
     arm, reference = (np.log(one) if MEASURES[measure] else one for one in values)
-    differences = (arm - reference).dropna().to_numpy(dtype=float)
-    return Comparison(experiment, stage, measure, *names, len(differences), **bootstrap(differences))
+    differences = arm - reference
+    made = differences.dropna().to_numpy(dtype=float)
+    return Comparison(experiment, stage, measure, *names, len(made), len(differences) - len(made), **bootstrap(made))
 
 
 def bootstrap(differences: np.ndarray) -> dict[str, float]:
@@ -91,15 +94,24 @@ def bootstrap(differences: np.ndarray) -> dict[str, float]:
     if spread == 0.0:  # one pair, or all differences alike, as where arms do the same
         return {"difference": mean, "low": mean, "high": mean, "effect": 0.0, "p": 1.0}
     error = spread / count**0.5
-    drawn = differences[np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))]
-    errors = drawn.std(axis=1, ddof=1) / count**0.5
+    deviations = differences - mean
+    weights = _weights(count)
+    means = weights @ deviations
+    errors = np.sqrt(np.maximum(weights @ deviations**2 - means**2, 0.0) / (count - 1))
     varies = errors > 1e-6 * error  # not one seed drawn every time
-    ratios = (drawn[varies].mean(axis=1) - mean) / errors[varies]
+    ratios = means[varies] / errors[varies]
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(ratios, [1 - tail, tail])
     p = 2 * float(stats.t.sf(abs(mean / error), count - 1))
     bounds = {"low": float(mean - low * error), "high": float(mean - high * error)}
     return {"difference": mean, **bounds, "effect": mean / spread, "p": p}
+
+
+@functools.cache
+def _weights(count: int) -> np.ndarray:
+    """How often each of so many seeds is drawn, as a share: a row for each resample."""
+    drawn = np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))
+    return np.stack([(drawn == k).mean(axis=1) for k in range(count)], axis=1)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -12,7 +12,8 @@ class Arm:
     """How scales are treated: at the start, while training, and by a penalty.
 
     `start` is done once to the first weights, after they are disturbed by random log-scales of the size `disturbed`;
-    `during` is done at the end of every `every`. The cost is the sum of |w|^p.
+    `during` is done at the end of every `every`. The cost is the sum of |w|^p. The rates that are tried are those of
+    the experiment times `rate_factor`: where curvature is far larger, smaller rates diverge already.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Arm:
     p: float = 2.0
     penalty: str = ""  # "", "l1", "l2"
     decoupled: bool = False
+    rate_factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,16 +72,18 @@ class Experiment:
     rates: tuple[float, ...]  # of arms without a penalty
     penalties: tuple[float, ...] = (1e-4, 1e-3)
     tuning_seeds: int = 2
+    first_seed: int = 0
     untuned_rate: float = 1e-3
     untuned_penalty: float = 1e-3
 
     def trials(self, arm: Arm) -> list[tuple[float, float]]:
         """Rates and penalties to try: as many for every arm. With a penalty, the rates in the middle of the range."""
+        rates = [float(f"{arm.rate_factor * rate:.3g}") for rate in self.rates]
         if not arm.penalty:
-            return [(rate, 0.0) for rate in self.rates]
-        count = len(self.rates) // len(self.penalties)
-        first = (len(self.rates) - count + 1) // 2
-        return [(rate, penalty) for rate in self.rates[first : first + count] for penalty in self.penalties]
+            return [(rate, 0.0) for rate in rates]
+        count = len(rates) // len(self.penalties)
+        first = (len(rates) - count + 1) // 2
+        return [(rate, penalty) for rate in rates[first : first + count] for penalty in self.penalties]
 
     def run(self, arm: Arm, rate: float, penalty: float, seed: int, stage: str) -> Run:
         shape = {"epochs": self.epochs, "batch": self.batch, "seed": seed, "stage": stage}
@@ -87,7 +91,8 @@ class Experiment:
 
     def tuning(self) -> list[Run]:
         """Seeds apart from those that are compared, so that no arm is tuned to what it is judged by."""
-        seeds = range(1000, 1000 + self.tuning_seeds)
+        first = 1000 + self.first_seed
+        seeds = range(first, first + self.tuning_seeds)
         return [
             self.run(arm, rate, penalty, seed, "tuning")
             for arm in self.arms
@@ -101,5 +106,6 @@ class Experiment:
         for arm in self.arms:
             untuned = (self.untuned_rate, self.untuned_penalty if arm.penalty else 0.0)
             for stage, (rate, penalty) in (("tuned", chosen[arm.name]), ("untuned", untuned)):
-                runs += [self.run(arm, rate, penalty, seed, stage) for seed in range(self.seeds)]
+                seeds = range(self.first_seed, self.first_seed + self.seeds)
+                runs += [self.run(arm, rate, penalty, seed, stage) for seed in seeds]
         return runs

@@ -15,7 +15,7 @@ from experiments.comparisons import Comparison, log_slope
 
 _COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#888888")
 _STAGES = {"untuned": "#ee6677", "tuned": "#4477aa"}
-_ALONG = ("plain", "start p=1", "start p=2", "random as p=1", "disturbed", "disturbed, start p=2")
+_ALONG = ("plain", "start p=1", "random as p=1", "disturbed", "disturbed widely", "disturbed widely, start p=2")
 _AT_RATES = ("plain", "start p=1", "start p=2", "random as p=1", "random as p=2")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +15,43 @@ from experiments.comparisons import LOSSES, MEASURES, Comparison, compared, log_
 from experiments.profiles import TITLES
 from experiments.store import read_conservation, read_epochs, read_runs
 
-CONTROL = "digits-tanh"
+CONTROLS = ("digits-tanh", "mnist-tanh")
 _ACCURACY = "test_accuracy"
-_NAMES = {"mean_training_loss": "mean training loss", "test_loss": "test loss", "test_accuracy": "test accuracy"}
-_LITTLE_DATA = ("digits-100", "mnist-600")
+NAMES = {"mean_training_loss": "mean training loss", "test_loss": "test loss", "test_accuracy": "test accuracy"}
+_LITTLE_DATA = ("digits-100", "mnist-600", "mnist-600-256", "mnist-600-256-128")
 # Arms that balance with the function kept and no other change.
 _ALTERNATING = ("sweep each epoch", "full each epoch", "full each epoch p=1", "full each step", "equi-normalization")
 BALANCING = ("start p=1", "start p=2", *_ALTERNATING)
 
 
 class Results:
-    """The tables of a folder, and what follows from them."""
+    """The tables of folders, and what follows from them; of an experiment that several have the last one's is taken."""
 
-    def __init__(self, folder: Path) -> None:
-        self.runs, self.epochs, self.conservation = read_runs(folder), read_epochs(folder), read_conservation(folder)
+    def __init__(self, *folders: Path) -> None:
+        self._folders = folders
+        runs = read_runs(folders[0])
+        for folder in folders[1:]:
+            later = read_runs(folder)
+            runs = pd.concat([runs[~runs.experiment.isin(later.experiment)], later])
+        order = runs.experiment.map({name: k for k, name in enumerate(TITLES)})
+        self.runs = runs.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 
-    @cached_property
+    @functools.cached_property
+    def epochs(self) -> pd.DataFrame:
+        every = pd.concat([read_epochs(folder) for folder in self._folders])
+        return every[every.key.isin(self.runs.key)].reset_index(drop=True)
+
+    @functools.cached_property
+    def conservation(self) -> pd.DataFrame:
+        return read_conservation(self._folders[0])
+
+    @functools.cached_property
     def comparisons(self) -> dict[str, list[Comparison]]:
         return {measure: compared(self.runs, measure) for measure in MEASURES}
 
-    @cached_property
+    @functools.cached_property
     def predictions(self) -> pd.DataFrame:
-        return predictions(self.runs[self.runs.experiment != CONTROL], self.epochs)
+        return predictions(self.runs[~self.runs.experiment.isin(CONTROLS)], self.epochs)
 
     @property
     def experiments(self) -> list[tuple[str, str]]:
@@ -50,7 +65,7 @@ class Results:
             one
             for one in self.comparisons[measure]
             if one.arm in set(arms) and one.reference == reference and one.stage == stage
-            if one.experiment != CONTROL and (not only or one.experiment in only)
+            if one.experiment not in CONTROLS and (not only or one.experiment in only)
         ]
 
 
@@ -95,7 +110,7 @@ def _sentence(what: str, pairs: Sequence[Comparison]) -> str:
     size = (
         f"median ratio {np.exp(middle):.2f}" if MEASURES[measure] else f"median difference {100 * middle:+.1f} points"
     )
-    name = _NAMES[measure]
+    name = NAMES[measure]
     return (
         f"{what}: {name} lower in {lower}, higher in {higher}, not told apart in {len(pairs) - lower - higher} of "
         f"{len(pairs)} comparisons; {size}."
@@ -107,13 +122,15 @@ def _each(results: Results, arm: str, stage: str) -> list[str]:
     lines = []
     accuracies = {one.experiment: one for one in results.pairs(_ACCURACY, (arm,), "plain", stage)}
     for one in results.pairs(LOSSES[stage], (arm,), "plain", stage):
-        bounds = f"[{np.exp(one.low):.2f}, {np.exp(one.high):.2f}]"
         points = f"{100 * accuracies[one.experiment].difference:+.1f} points"
-        what = f"{TITLES[one.experiment]}, {arm}, {stage}"
-        lines.append(
-            f"{what}: ratio of {_NAMES[one.measure]} {np.exp(one.difference):.2f} {bounds}, accuracy {points}."
-        )
+        lines.append(f"{TITLES[one.experiment]}, {arm}, {stage}: {_ratio(one)}, accuracy {points}.")
     return lines
+
+
+def _ratio(one: Comparison) -> str:
+    """Of losses, with its interval."""
+    bounds = f"[{np.exp(one.low):.2f}, {np.exp(one.high):.2f}]"
+    return f"ratio of {NAMES[one.measure]} {np.exp(one.difference):.2f} {bounds}"
 
 
 def _untuned_start(results: Results) -> Finding:
@@ -152,10 +169,7 @@ def _any_change_of_scales(results: Results) -> Finding:
 def _alternation(results: Results) -> Finding:
     at = {stage: results.pairs(LOSSES[stage], _ALTERNATING, "plain", stage) for stage in ("untuned", "tuned")}
     numbers = [_sentence(f"all forms, {stage}", pairs) for stage, pairs in at.items()]
-    for one in at["tuned"]:
-        if one.experiment == "digits":
-            ratio = f"{np.exp(one.difference):.2f} [{np.exp(one.low):.2f}, {np.exp(one.high):.2f}]"
-            numbers.append(f"digits, tuned, {one.arm}: ratio of test losses {ratio}.")
+    numbers += [f"{TITLES[one.experiment]}, tuned, {one.arm}: {_ratio(one)}." for one in at["tuned"]]
     claim = "Balance in alternation with gradient steps speeds learning, at tuned rates"
     return Finding("alternation", claim, _verdict(at["tuned"], -1), tuple(numbers))
 
@@ -167,17 +181,54 @@ def _accuracy(results: Results) -> Finding:
     return Finding("accuracy", "Balance improves the final accuracy of tuned training", _verdict(pairs, 1), numbers)
 
 
-def _disturbed(results: Results) -> Finding:
+_FACTORS = {"disturbed": "e^N", "disturbed widely": "e^(2N)"}  # N standard normal
+
+
+def _disturbed_untuned(results: Results) -> Finding:
     numbers, every = [], []
-    for stage in ("untuned", "tuned"):
-        pairs = results.pairs(LOSSES[stage], ("disturbed, start p=2",), "disturbed", stage)
+    for arm, factors in _FACTORS.items():
+        pairs = results.pairs(LOSSES["untuned"], (f"{arm}, start p=2",), arm, "untuned")
         every += pairs
-        numbers.append(_sentence(f"balanced against not, {stage}", pairs))
-        numbers.append(
-            _sentence(f"disturbed against plain, {stage}", results.pairs(LOSSES[stage], ("disturbed",), "plain", stage))
-        )
-    claim = "Where scales were disturbed, balance before learning speeds it"
-    return Finding("disturbed", claim, _verdict(every, -1), tuple(numbers))
+        numbers.append(_sentence(f"after {factors}, balanced against not, untuned", pairs))
+        against = results.pairs(LOSSES["untuned"], (arm,), "plain", "untuned")
+        numbers.append(_sentence(f"after {factors}, disturbed against plain, untuned", against))
+    claim = "Where scales were disturbed, balance before learning speeds it at the fixed rate 1e-3"
+    return Finding("disturbed-untuned", claim, _verdict(every, -1), tuple(numbers))
+
+
+def _disturbed(results: Results, arm: str) -> Finding:
+    numbers = []
+    pairs = results.pairs(LOSSES["tuned"], (f"{arm}, start p=2",), arm, "tuned")
+    for measure in (LOSSES["tuned"], _ACCURACY):
+        of_measure = results.pairs(measure, (f"{arm}, start p=2",), arm, "tuned")
+        numbers.append(_sentence("balanced against not, tuned", of_measure))
+        numbers.append(_sentence("disturbed against plain, tuned", results.pairs(measure, (arm,), "plain", "tuned")))
+    numbers += [f"{TITLES[one.experiment]}, balanced against not, tuned: {_ratio(one)}." for one in pairs]
+    numbers += [_first_sharpness(results, arm), _diverged(results, arm)] if pairs else []
+    claim = f"Where scales were disturbed by factors {_FACTORS[arm]}, balance before learning speeds it, at tuned rates"
+    return Finding(arm, claim, _verdict(pairs, -1), tuple(numbers))
+
+
+def _first_sharpness(results: Results, arm: str) -> str:
+    """How much larger it is before training, with the function the same."""
+    runs = results.runs[(results.runs.stage == "tuned") & ~results.runs.experiment.isin(CONTROLS)]
+    first = results.epochs[results.epochs.epoch == 0].set_index("key").sharpness
+    by_arm = [
+        rows.set_index(["experiment", "seed"]).key.map(first)
+        for rows in (runs[runs.arm == arm], runs[runs.arm == "plain"])
+    ]
+    ratio = (by_arm[0] / by_arm[1]).median()
+    return f"before training the sharpness is {ratio:.3g} times that without the factors, in the median run."
+
+
+def _diverged(results: Results, arm: str) -> str:
+    """Their pairs are left out of the comparisons, which favors the arm that diverges."""
+    runs = results.runs[(results.runs.stage == "tuned") & ~results.runs.experiment.isin(CONTROLS)]
+    counts = [
+        f"{int(rows.diverged.sum())} of {len(rows)} {what}"
+        for what, rows in (("disturbed", runs[runs.arm == arm]), ("balanced", runs[runs.arm == f"{arm}, start p=2"]))
+    ]
+    return f"tuned runs that diverged, and have no loss to compare: {', '.join(counts)}."
 
 
 def _adam(results: Results) -> Finding:
@@ -185,9 +236,7 @@ def _adam(results: Results) -> Finding:
     for experiment in ("digits", "digits-momentum", "digits-adamw"):
         for stage in ("untuned", "tuned"):
             for one in results.pairs(LOSSES[stage], ("start p=1", "start p=2"), "plain", stage, (experiment,)):
-                bounds = f"[{np.exp(one.low):.2f}, {np.exp(one.high):.2f}]"
-                what = f"{TITLES[experiment]}, {stage}, {one.arm}: ratio of {_NAMES[one.measure]}"
-                numbers.append(f"{what} {np.exp(one.difference):.2f} {bounds}.")
+                numbers.append(f"{TITLES[experiment]}, {stage}, {one.arm}: {_ratio(one)}.")
                 if experiment == "digits-adamw" and stage == "untuned":
                     verdicts.append(one)
     claim = "Balance before learning speeds AdamW at the fixed rate 1e-3"
@@ -195,7 +244,7 @@ def _adam(results: Results) -> Finding:
 
 
 def _falling(results: Results) -> Finding:
-    runs = results.runs[(results.runs.experiment != CONTROL) & ~results.runs.diverged]
+    runs = results.runs[~results.runs.experiment.isin(CONTROLS) & ~results.runs.diverged]
     numbers, fell = [], []
     for arm in ("plain", "L2 penalty", "L2 penalty, decoupled", "L1 penalty"):
         for stage in ("untuned", "tuned"):
@@ -229,7 +278,7 @@ def _staying(results: Results) -> Finding:
     runs = results.runs[(results.runs.stage == "tuning") & (results.runs.arm == "start p=2") & ~results.runs.diverged]
     numbers, grows = [], []
     for name, title in results.experiments:
-        means = runs[(runs.experiment == name) & (name != CONTROL)].groupby("rate").imbalance_2.mean()
+        means = runs[(runs.experiment == name) & (name not in CONTROLS)].groupby("rate").imbalance_2.mean()
         if len(means) > 1:
             first, last = means.index[0], means.index[-1]
             text = f"{title}: {means.iloc[0]:.1e} at the rate {first:g}, {means.iloc[-1]:.1e} at {last:g}."
@@ -268,12 +317,12 @@ def _biases(results: Results) -> Finding:
 
 
 def _control(results: Results) -> Finding:
-    rows = results.runs[(results.runs.experiment == CONTROL) & (results.runs.stage != "tuning")]
+    rows = results.runs[results.runs.experiment.isin(CONTROLS) & (results.runs.stage != "tuning")]
     if rows.empty:
         return Finding("control", "Tanh control: no arm differs", "not run", ())
-    by_pair = rows.groupby(["stage", "seed"])
+    by_pair = rows.groupby(["experiment", "stage", "seed"])
     spread = {name: float((by_pair[name].max() - by_pair[name].min()).max()) for name in ("test_loss", _ACCURACY)}
-    pairs = [one for found in results.comparisons.values() for one in found if one.experiment == CONTROL]
+    pairs = [one for found in results.comparisons.values() for one in found if one.experiment in CONTROLS]
     real = sum(one.sign != 0 for one in pairs)
     numbers = (
         f"largest difference between arms with equal seed and rate: {spread['test_loss']:.2g} in test loss, "
@@ -295,13 +344,15 @@ def _kept(results: Results) -> Finding:
 
 
 def _time(results: Results) -> Finding:
-    runs = results.runs[(results.runs.stage != "tuning") & (results.runs.experiment == "digits")]
+    runs = results.runs[results.runs.stage != "tuning"]
     numbers = []
-    for arm in ("start p=2", "sweep each epoch", "full each epoch", "full each step", "equi-normalization"):
-        chosen = runs[runs.arm == arm]
-        if len(chosen):
-            share = (chosen.balancing_seconds / (chosen.seconds - chosen.balancing_seconds)).median()
-            numbers.append(f"digits, {arm}: balancing takes {share:.2f} times the time of the training steps.")
+    for name in ("digits", "mnist-256"):
+        for arm in ("start p=2", "sweep each epoch", "full each epoch", "full each step", "equi-normalization"):
+            chosen = runs[(runs.arm == arm) & (runs.experiment == name)]
+            if len(chosen):
+                share = (chosen.balancing_seconds / (chosen.seconds - chosen.balancing_seconds)).median()
+                what = f"{TITLES[name]}, {arm}: balancing takes"
+                numbers.append(f"{what} {share:.2f} times the time of the training steps.")
     cheap = runs[runs.arm == "sweep each epoch"]
     share = float((cheap.balancing_seconds / cheap.seconds).median()) if len(cheap) else 1.0
     claim = "A sweep each epoch costs less than a tenth of the time of training"
@@ -309,6 +360,7 @@ def _time(results: Results) -> Finding:
 
 
 _QUESTIONS: tuple[Callable[[Results], Finding], ...] = (
-    *(_untuned_start, _speed_at_start, _any_change_of_scales, _alternation, _accuracy, _disturbed, _adam, _falling),
-    *(_prediction, _staying, _law, _biases, _control, _kept, _time),
+    *(_untuned_start, _speed_at_start, _any_change_of_scales, _alternation, _accuracy, _disturbed_untuned),
+    *(functools.partial(_disturbed, arm=arm) for arm in _FACTORS),
+    *(_adam, _falling, _prediction, _staying, _law, _biases, _control, _kept, _time),
 )

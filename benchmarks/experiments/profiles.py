@@ -17,15 +17,16 @@ _RATES = {
 
 _ALL = tuple(ARMS.values())
 _STARTS = named("plain", "start p=1", "start p=2", "random as p=2", "disturbed", "disturbed, start p=2")
-_SOME = (*_STARTS, *named("random as p=1", "full each epoch", "L2 penalty"))
+_WIDE = named("disturbed widely", "disturbed widely, start p=2")
+_SOME = (*_STARTS, *named("random as p=1", "full each epoch", "L2 penalty"), *_WIDE)
 _FEW = named("plain", "start p=2", "disturbed", "disturbed, start p=2")
 # What keeps the function of a network of tanh units: the rule of ENorm does not.
 _CONTROL = named("plain", "start p=1", "start p=2", "random as p=2", "sweep each epoch", "full each epoch", "disturbed")
 
 
 def _experiment(name: str, title: str, network: str, optimizer: str, arms: tuple, **options: Any) -> Experiment:
-    budget = {"task": "digits", "epochs": 12, "batch": 64, "seeds": 8, "tuning_seeds": 2, **options}
-    return Experiment(name, title, network=network, optimizer=optimizer, arms=arms, rates=_RATES[optimizer], **budget)
+    budget = {"task": "digits", "epochs": 12, "batch": 64, "seeds": 8, "tuning_seeds": 2, "rates": _RATES[optimizer]}
+    return Experiment(name, title, network=network, optimizer=optimizer, arms=arms, **{**budget, **options})
 
 
 _DIGITS = "64-32-16-10"
@@ -34,7 +35,13 @@ _SMALL = (
     _experiment("digits", "digits", _DIGITS, "sgd", _ALL),
     _experiment("digits-adamw", "digits, AdamW", _DIGITS, "adamw", (*_STARTS, *named("full each epoch"), *_PENALTIES)),
     _experiment("digits-100", "digits, 100 images", _DIGITS, "sgd", _SOME, task="digits, 100 images", epochs=40),
-    _experiment("circle", "toy circle, AdamW", "2-4-5-2", "adamw", _STARTS, task="circle", epochs=15, batch=32),
+    _experiment(
+        *("circle", "toy circle, AdamW", "2-4-5-2", "adamw", _STARTS),
+        task="circle",
+        epochs=15,
+        batch=32,
+        rates=(*_RATES["adamw"][1:], 3e-1),  # the best are at the upper end
+    ),
     _experiment("digits-tanh", "digits, tanh", _DIGITS + " tanh", "sgd", _CONTROL, seeds=5),
     _experiment("digits-momentum", "digits, momentum", _DIGITS, "momentum", _FEW),
 )
@@ -43,7 +50,7 @@ _MNIST_600 = _experiment(
     "MNIST, 600 images",
     "784-256-10",
     "sgd",
-    (*_STARTS, *named("random as p=1")),
+    (*_STARTS, *named("random as p=1"), *_WIDE),
     task="MNIST, 600 images",
     seeds=5,
     tuning_seeds=1,
@@ -66,11 +73,11 @@ def _mnist(name: str, title: str, network: str, arms: tuple, task: str = "MNIST"
 
 
 _FULL_MNIST = (
+    _mnist("600-256", "784-256-10", "784-256-10", _SOME, task="MNIST, 600 images", batch=64),
+    _mnist("600-256-128", "784-256-128-10", "784-256-128-10", _SOME, task="MNIST, 600 images", batch=64),
     _mnist("256", "784-256-10", "784-256-10", _ALL),
     _mnist("256-128", "784-256-128-10", "784-256-128-10", _SOME),
     _mnist("512-256-128-64", "784-512-256-128-64-10", "784-512-256-128-64-10", _FEW, epochs=20, tuning_seeds=1),
-    _mnist("600-256", "784-256-10", "784-256-10", _SOME, task="MNIST, 600 images", batch=64),
-    _mnist("600-256-128", "784-256-128-10", "784-256-128-10", _SOME, task="MNIST, 600 images", batch=64),
     _mnist("tanh", "tanh", "784-256-10 tanh", _CONTROL, epochs=20),
 )
 _FULL_OTHERS = tuple(
@@ -97,6 +104,6 @@ _SHORT = (*_SMALL[:5], _MNIST_600, _SMALL[5], *_OTHERS)
 PROFILES: dict[str, tuple[Experiment, ...]] = {
     "smoke": tuple(_tiny(one) for one in (*_SMALL, *_OTHERS)),
     "short": _SHORT,
-    "full": (*map(_longer, _SMALL), *map(_longer, _OTHERS), *_FULL_MNIST, *_FULL_OTHERS),
+    "full": (*_FULL_MNIST, *map(_longer, _SMALL), *map(_longer, _OTHERS), *_FULL_OTHERS),
 }
 TITLES = {one.name: one.title for profile in ("short", "full") for one in PROFILES[profile]}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from results import read_json, write_bytes, write_text
 
+from experiments import coverage
 from experiments.arms import DESCRIPTIONS
 from experiments.comparisons import LEVEL, LOSSES, MEASURES, Comparison
-from experiments.findings import CONTROL, Finding, Results, all_findings
+from experiments.findings import CONTROLS, Finding, Results, all_findings
 from experiments.practice import practice
 from experiments.profiles import PROFILES
+from experiments.repeats import section
 
 _MEASURE_TITLES = {
     "mean_training_loss": "mean training loss, log ratio",
@@ -21,8 +23,9 @@ _MEASURE_TITLES = {
     "test_accuracy": "test accuracy, difference",
     "sharpness": "sharpness at the end, log ratio",
 }
-_ALONG = ("mnist-600", "untuned"), ("mnist-600", "tuned")
-_AT_RATES = ("digits", "digits-adamw", "digits-100", "mnist-600")
+_ALONG = ("mnist-600-256", "mnist-600", "digits")  # the first that was run is drawn along training
+_STAGES = ("untuned", "tuned")
+_AT_RATES = ("digits", "digits-adamw", "digits-100", "mnist-600-256")
 
 _HEAD = """# Balance and learning
 
@@ -34,14 +37,9 @@ page tests that on data that ship with packages, against baselines whose learnin
 as well. Every number, verdict and picture is computed from the tables of runs.
 
 :::{{note}}
-These are the results of the profile `{profile}`: {runs} runs, {seeds} seeds an arm, of small networks.{others}
+{note}
 :::
 """
-
-_FULL_NOT_RUN = """ Runs are short. The profile
-`full` has {runs} runs in {experiments} experiments, among them the networks of the paper with one to four hidden layers
-on 3 500 images of MNIST, with more epochs and ten seeds. It has not been run for this page, and nothing here speaks of
-it."""
 
 _PROTOCOL = """
 ## Protocol
@@ -53,22 +51,24 @@ is the test accuracy after the last epoch. Arms with equal seeds share first wei
 data.
 
 **Two readings.** *Tuned*: every arm chooses its learning rate, and its penalty where it has one, by the validation loss
-after the last epoch, among {trials} trials, as many for each arm, on one or two seeds that are not compared. *Untuned*:
-all arms at the rate 1e-3 and the penalty 1e-3.
+after the last epoch, among {trials} trials, as many for each arm, on one or two seeds that are not compared
+({edges}). *Untuned*: all arms at the rate 1e-3 and the penalty 1e-3.
 
 **Statistics.** Differences are paired by seed. Intervals (95 %) come from the studentized bootstrap over seeds with
 20 000 resamples, p from the paired t-test, corrected by Holm's method for all comparisons of a measure on this page
-({comparisons} of accuracies). "Told apart" means that the corrected p is below {level}, the interval excludes zero, and
-the difference is at least 1 % of a loss or half a point of accuracy. With five to eight seeds, small effects stay
-unseen.
+({comparisons} of accuracies), whatever experiment they are of. "Told apart" means that the corrected p is below
+{level}, the interval excludes zero, and the difference is at least 1 % of a loss or half a point of accuracy. With
+{seeds} seeds, small effects stay unseen. A run that diverged has no loss: {diverged} of {compared} compared runs did,
+their pairs are left out, and the tables say how many are left.
 
 **Balancing** is that of [`ModuleBalancer`](models.md), with the optimizer's state transported. After each act outputs
 on 64 validation images are compared with those before, and a run stops with an error if they moved by 1e-4 of the
-largest. Wall times count balancing.
+largest. Times are processor times of runs with one thread, so that other work of the machine has no part in them; they
+count balancing, and not what is measured.
 
 **Measured each epoch**: training loss, validation loss and accuracy, test accuracy, imbalance for p = 1 and 2 (the mean
 over units of the relative imbalance), sum of squares, sharpness (the largest eigenvalue of the Hessian of the training
-loss on 256 images, by power iteration on Hessian-vector products) and the norm of its gradient, all in evaluation mode.
+loss on 128 images, by power iteration on Hessian-vector products) and the norm of its gradient, all in evaluation mode.
 """
 
 _TAIL = """
@@ -94,31 +94,33 @@ A frame works as well, and a dict of several runs by name; the pictures of [trai
 
 ```bash
 pip install "balance-graph[experiments]"
-python benchmarks/learning.py run --profile short     # what this page shows
-python benchmarks/learning.py run --profile full      # {full} runs
+python benchmarks/learning.py run --profile short     # {short}
+python benchmarks/learning.py run --profile full      # {full}
 python benchmarks/learning.py draw                    # this page and its pictures
 python benchmarks/learning.py compare --results DIR   # do other results show the same?
 ```
 
-Finished runs are never repeated, also after an interruption; what is finished is kept run by run. `runs.csv` has a row
+Finished runs are never repeated, also after an interruption; what is finished is kept run by run, and an experiment
+enters the tables once it is complete. With `--first-seed` all seeds are others. `runs.csv` has a row
 for each run, `epochs.csv.gz` one for each epoch of those that are compared, `about.json` versions and machines:
 {machines}.
 """
 
 
-def draw_report(folder: Path, docs: Path) -> None:
+def draw_report(folders: Sequence[Path], earlier: Path | None, docs: Path) -> None:
     """Write the page and its pictures."""
-    results = Results(folder)
+    results = Results(*folders)
     for name, content in pictures(results).items():
         write_bytes(docs / "_static" / "learning" / name, content)
-    write_text(docs / "learning.md", page(results, read_json(folder / "about.json")))
+    about = [one for folder in folders for one in read_json(folder / "about.json")]
+    write_text(docs / "learning.md", page(results, about, Results(earlier) if earlier else None))
 
 
 def pictures(results: Results) -> dict[str, bytes]:
     """Every picture by its file name."""
     from experiments import figures  # matplotlib is not needed for the text
 
-    shown = [(name, title) for name, title in results.experiments if name != CONTROL]
+    shown = [(name, title) for name, title in results.experiments if name not in CONTROLS]
     found = {
         "rates.png": figures.rates(results.runs, [one for one in shown if one[0] in _AT_RATES]),
         "staying.png": figures.staying(results.runs, shown[:7]),
@@ -126,49 +128,50 @@ def pictures(results: Results) -> dict[str, bytes]:
         "conservation.png": figures.conservation(results.conservation),
         "effects.png": figures.effects(results.comparisons, "digits", _MEASURE_TITLES),
     }
-    for experiment, stage in _ALONG:
-        found[f"along-{stage}.png"] = figures.along(results.runs, results.epochs, experiment, stage)
+    for stage in _STAGES:
+        found[f"along-{stage}.png"] = figures.along(results.runs, results.epochs, _along(results)[0], stage)
     return {name: figures.png(figure) for name, figure in found.items()}
 
 
-def page(results: Results, about: list[dict[str, Any]]) -> str:
-    """The whole page."""
+def page(results: Results, about: Sequence[dict[str, Any]], earlier: Results | None) -> str:
+    """The whole page; `earlier` is a run with other seeds, which tells what repeats."""
     findings = all_findings(results)
-    compared = results.runs[results.runs.stage != "tuning"]
-    seeds = compared.groupby("experiment").seed.nunique()
-    profile, full = _profile(results), PROFILES["full"]
-    count = sum(len(one.tuning()) + 2 * one.seeds * len(one.arms) for one in full)
-    head = _HEAD.format(
-        profile=profile,
-        runs=len(results.runs),
-        seeds=f"{seeds.min()} to {seeds.max()}",
-        others="" if profile == "full" else _FULL_NOT_RUN.format(runs=count, experiments=len(full)),
-    )
-    tuning = results.runs[results.runs.stage == "tuning"]
-    trials = len(tuning[(tuning.arm == "plain") & (tuning.experiment == tuning.experiment.iloc[0])].rate.unique())
-    comparisons = len(results.comparisons["test_accuracy"])
-    protocol = _PROTOCOL.format(trials=trials, comparisons=comparisons, level=LEVEL)
-    machines = "; ".join(
-        f"{one['machine']}, Python {one['python']}, PyTorch {one['packages']['torch']}" for one in about
-    )
-    tail = _TAIL.format(full=count, machines=machines)
     parts = [
-        head,
+        _HEAD.format(note=coverage.note(results)),
         _practice(results, findings),
         _verdicts(findings),
         _answers(findings),
-        protocol,
+        _protocol(results),
         _experiments(results),
+        _arms(),
+        _tables(results),
+        section(results, earlier) if earlier else "",
+        _tail(about),
     ]
-    return "".join([*parts, _arms(), _tables(results), tail])
+    return "".join(parts)
 
 
-def _profile(results: Results) -> str:
-    """The one with these experiments, of this length."""
-    found = dict(results.runs.groupby("experiment").epochs.first())
-    return next(
-        (name for name, profile in PROFILES.items() if {one.name: one.epochs for one in profile} == found), "a part"
+def _protocol(results: Results) -> str:
+    tuning = results.runs[results.runs.stage == "tuning"]
+    compared = results.runs[results.runs.stage != "tuning"]
+    trials = tuning[tuning.arm == "plain"].groupby("experiment").rate.nunique()
+    return _PROTOCOL.format(
+        trials=trials.max(),
+        edges=coverage.edges(results),
+        comparisons=len(results.comparisons["test_accuracy"]),
+        level=LEVEL,
+        seeds=coverage.seeds(results),
+        diverged=int(compared.diverged.sum()),
+        compared=len(compared),
     )
+
+
+def _tail(about: Sequence[dict[str, Any]]) -> str:
+    sizes = {name: f"{coverage.size(name)} runs in {len(PROFILES[name])} experiments" for name in ("short", "full")}
+    machines = dict.fromkeys(
+        f"{one['machine']}, Python {one['python']}, PyTorch {one['packages']['torch']}" for one in about
+    )
+    return _TAIL.format(**sizes, machines="; ".join(machines))
 
 
 def _practice(results: Results, findings: list[Finding]) -> str:
@@ -206,20 +209,10 @@ def _experiments(results: Results) -> str:
     rows = []
     for name, title in results.experiments:
         runs = results.runs[results.runs.experiment == name]
-        compared = runs[runs.stage != "tuning"]
-        first = runs.iloc[0]
-        rows.append(
-            (
-                title,
-                first.network,
-                first.optimizer,
-                first.epochs,
-                first.batch,
-                compared.seed.nunique(),
-                runs.arm.nunique(),
-            )
-        )
-    heads = ("experiment", "network", "optimizer", "epochs", "batch", "seeds", "arms")
+        first, seeds = runs.iloc[0], runs[runs.stage != "tuning"].seed.nunique()
+        row = (title, first.network, first.optimizer, first.epochs, first.batch, seeds, runs.arm.nunique())
+        rows.append((*row, coverage.profile(results, name)))
+    heads = ("experiment", "network", "optimizer", "epochs", "batch", "seeds", "arms", "profile")
     return "\n## Experiments\n" + _table(heads, rows)
 
 
@@ -227,16 +220,24 @@ def _arms() -> str:
     return "\n## Arms\n" + _table(("arm", ""), DESCRIPTIONS.items())
 
 
+def _along(results: Results) -> tuple[str, str]:
+    """Name and title of the experiment whose runs are drawn."""
+    titles = dict(results.experiments)
+    name = next((one for one in _ALONG if one in titles), next(iter(titles)))
+    return name, titles[name]
+
+
 def _tables(results: Results) -> str:
     parts = ["\n## Training runs\n"]
-    for experiment, stage in _ALONG:
-        caption = f"{dict(results.experiments).get(experiment, experiment)}, {stage}, means over seeds."
+    for stage in _STAGES:
+        caption = f"{_along(results)[1]}, {stage}, means over seeds."
         parts.append(f"\n![{caption}](_static/learning/along-{stage}.png)\n\n{caption}\n")
     parts.append("\n## All comparisons\n\n")
     parts.append(
         "The arm against its reference: ratios of mean training losses (untuned) or test losses (tuned), differences "
         "of test accuracies in points; in brackets the 95 % interval, then the effect size (mean over standard "
-        "deviation of paired differences). Bold: told apart. The last column is the rate that the arm was tuned to.\n"
+        "deviation of paired differences), and how many pairs are left if some diverged. Bold: told apart. The last "
+        "column is the rate that the arm was tuned to.\n"
     )
     for name, title in results.experiments:
         parts.append(f"\n### {title}\n" + _comparison_table(results, name))
@@ -267,7 +268,7 @@ def _cell(one: Comparison) -> str:
         text = f"{np.exp(one.difference):.3g} [{np.exp(one.low):.3g}, {np.exp(one.high):.3g}]"
     else:
         text = f"{100 * one.difference:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-    text += f" {one.effect:+.1f}"
+    text += f" {one.effect:+.1f}" + (f" ({one.pairs} of {one.pairs + one.lost})" if one.lost else "")
     return f"**{text}**" if one.sign else text
 
 
@@ -279,18 +280,3 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 def _line(cells: Iterable[Any]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-def different_effects(one: Path, two: Path) -> list[str]:
-    """Effects that the first folder tells from zero and that have another sign in the second, where both have them."""
-    results, others = Results(one), Results(two)
-    found = []
-    for measure in (*LOSSES.values(), "test_accuracy"):
-        signs = {
-            (c.experiment, c.stage, c.arm, c.reference): np.sign(c.difference) for c in others.comparisons[measure]
-        }
-        for c in results.comparisons[measure]:
-            place = (c.experiment, c.stage, c.arm, c.reference)
-            if c.sign and place in signs and signs[place] != c.sign:
-                found.append(f"{measure}: {', '.join(place)}")
-    return found

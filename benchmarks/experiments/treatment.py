@@ -26,7 +26,7 @@ class Treatment:
     Attributes
     ----------
     seconds : float
-        Spent on scaling, without the comparison of functions.
+        Of processor time spent on scaling, without the comparison of functions.
     function_change : float
         The largest relative change of outputs by any act that must keep the function.
     bias_change : float
@@ -75,9 +75,9 @@ class Treatment:
 
     def _balance(self) -> None:
         self._balancer.step()
-        start = time.perf_counter()
+        start = time.process_time()
         left = self._balancer.imbalance()
-        self.seconds -= time.perf_counter() - start
+        self.seconds -= time.process_time() - start
         self.left = max(self.left, left)
 
     def _equi_normalize(self) -> None:
@@ -93,10 +93,10 @@ class Treatment:
     def _scale_weights_alone(self) -> None:
         """Balance, and put the biases back, as scripts do that know weights only."""
         before, biases = self._outputs(), self._saved(only="bias")
-        start = time.perf_counter()
+        start = time.process_time()
         self._balancer.step()
         self._restore(biases)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
         self.bias_change = _relative(before, self._outputs())
 
     def _saved(self, only: str = "") -> dict[str, torch.Tensor]:
@@ -108,10 +108,10 @@ class Treatment:
 
     def _keeping_function(self, act: Callable[[], object], is_counted: bool = True) -> None:
         before = self._outputs()
-        start = time.perf_counter()
+        start = time.process_time()
         act()
         if is_counted:
-            self.seconds += time.perf_counter() - start
+            self.seconds += time.process_time() - start
         change = _relative(before, self._outputs())
         self.function_change = max(self.function_change, change)
         if not change < FUNCTION_KEPT:
