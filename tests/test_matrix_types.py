@@ -125,7 +125,7 @@ def test_a_matrix_too_large_for_its_type_is_refused_by_name():
         (np.ma.masked_less(np.eye(2), 0.5), "masked entries"),
         (sparse.coo_array(([1e308, 1e308], ([0, 0], [1, 1])), shape=(2, 2)), r"A\[0, 1\] is inf"),
         (sparse.csr_array(np.array([[0, complex(1, np.nan)], [0, 0]])), r"A\[0, 1\] is .*nan"),
-        (np.float64(3.0), "square matrix, got shape"),
+        (np.float64(3.0), "square matrix, got float"),
         ("eye", "square matrix, got str"),
     ],
 )
