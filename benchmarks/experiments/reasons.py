@@ -38,10 +38,10 @@ well, so that balancing again adds little to balancing once."""
 
 _SAME_PLACES = "balance changes no function, only the way there; and the tuned rates lead to the same places."
 
-_ANOTHER_RATE = """all of it is one network, 784-256-10 on all images, and one choice: plain training was given the rate 1,
-the balanced arms 0.3 or less. There the validation losses at the two rates hardly differ; which one the tuning seeds
-prefer decides about a point of accuracy, since the larger rate ends where it is flatter. Random scales as large as those
-of balance for p = 1 were given 0.3 too, and lose as much."""
+_ANOTHER_RATE = """all of it is one network, 784-256-10 on all images, and one choice: plain training was given the
+rate 1, the balanced arms 0.3 or less. There the validation losses at the two rates hardly differ; which one the tuning
+seeds prefer decides about a point of accuracy, since the larger rate ends where it is flatter. Random scales as large
+as those of balance for p = 1 were given 0.3 too, and lose as much."""
 
 _ADAM = """Adam moves all weights by about the same amount, so that scales decide how far each moves relative to its
 size. Balance is not what matters in it: the disturbed arm gains more at this rate, and with tuned rates the gain is not
