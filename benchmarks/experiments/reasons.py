@@ -38,9 +38,9 @@ well, so that balancing again adds little to balancing once."""
 
 _SAME_PLACES = "balance changes no function, only the way there; and the tuned rates lead to the same places."
 
-_ANOTHER_RATE = """both ways it is the rate that decides. Where accuracy fell, in one network (784-256-10 on all images),
-plain training was given the rate 1 and the balanced arms 0.3 or less; there the validation losses at the two rates
-hardly differ, which one the tuning seeds prefer decides about a point of accuracy, and random scales as large as those
+_ANOTHER_RATE = """both ways it is the rate that decides. Where accuracy fell, in one network (784-256-10 on all
+images), plain training was given the rate 1 and the balanced arms 0.3 or less; there the validation losses at the two
+rates hardly differ, which one the tuning seeds prefer decides about a point of accuracy, and random scales as large as those
 of balance for p = 1 were given 0.3 too, and lose as much. Where it rose (784-512-256-128-64-10 on 600 images, one rate
 for both), plain training has not come to an end in these epochs; scales disturbed at random by factors e^N gain as
 much, and the same balanced start gains two points more at the next rate."""
