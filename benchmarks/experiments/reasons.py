@@ -40,10 +40,10 @@ _SAME_PLACES = "balance changes no function, only the way there; and the tuned r
 
 _ANOTHER_RATE = """both ways it is the rate that decides. Where accuracy fell, in one network (784-256-10 on all
 images), plain training was given the rate 1 and the balanced arms 0.3 or less; there the validation losses at the two
-rates hardly differ, which one the tuning seeds prefer decides about a point of accuracy, and random scales as large as those
-of balance for p = 1 were given 0.3 too, and lose as much. Where it rose (784-512-256-128-64-10 on 600 images, one rate
-for both), plain training has not come to an end in these epochs; scales disturbed at random by factors e^N gain as
-much, and the same balanced start gains two points more at the next rate."""
+rates hardly differ, which one the tuning seeds prefer decides about a point of accuracy, and random scales as large
+as those of balance for p = 1 were given 0.3 too, and lose as much. Where it rose (784-512-256-128-64-10 on 600
+images, one rate for both), plain training has not come to an end in these epochs; scales disturbed at random by
+factors e^N gain as much, and the same balanced start gains two points more at the next rate."""
 
 _ADAM = """Adam moves all weights by about the same amount, so that scales decide how far each moves relative to its
 size. Balance is not what matters in it: the disturbed arm gains more at this rate, and with tuned rates the gain is not
