@@ -22,7 +22,7 @@ from balance_graph.points.clusters import Links, cluster_basis
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.solvers.continuation import follow_temperatures
-from balance_graph.solvers.newton import NewtonLoop
+from balance_graph.solvers.newton_loop import NewtonLoop
 
 
 def grid(side, spread, seed=0):

@@ -19,7 +19,7 @@ from balance_graph.points import _nested_set_loops as plain
 from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.nested_sets_point import NestedSetsPoint
 from balance_graph.problem.quotient import Quotient
-from balance_graph.solvers.newton import NewtonLoop
+from balance_graph.solvers.newton_loop import NewtonLoop
 
 TOOK_OVER = "Newton made no headway; balancing of nested sets took over"
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from balance_graph._floating_point import own_rules
 from balance_graph._threads import one_blas_thread
+from balance_graph._time_limit import Deadline
 from balance_graph._types import Array
 from balance_graph.models.cost import ModelCost
 from balance_graph.points.block_flows import BlockFlows
@@ -15,7 +16,8 @@ from balance_graph.points.blocks_point import BlocksPoint
 from balance_graph.problem.elimination import gauge_columns
 from balance_graph.problem.solution import Status
 from balance_graph.solvers.conductor import solve
-from balance_graph.solvers.newton import NewtonLoop, NewtonSolver
+from balance_graph.solvers.newton import NewtonSolver
+from balance_graph.solvers.newton_loop import NewtonLoop
 
 
 class Balanced(NamedTuple):
@@ -44,7 +46,7 @@ def balanced(cost: ModelCost, solver: NewtonSolver | None = None) -> Balanced:
     ----------
     cost : ModelCost
     solver : NewtonSolver, optional
-        Its tolerance and number of iterations.
+        Its tolerance, and limits on iterations and time.
 
     Returns
     -------
@@ -53,10 +55,10 @@ def balanced(cost: ModelCost, solver: NewtonSolver | None = None) -> Balanced:
     newton = NewtonSolver() if solver is None else solver
     if cost.blocks and not _has_gauges(cost):
         with one_blas_thread():
-            loop = NewtonLoop(newton.tol)
+            loop = NewtonLoop(newton.tol, deadline=Deadline(newton.time_limit))
             point = BlocksPoint(BlockFlows(cost, np.zeros(cost.size)))
             status = loop.follow(point, newton.max_iterations)
-        if status in {Status.CONVERGED, Status.INTERRUPTED}:
+        if status in {Status.CONVERGED, Status.INTERRUPTED} or loop.deadline.is_past:
             return Balanced(point.flows.log_scales, status is Status.CONVERGED, (), loop.iterations)
     solution = solve(cost.problem, newton)
     gauges = tuple(int(str(node)) for node in solution.gauge_nodes)

@@ -80,43 +80,40 @@ def nested_sets(one: Index, two: Index, gain: Array, order: Index, size: int) ->
         The links by falling flow.
     size : int
     """
-    root, following, count = np.arange(size), np.arange(size), np.ones(size, np.int64)
+    root, following, count = np.arange(size + 1), np.arange(size), np.ones(size, np.int64)  # the ground is a root
     ratio, meets_ground = np.ones(size), np.zeros(size, np.bool_)
     most = size * (int(math.log2(size)) + 4)
     start, member, share = np.zeros(3 * size + 1, np.int64), np.empty(most, np.int64), np.empty(most)
-    is_column = np.zeros(3 * size, np.bool_)
+    is_column, joined = np.zeros(3 * size, np.bool_), np.zeros(2, np.int64)
     n_sets = n_members = 0
     for step in range(order.size + size):
-        kept, is_basic = -1, True
-        into = -1
+        kept, into, is_basic = -1, -1, True
         if step < order.size:
             link = order[step]
-            a, b = one[link], two[link]
-            while root[a] != a:
-                root[a] = root[root[a]]
-                a = root[a]
+            for side in range(2):
+                v = one[link] if side == 0 else two[link]
+                while root[v] != v:
+                    root[v] = root[root[v]]
+                    v = root[v]
+                joined[side] = v
+            a, b = joined[0], joined[1]
             if b == size:
-                if not meets_ground[a]:
-                    kept = a
-            else:
-                while root[b] != b:
-                    root[b] = root[root[b]]
-                    b = root[b]
-                if a != b:
-                    kept, into = (a, b) if count[a] < count[b] else (b, a)
-                    factor = gain[link] * ratio[one[link]] / ratio[two[link]]
-                    v = kept
-                    while True:
-                        ratio[v] *= factor if kept == b else 1.0 / factor
-                        if not 1.0 / _LARGEST_RATIO < abs(ratio[v]) < _LARGEST_RATIO:
-                            return Sets(start[:1], member[:0], share[:0], is_column[:0])
-                        v = following[v]
-                        if v == kept:
-                            break
-                    if meets_ground[a] and meets_ground[b]:
-                        is_basic = False
-                    elif meets_ground[kept]:
-                        kept, into = into, kept
+                kept = -1 if meets_ground[a] else a
+            elif a != b:
+                kept, into = (a, b) if count[a] < count[b] else (b, a)
+                factor = gain[link] * ratio[one[link]] / ratio[two[link]]
+                v = kept
+                while True:
+                    ratio[v] *= factor if kept == b else 1.0 / factor
+                    if not 1.0 / _LARGEST_RATIO < abs(ratio[v]) < _LARGEST_RATIO:
+                        return Sets(start[:1], member[:0], share[:0], is_column[:0])
+                    v = following[v]
+                    if v == kept:
+                        break
+                if meets_ground[a] and meets_ground[b]:
+                    is_basic = False
+                elif meets_ground[kept]:
+                    kept, into = into, kept
         elif root[step - order.size] == step - order.size:  # what no stronger link has joined, as a whole
             kept = step - order.size
             is_basic = not meets_ground[kept]
@@ -153,6 +150,7 @@ def balance_sets(sets: Sets, at: Incidence, log_flow: Array, displacement: Array
     number, share = np.full(size + 1, -size - 1, np.int64), np.zeros(size + 1)
     member: Index
     alone, one_share = np.zeros(1, np.int64), np.ones(1)
+    log_largest, total, fastest = np.empty(2), np.empty(2), np.empty(2)  # of what flows in, and of what flows out
     largest = 0.0
     for which in range(-size, sets.start.size - 1):
         if which < 0:
@@ -165,8 +163,7 @@ def balance_sets(sets: Sets, at: Incidence, log_flow: Array, displacement: Array
             member, ratio = sets.member[begin:end], sets.ratio[begin:end]
         for k in range(member.size):
             number[member[k]], share[member[k]] = which, ratio[k]
-        log_in = log_out = -math.inf
-        sum_in = sum_out = fastest_in = fastest_out = 0.0
+        log_largest[:], total[:], fastest[:] = -math.inf, 0.0, 0.0
         for k in range(member.size):
             v = member[k]
             for place in range(at.start[v], at.start[v + 1]):
@@ -181,29 +178,21 @@ def balance_sets(sets: Sets, at: Incidence, log_flow: Array, displacement: Array
                     value += at.second[link] * share[two]
                     if abs(value) <= _ZERO * whole:
                         continue
-                rate = at.rate[link] * abs(value)
+                side = 0 if value > 0.0 else 1
+                fastest[side] = max(fastest[side], at.rate[link] * abs(value))
                 flow = log_flow[link]
                 if abs(value) != 1.0:
                     flow += math.log(abs(value))
-                if value > 0.0:
-                    fastest_in = max(fastest_in, rate)
-                    if flow > log_in:
-                        sum_in = sum_in * math.exp(log_in - flow) + 1.0
-                        log_in = flow
-                    else:
-                        sum_in += math.exp(flow - log_in)
+                if flow > log_largest[side]:
+                    total[side] = total[side] * math.exp(log_largest[side] - flow) + 1.0
+                    log_largest[side] = flow
                 else:
-                    fastest_out = max(fastest_out, rate)
-                    if flow > log_out:
-                        sum_out = sum_out * math.exp(log_out - flow) + 1.0
-                        log_out = flow
-                    else:
-                        sum_out += math.exp(flow - log_out)
-        if sum_in == 0.0 or sum_out == 0.0:
+                    total[side] += math.exp(flow - log_largest[side])
+        if total[0] == 0.0 or total[1] == 0.0:
             continue
-        imbalance = log_in - log_out + math.log(sum_in / sum_out)
+        imbalance = log_largest[0] - log_largest[1] + math.log(total[0] / total[1])
         largest = max(largest, abs(imbalance))
-        move = -imbalance / (fastest_in + fastest_out)
+        move = -imbalance / (fastest[0] + fastest[1])
         for k in range(member.size):
             v = member[k]
             displacement[v] += move * ratio[k]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
 
 from balance_graph._progress import Report
 from balance_graph._threads import one_blas_thread
+from balance_graph._time_limit import Deadline
 from balance_graph._types import Array
 from balance_graph.errors import UnsupportedError
 from balance_graph.points.block_flows import BlockFlows
@@ -16,7 +16,8 @@ from balance_graph.points.block_start import block_start
 from balance_graph.points.blocks_point import BlocksPoint
 from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.solution import Solution, Status
-from balance_graph.solvers.newton import NewtonLoop, NewtonSolver
+from balance_graph.solvers.newton import NewtonSolver
+from balance_graph.solvers.newton_loop import NewtonLoop
 
 
 def solve_blocks(
@@ -37,8 +38,7 @@ def solve_blocks(
         problem.attainment.raise_if_not_attained()
     live = problem.attainment.live
     log_scales, initial_cost = problem.unscaled, problem.cost(problem.unscaled if start is None else start)
-    end = math.inf if newton.time_limit is None else started + newton.time_limit
-    loop = NewtonLoop(newton.tol, report, end)
+    loop = NewtonLoop(newton.tol, report, Deadline(newton.time_limit))
     notes: tuple[str, ...] = ()
     status, log_cost, imbalance = Status.CONVERGED, problem.live.log_constant(), 0.0
     if live.any():

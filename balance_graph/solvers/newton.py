@@ -1,13 +1,11 @@
-"""Newton's method on the logarithm of the balance equations, from any kind of point."""
+"""Newton's method on the logarithm of the balance equations: which points it follows, one after another."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,15 +14,16 @@ from balance_graph._arguments import check_count, check_positive
 from balance_graph._choices import check_choice
 from balance_graph._progress import Report, silent
 from balance_graph._threads import one_blas_thread
+from balance_graph._time_limit import Deadline, check_time_limit
 from balance_graph._types import Array, Engine
 from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.nested_sets_point import NestedSetsPoint
-from balance_graph.points.point import Point, advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
-from balance_graph.problem.solution import History, Outcome, State, Status
+from balance_graph.problem.solution import Outcome, State, Status
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
 from balance_graph.solvers.continuation import follow_temperatures
+from balance_graph.solvers.newton_loop import NewtonLoop
 
 if TYPE_CHECKING:
     from balance_graph.points.edges_point import EdgesPoint
@@ -108,8 +107,7 @@ class NewtonSolver:
         check_positive(self.tol, "NewtonSolver: tol")
         check_count(self.max_iterations, "NewtonSolver: max_iterations")
         check_choice(self.engine, "NewtonSolver: engine", ENGINES)
-        if self.time_limit is not None:
-            check_positive(self.time_limit, "NewtonSolver: time_limit")
+        check_time_limit(self.time_limit, "NewtonSolver: time_limit")
 
     def run(self, quotient: Quotient, *, start: Array | None = None, report: Report = silent) -> Outcome:
         """Solve a quotient from a displacement (default: its center)."""
@@ -123,77 +121,6 @@ class NewtonSolver:
         else:
             run.rows_first()
         return run.outcome
-
-
-@dataclass
-class NewtonLoop:
-    """Newton's iterations from any points, one after another: one budget and one history.
-
-    Attributes
-    ----------
-    tol : float
-    report : Report
-    history : History
-    iterations : int
-        So far.
-    end : float
-        When no further iteration is to begin, by the clock `time.perf_counter`.
-    """
-
-    tol: float
-    report: Report = silent
-    end: float = math.inf
-    history: History = field(default_factory=History)
-    iterations: int = 0
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the time is up."""
-        return time.perf_counter() >= self.end
-
-    def follow(
-        self, point: Point, most: int, near: float | None = None, given: Callable[[], tuple[float, float]] | None = None
-    ) -> Status:
-        """Move a point to balance, in at most so many iterations; whatever the status, it is left at a valid place.
-
-        Parameters
-        ----------
-        point : Point
-        most : int
-        near : float, optional
-            Stop where the largest ``|F|`` is at most this, short of balance.
-        given : callable, optional
-            Logarithm of the cost, and relative imbalance, for the history; by default those of the point.
-        """
-        first, goal = self.iterations, point.goal(self.tol)
-        try:
-            point.prepare()
-            while True:
-                if not np.isfinite(point.largest):
-                    return Status.STALLED
-                imbalance = self._note(point, given, is_start=self.iterations == first)
-                if near is not None and point.largest <= near:
-                    return Status.CONVERGED
-                if imbalance <= max(goal, point.rounding) and near is None:
-                    point.finish(goal)
-                    return Status.CONVERGED
-                if self.iterations == first + most or self.is_late:
-                    return Status.LIMIT
-                if not advance(point, self.tol):
-                    return Status.STALLED
-                self.iterations += 1
-        except KeyboardInterrupt:
-            return Status.INTERRUPTED
-        except ArithmeticError:  # a cost has left the range of floats, or flows drown in others
-            return Status.STALLED
-
-    def _note(self, point: Point, given: Callable[[], tuple[float, float]] | None, *, is_start: bool) -> float:
-        """Add a state to the history; its relative imbalance."""
-        log_cost, imbalance = (point.log_cost, float(np.tanh(0.5 * point.largest))) if given is None else given()
-        if not (is_start and len(self.history)):  # where the point before has ended, one starts
-            self.history.add(log_cost, imbalance)
-        self.report(self.iterations, log_cost, imbalance)
-        return imbalance
 
 
 class _Leg(NamedTuple):
@@ -211,8 +138,8 @@ class _Run:
 
     def __init__(self, solver: NewtonSolver, quotient: Quotient, report: Report) -> None:
         self._solver, self._quotient = solver, quotient
-        end = math.inf if solver.time_limit is None else time.perf_counter() + solver.time_limit
-        self._loop, self._notes = NewtonLoop(solver.tol, report, end), dict[str, None]()
+        self._loop = NewtonLoop(solver.tol, report, Deadline(solver.time_limit))
+        self._notes = dict[str, None]()
         self._leg: _Leg
         self._log_cost_at_start: float | None = None
         self._is_settled = False
@@ -232,7 +159,7 @@ class _Run:
 
     @property
     def _left(self) -> int:
-        return 0 if self._loop.is_late else self._solver.max_iterations - self._loop.iterations
+        return 0 if self._loop.deadline.is_past else self._solver.max_iterations - self._loop.iterations
 
     def _patience(self, engine: str) -> int:
         if engine == "rows" and NestedSets.suits(self._quotient):
@@ -252,7 +179,7 @@ class _Run:
             self._by_nested_sets()
 
     def edges_first(self) -> None:
-        """By passes over edges; where they stall, by factorizations, first from where the cost is lower."""
+        """By passes over edges; where they stall, by nested sets, or by factorizations from where the cost is lower."""
         quotient = self._quotient
         try:
             self.on_edges(self._patience("edges"), self.given_start)
@@ -277,7 +204,7 @@ class _Run:
         self._go_on()
 
     def rows_first(self) -> None:
-        """By factorizations; where they make no headway, by passes over edges, which start elsewhere."""
+        """By factorizations; without headway, by nested sets, or by passes over edges that start elsewhere."""
         self.on_rows(self._quotient, self._patience("rows"))
         if self._is_over or self._by_nested_sets() or self._by_temperatures():
             return
@@ -294,21 +221,21 @@ class _Run:
         self._go_on()
 
     def rows_only(self, start: Array | None) -> None:
-        """By factorizations, whatever happens."""
+        """By factorizations; where they make no headway, in the basis of nested sets."""
         self.on_rows(self._quotient, self._patience("rows"), start)
         if not (self._is_over or self._by_nested_sets() or self._by_temperatures()):
             self._go_on()
 
     def _by_nested_sets(self) -> bool:
-        """By sweeps over nested sets, with factorizations in their basis; whether the run is over.
+        """By nested sets, from the center: no start is too far for them; whether the run is over.
 
-        Where sets are not known nothing is done, and the better leg stays.
+        The better leg stays; where sets are not known, that is the one before.
         """
         if not NestedSets.suits(self._quotient):
             return False
         before, point = self._leg, NestedSetsPoint(self._quotient)
         self._reach(point, self._loop.follow(point, self._left))
-        self._keep_better(before, "Newton made no headway; balancing of nested sets took over")
+        self._keep_better(before, *point.notes, "Newton made no headway; balancing of nested sets took over")
         return self._is_over
 
     def _by_temperatures(self) -> bool:
@@ -407,7 +334,8 @@ class _Run:
         if NestedSets.suits(quotient):
             point = NestedSetsPoint(quotient.centered(self._leg.log_scales))
             self._reach(point, self._loop.follow(point, self._left))
-            self._note("confirmed in the basis of nested sets")
+            is_confirmed = self._leg.status is Status.CONVERGED
+            self._note(*point.notes, f"{'' if is_confirmed else 'not '}confirmed in the basis of nested sets")
 
     def _note(self, *notes: str) -> None:
         self._notes.update(dict.fromkeys(notes))

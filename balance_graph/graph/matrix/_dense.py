@@ -39,12 +39,12 @@ def dense_log_scales(
     from balance_graph.points.dense import DenseFlows
     from balance_graph.points.flows import FlowsPoint
     from balance_graph.points.hessian import HessianSolver
-    from balance_graph.solvers.newton import NewtonLoop
+    from balance_graph.solvers.newton_loop import NewtonLoop
 
     with reporter(progress) as report, one_blas_thread():
         flows = DenseFlows(costs, p)
         point = FlowsPoint(flows, HessianSolver(flows, None), holds=True)
-        status = NewtonLoop(tol, report, deadline.end).follow(point, _MOST_ITERATIONS)
+        status = NewtonLoop(tol, report, deadline).follow(point, _MOST_ITERATIONS)
         flows.balance_held()
     imbalance = np.abs(flows.into - flows.out_of) / (flows.into + flows.out_of)
     is_balanced = status is Status.CONVERGED and imbalance.max() <= max(tol, 1e-14)
