@@ -167,6 +167,10 @@ def test_quick_run_is_recorded_and_drawn(tmp_path):
     assert all(found["text"] in text for found in record["hypotheses"])
     assert "small sizes" in text
     assert (tmp_path / "docs" / "_static" / "benchmarks" / "families.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "families.json").rename(tmp_path / "families.partial.json")
+    again = run("run.py", "--quick", "--only", "families", "--family", "20 layers", "--go-on", "--results", tmp_path)
+    assert "/2]" not in again
+    assert strict(tmp_path / "families.json")["measures"] == record["measures"]
 
 
 @pytest.mark.parametrize("name", suites.SUITES)

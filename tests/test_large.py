@@ -26,7 +26,6 @@ from balance_graph.points import edges as flows_module
 from balance_graph.points.edges import EdgeFlows
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.flows import FlowsPoint
-from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem import network_kernels
 from balance_graph.problem.live_network import LiveNetwork
@@ -628,12 +627,6 @@ def test_an_interrupt_ends_the_balancing_of_nested_sets():
     solution = bg.solve(bent_chain(np.random.default_rng(0)), "newton", progress=interrupt)
     assert solution.status == "interrupted"
     assert len(calls) == 19
-
-
-@pytest.fixture
-def without_sets(monkeypatch):
-    """As where sets are not known: the methods behind them have to do."""
-    monkeypatch.setattr(NestedSets, "suits", staticmethod(lambda _: False))
 
 
 @pytest.mark.usefixtures("without_sets")

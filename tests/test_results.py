@@ -15,7 +15,6 @@ from scipy import sparse
 
 import balance_graph as bg
 from balance_graph.cli import main
-from balance_graph.points.nested_sets import NestedSets
 from balance_graph.problem.regularizers import same_cost
 from balance_graph.solvers import newton
 
@@ -304,12 +303,6 @@ def test_auto_is_newton_above_2000_edges():
 def stalling(monkeypatch):
     """Inexact Newton that goes two iterations and then gives up."""
     monkeypatch.setitem(newton._PATIENCE, "edges", 2)
-
-
-@pytest.fixture
-def without_sets(monkeypatch):
-    """As where sets are not known: the methods behind them have to do."""
-    monkeypatch.setattr(NestedSets, "suits", staticmethod(lambda _: False))
 
 
 def test_iterations_of_nested_sets_add_up(stalling):

@@ -13,9 +13,8 @@ import numpy as np
 
 from balance_graph._compiled import compiled
 from balance_graph._types import Array, Index
+from balance_graph.certificate.rounding import EPS
 from balance_graph.problem.network_kernels import slices
-
-_EPS = float(np.finfo(float).eps)
 
 
 class ScaledEdges(NamedTuple):
@@ -107,7 +106,7 @@ def sum_flow_bounds(edges, a_change, first, last, at):  # type: ignore[no-untype
             length += abs(log_coefficient[e])
         cost = math.exp(log_cost + up[h] + down[t] - log_unit)
         # Each logarithm carries half a unit in its last place or two, and so does each sum of them.
-        relative = 4.0 * _EPS * (4.0 + length + abs(up[h]) + abs(down[t]) + abs(log_unit))
+        relative = 4.0 * EPS * (4.0 + length + abs(up[h]) + abs(down[t]) + abs(log_unit))
         least, worst = min(least, cost), max(worst, relative)
         error += cost * relative
         step = cost - rest  # Kahan's sum: its rounding does not grow with the number of terms
@@ -118,7 +117,7 @@ def sum_flow_bounds(edges, a_change, first, last, at):  # type: ignore[no-untype
         change, reach = x[i] - d * x[j], s[i] - d * s[j]
         change_size, reach_size = abs(x[i]) + d * abs(x[j]), s[i] + d * s[j]
         flow = cost * (1.0 + change)
-        hidden = cost * (relative * (abs(1.0 + change) + abs(reach)) + 4.0 * _EPS * (change_size + reach_size + 1.0))
+        hidden = cost * (relative * (abs(1.0 + change) + abs(reach)) + 4.0 * EPS * (change_size + reach_size + 1.0))
         volume = cost * (abs(1.0 + change) + abs(reach))
         at[i, 0] += flow
         at[j, 0] -= d * flow
@@ -128,7 +127,7 @@ def sum_flow_bounds(edges, a_change, first, last, at):  # type: ignore[no-untype
         at[j, 2] += d * hidden
         at[i, 3] += volume
         at[j, 3] += d * volume
-        width = (1.0 + 1e-6) * (reach_size + 4.0 * _EPS * change_size)
+        width = (1.0 + 1e-6) * (reach_size + 4.0 * EPS * change_size)
         widest = max(widest, width - change)
         if width - change < 0.99:
             gap += cost * max(entropy(change + width), entropy(change - width))
@@ -202,7 +201,7 @@ def carry_along_ways(ways, carried, x):  # type: ignore[no-untyped-def]
         d = degree[j]
         carried[j] += d * carried[i]
         change, change_size = x[i] - d * x[j], abs(x[i]) + d * abs(x[j])
-        width = (1.0 + 1e-6) * (carried[i] / strongest[i] + 4.0 * _EPS * change_size)
+        width = (1.0 + 1e-6) * (carried[i] / strongest[i] + 4.0 * EPS * change_size)
         widest = max(widest, width - change)
         if not width - change < 0.99:
             return math.inf, widest

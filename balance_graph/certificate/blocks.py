@@ -20,6 +20,7 @@ from scipy import sparse
 
 from balance_graph._threads import one_blas_thread
 from balance_graph._types import Array
+from balance_graph.certificate import rounding
 from balance_graph.linear.conjugate_gradients import Precondition, conjugate_gradients
 from balance_graph.points.block_flows import BlockFlows
 from balance_graph.points.block_hessian import BlockHessian
@@ -27,7 +28,6 @@ from balance_graph.problem.block_costs import BlockCosts
 from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.placed_costs import PlacedCosts
 
-_EPS = float(np.finfo(float).eps)
 # From a far point the bound is sought along safe Newton steps; parallel steps take out what is rough first.
 _MAX_STEPS, _SWEEPS = 30, 10
 # Bounds from further off give away more than a millionth: steps go on, and the best of all bounds stands.
@@ -222,4 +222,4 @@ def _rounding(placed: PlacedCosts) -> float:
     longest = max([0, *(max(one.tail.size, one.head.size) for one in costs.blocks)])
     uses = int(np.diff(ends.transposed.indptr).max(initial=0))
     terms = 2.0 * longest + uses + len(costs.blocks) + min(logs.size, 64) + math.log2(logs.size + 1) + 64.0
-    return 1.01 * _EPS * (4.0 * (16.0 + logarithms) + terms)
+    return 1.01 * (rounding.of_exponential(12.0 + logarithms) + rounding.EPS * terms)

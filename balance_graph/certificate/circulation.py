@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from balance_graph._types import Array, Index, Mask
+from balance_graph.certificate import rounding
 from balance_graph.linear.spanning_forest import largest_spanning_forest
 from balance_graph.problem.row_ends import RowEnds
 
-_EPS = float(np.finfo(float).eps)
 # What underflows is less than this beside the least flow of a path, however many there are.
 _LOST = 1e-280
 
@@ -78,7 +78,8 @@ def _on_tree(tree: _Tree, ends: RowEnds, log_flows: Array, change: Array) -> Cir
     all_of_it = (sums.positive + sums.negative)[node] + _LOST
     changes, widths = change.copy(), np.zeros(change.size)
     changes[row] = (1.0 + change[row]) * signed - 1.0
-    widths[row] = (1.0 + change[row]) * (sums.rounding * all_of_it + _LOST) + 4.0 * _EPS * (1.0 + np.abs(changes[row]))
+    of_changes = 4.0 * rounding.EPS * (1.0 + np.abs(changes[row]))
+    widths[row] = (1.0 + change[row]) * (sums.rounding * all_of_it + _LOST) + of_changes
     return Circulation(changes, widths)
 
 
@@ -169,9 +170,9 @@ class _Sums(NamedTuple):
             if level > 0:
                 sums = _halved(sums, tree.above[level - 1], weakest[level], weakest[level - 1])
         largest = max(float(np.abs(of_tree[:-1]).max(initial=0.0)), stretches.largest)
-        one = 4.0 * _EPS * (8.0 + 3.0 * largest)  # of an exponential
+        one = rounding.of_exponential(4.0 + 3.0 * largest)
         levels = len(tree.above)
-        return cls(sums[0], sums[1], (levels + 2) * one + _EPS * (stretches.node.size + 4 * levels + 8))
+        return cls(sums[0], sums[1], (levels + 2) * one + rounding.EPS * (stretches.node.size + 4 * levels + 8))
 
 
 def _halved(sums: Array, up: Index, weakest: Array, weakest_of_half: Array) -> Array:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from balance_graph._floating_point import own_rules
+from balance_graph.certificate import rounding
 from balance_graph.certificate.blocks import log_cost_and_bound, log_cost_unmoved
 from balance_graph.certificate.bound import Certificate, certificate_of, certify_problem
 from balance_graph.models.components import separated
@@ -17,7 +18,6 @@ from balance_graph.problem.block_costs import Terms
 from balance_graph.problem.log_domain import log_sum
 from balance_graph.problem.regularizers import Regularizer
 
-_EPS = float(np.finfo(float).eps)
 # With no more terms than this, a component for which products find no bound is certified by factorizations.
 _FEW = 50_000
 
@@ -58,7 +58,7 @@ def sum_of_certificates(
 ) -> Certificate:
     """The certificate of a sum, from the logarithms of its parts' costs and of lower bounds on them."""
     log_cost, log_bound = log_sum(np.array(log_costs)), log_sum(np.array(log_bounds))
-    log_bound -= 4.0 * _EPS * (len(log_costs) + 2.0 + abs(log_cost)) if math.isfinite(log_cost) else 0.0
+    log_bound -= 4.0 * rounding.EPS * (len(log_costs) + 2.0 + abs(log_cost)) if math.isfinite(log_cost) else 0.0
     return certificate_of(log_cost, log_bound, regularizer)
 
 
