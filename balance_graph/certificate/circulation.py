@@ -24,7 +24,7 @@ from balance_graph.linear.spanning_forest import largest_spanning_forest
 from balance_graph.problem.row_ends import RowEnds
 
 # What underflows is less than this beside the least flow of a path, however many there are.
-_LOST = 1e-280
+LOST = 1e-280
 
 
 class Circulation(NamedTuple):
@@ -75,11 +75,11 @@ def _on_tree(tree: _Tree, ends: RowEnds, log_flows: Array, change: Array) -> Cir
     sums = _Sums.over_cuts(tree, ends, log_values)
     node, row = tree.node, tree.row
     signed = -np.sign(tree.entry) * tree.sign[node] * (sums.positive - sums.negative)[node]
-    all_of_it = (sums.positive + sums.negative)[node] + _LOST
+    all_of_it = (sums.positive + sums.negative)[node] + LOST
     changes, widths = change.copy(), np.zeros(change.size)
     changes[row] = (1.0 + change[row]) * signed - 1.0
     of_changes = 4.0 * rounding.EPS * (1.0 + np.abs(changes[row]))
-    widths[row] = (1.0 + change[row]) * (sums.rounding * all_of_it + _LOST) + of_changes
+    widths[row] = (1.0 + change[row]) * (sums.rounding * all_of_it + LOST) + of_changes
     return Circulation(changes, widths)
 
 

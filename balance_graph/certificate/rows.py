@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from balance_graph._types import Array, Sparse
 from balance_graph.certificate import rounding
 from balance_graph.certificate.circulation import Circulation, circulation_near
+from balance_graph.certificate.circulation_of_rows import circulation_of_rows
 from balance_graph.linear.factorization import Solve, factorize
 from balance_graph.points.clusters import EVERY, FAR_APART
 from balance_graph.points.point import advance
@@ -36,6 +38,8 @@ _TIGHT = 1e-9
 _NEGLIGIBLE = 1e-13
 # Ratio of curvature to slope below which a flow hardly changes with the log-gain.
 _LEVEL = 1e-3
+# By how much flows are taken smaller where some have levelled off, in units of their largest rounding.
+_SMALLER = 8.0, 4096.0
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
 _MAX_STEPS = 100
 # Largest system whose inverse is formed to bound a correction where the comparison matrix of H does not.
@@ -49,9 +53,9 @@ def log_lower_bound(quotient: Quotient) -> float:
     clusters are good for a bound, and either can be the better: the second is tried where the first gives away much.
     """
     best, ends = quotient.log_constant - _constant_error(quotient), RowEnds.of(quotient.matrix)
-    if ends is not None and quotient.size > 0:
+    if quotient.size > 0:
         flows = _Flows.at_center(quotient)
-        gap = flows.gap_on_tree(ends, np.zeros(flows.ratio.size))
+        gap = flows.gap_near(ends, np.zeros(flows.ratio.size))
         best = max(best, flows.bound(gap)[0])
         if gap <= _NEGLIGIBLE:
             return best
@@ -79,7 +83,7 @@ def _gap(point: RowsPoint, flows: _Flows, ends: RowEnds | None) -> float:
     """Bound on the duality gap at a point relative to the cost, or inf where no circulation is found near the flows.
 
     Rows of two ends need no inverse: flows of a tree make up for what is lacking, also where Newton's direction is of
-    no use.
+    no use; and so do those of a basis of any rows, where unknowns are few.
     """
     if point.quotient.size == 0:
         return 0.0
@@ -87,11 +91,11 @@ def _gap(point: RowsPoint, flows: _Flows, ends: RowEnds | None) -> float:
         return math.inf
     newton = _NewtonFlows.of(point)
     gap = math.inf if newton is None else flows.gap_of(newton.circulation(flows.error, may_invert=ends is None))
-    if ends is None or gap <= _TIGHT:
+    if gap <= _TIGHT:
         return gap
     unchanged = np.zeros(flows.ratio.size)
     changes = [unchanged] if newton is None else [newton.change, unchanged]
-    return min(gap, *(flows.gap_on_tree(ends, change) for change in changes))
+    return min(gap, *(flows.gap_near(ends, change) for change in changes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,16 +141,25 @@ class _Flows:
         own = rounding.of_log_sum(0.0, self.log_cost, self.error.size)
         return float(weight @ self.error) + _constant_error(self.quotient) + own
 
-    def gap_on_tree(self, ends: RowEnds, change: Array) -> float:
-        """The gap of the circulation that has the flows ``y (1 + change)`` off a tree of the strongest rows."""
+    def gap_near(self, ends: RowEnds | None, change: Array) -> float:
+        """The gap of the circulation with the flows ``y (1 + change)`` off a tree, or a basis, of strongest rows."""
         if not np.all(np.isfinite(self.error)):
             return math.inf
-        # A flow that has levelled off cannot grow; a little below, it is that of a smaller weight.
+        if not np.any(self.ratio < _LEVEL):
+            return self._gap_on_strongest(ends, change, np.log(self.ratio))
+        # A flow that has levelled off cannot grow: all flows together are taken a little smaller, by a little more than
+        # what rounding makes of sums. Where those of the tree are among these, they make up for little; where they are
+        # not, they may be too small to make up for all.
         with np.errstate(divide="ignore"):
-            log_ratio = np.log(self.ratio)
-        below = np.where(self.ratio < _LEVEL, -2.0 * self.error, 0.0)
-        change = change + below * (1.0 + np.abs(change))
-        return self.gap_of(circulation_near(ends, self.quotient.size, self.log_slopes, change, log_ratio))
+            orders = np.zeros_like(self.ratio), np.log(self.ratio)
+        smaller = (change - share * self.error.max() * (1.0 + change) for share in _SMALLER)
+        return min(self._gap_on_strongest(ends, *one) for one in product(smaller, orders))
+
+    def _gap_on_strongest(self, ends: RowEnds | None, change: Array, log_ratio: Array) -> float:
+        near = None
+        if ends is not None:
+            near = circulation_near(ends, self.quotient.size, self.log_slopes, change, log_ratio)
+        return self.gap_of(near or circulation_of_rows(self.quotient.matrix, self.log_slopes, change, log_ratio))
 
     def gap_of(self, circulation: Circulation | None) -> float:
         """Bound on the duality gap of a circulation relative to the cost; inf for none, or one that changes signs."""

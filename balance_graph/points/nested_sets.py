@@ -46,6 +46,8 @@ class NestedSets:
         So far.
     """
 
+    name = "nested sets"
+
     def __init__(self, quotient: Quotient) -> None:
         ends = RowEnds.of(quotient.matrix)
         assert ends is not None

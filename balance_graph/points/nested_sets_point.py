@@ -12,6 +12,7 @@ from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.point import SUFFICIENT, Mark
 from balance_graph.points.rows import RowsPoint
+from balance_graph.points.strongest_rows import StrongestRows
 from balance_graph.problem.quotient import Quotient
 
 # Sweeps at the start and after a long step, and the largest imbalance of a set that ends them early.
@@ -37,17 +38,22 @@ class NestedSetsPoint(RowsPoint):
     Parameters
     ----------
     quotient : Quotient
-        One that suits: see `NestedSets.suits`.
+        One that `suits`.
     displacement : (size,) array, optional
         Default: zero.
     """
 
     def __init__(self, quotient: Quotient, displacement: Array | None = None) -> None:
-        self._sets = NestedSets(quotient)
+        self._sets = NestedSets(quotient) if NestedSets.suits(quotient) else StrongestRows(quotient)
         self._of_unknowns = BalanceEquations(quotient.matrix)
         self._krylov_steps = 0
         self._length = 0.0  # largest change of the logarithm of a flow in the last move
         super().__init__(quotient, displacement)
+
+    @staticmethod
+    def suits(quotient: Quotient) -> bool:
+        """Whether sets are known, or their like for rows that are no links."""
+        return NestedSets.suits(quotient) or StrongestRows.suits(quotient)
 
     def _basis_here(self) -> Sparse | None:
         return self._sets.basis(self.log_slopes)
@@ -111,7 +117,7 @@ class NestedSetsPoint(RowsPoint):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done."""
-        return (f"balancing of nested sets: {self._sets.sweeps} sweeps, {self._krylov_steps} Krylov steps",)
+        return (f"balancing of {self._sets.name}: {self._sets.sweeps} sweeps, {self._krylov_steps} Krylov steps",)
 
     def move(self, step: Array) -> None:
         """Go a step in the basis of the last settled place."""

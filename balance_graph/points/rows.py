@@ -83,15 +83,17 @@ class RowsPoint:
 
     def settle(self) -> None:
         """Write the balance equations in the basis of the clusters at this place."""
-        matrix = self.quotient.matrix
         self._basis = self._basis_here()
-        in_place = matrix if self._basis is None else in_basis(matrix, self._basis)
-        self.equations = BalanceEquations(in_place, self._is_affordable)
+        self.equations = BalanceEquations(self._in_basis(), self._is_affordable)
         self.imbalance = self.equations.imbalance(self.log_slopes)
 
     def _basis_here(self) -> Sparse | None:
         at = self._links
         return None if at is None else cluster_basis(at, self.log_slopes, self._log_ratio)
+
+    def _in_basis(self) -> Sparse:
+        matrix = self.quotient.matrix
+        return matrix if self._basis is None else in_basis(matrix, self._basis)
 
     @property
     def log_cost(self) -> float:
@@ -115,7 +117,8 @@ class RowsPoint:
     @property
     def rounding(self) -> float:
         """What rounding leaves in F: of the logarithms of flows, and of the displacements that they come from."""
-        moved = self.ratio * (self._sizes @ np.abs(self.displacement))  # which may cancel, and its rounding does not
+        # These may cancel, and their rounding does not; of further rows, no displacement moves any.
+        moved = self.ratio[: self._sizes.shape[0]] * (self._sizes @ np.abs(self.displacement))
         return max(rounding_of(self.log_slopes), min(np.finfo(float).eps * float(moved.max(initial=0.0)), _UNKNOWN))
 
     @property

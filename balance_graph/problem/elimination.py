@@ -69,6 +69,8 @@ def _eliminate(matrix: Sparse, kept: list[int] | None = None) -> dict[int, dict[
     users: dict[int, set[int]] = {}
     indptr, indices, data = matrix.indptr.tolist(), matrix.indices.tolist(), matrix.data.tolist()
     for number, (start, stop) in enumerate(pairwise(indptr)):
+        if len(pivots) == matrix.shape[1]:  # of full rank: whatever follows depends on these
+            break
         row: dict[int, float] = {}
         largest = 0.0
         for column, value in zip(indices[start:stop], data[start:stop], strict=True):

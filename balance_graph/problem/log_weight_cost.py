@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -28,6 +29,16 @@ class LogWeightCost(Regularizer):
     def is_expressible(self) -> bool:
         """Whether `convex` knows the cost."""
         return True
+
+    @property
+    def mirror(self) -> float | None:
+        """Of a cost that becomes linear in the log-weight y: x for which ``cost(y) - cost(x - y)`` is; else None."""
+        return None
+
+    @property
+    def log_steepest(self) -> float:
+        """Logarithm of the limit of the slope, where there is a mirror."""
+        return math.inf
 
     def convex(self, cp: Any, x: Any) -> Any:
         """The cost as a convex expression of `cp`, the module cvxpy, in its expression x of the log-weight."""

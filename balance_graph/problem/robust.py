@@ -51,6 +51,14 @@ class _Logistic(_Robust):
     def __post_init__(self) -> None:
         _check(self, "scale")
 
+    @property
+    def mirror(self) -> float:
+        return 2.0 * math.log(self.scale)
+
+    @property
+    def log_steepest(self) -> float:
+        return math.log(self.power)
+
     def _z(self, log_weights: Any) -> Any:
         return self.power * (log_weights - math.log(self.scale))
 

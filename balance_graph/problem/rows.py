@@ -24,6 +24,14 @@ class LogCost(Protocol):
     def is_expressible(self) -> bool:
         """Whether `convex` knows the cost."""
 
+    @property
+    def mirror(self) -> float | None:
+        """Where the cost levels off: x with ``cost(y) - cost(x - y)`` linear in y, of slope `log_steepest`."""
+
+    @property
+    def log_steepest(self) -> float:
+        """Logarithm of the limit of the slope, where there is a mirror."""
+
     def convex(self, cp: Any, x: Any) -> Any:
         """The cost as a convex expression of cvxpy, which is passed, in its expression x of the log-weight."""
 

@@ -16,9 +16,10 @@ from balance_graph._progress import Report, silent
 from balance_graph._threads import one_blas_thread
 from balance_graph._time_limit import Deadline, check_time_limit
 from balance_graph._types import Array, Engine
-from balance_graph.points.nested_sets import NestedSets
+from balance_graph.points.levelled_point import LevelledPoint
 from balance_graph.points.nested_sets_point import NestedSetsPoint
 from balance_graph.points.rows import RowsPoint
+from balance_graph.problem.levelled import Levelled
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Outcome, State, Status
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
@@ -120,6 +121,7 @@ class NewtonSolver:
             run.edges_first()
         else:
             run.rows_first()
+        run.settle_levelled()
         return run.outcome
 
 
@@ -162,7 +164,7 @@ class _Run:
         return 0 if self._loop.deadline.is_past else self._solver.max_iterations - self._loop.iterations
 
     def _patience(self, engine: str) -> int:
-        if engine == "rows" and NestedSets.suits(self._quotient):
+        if engine == "rows" and NestedSetsPoint.suits(self._quotient):
             engine = "rows before sets"
         return min(_PATIENCE[engine], self._left)
 
@@ -206,7 +208,7 @@ class _Run:
     def rows_first(self) -> None:
         """By factorizations; without headway, by nested sets, or by passes over edges that start elsewhere."""
         self.on_rows(self._quotient, self._patience("rows"))
-        if self._is_over or self._by_nested_sets() or self._by_temperatures():
+        if self._is_over or self._by_nested_sets() or self._by_limits() or self._by_temperatures():
             return
         first = self._leg
         try:
@@ -223,7 +225,7 @@ class _Run:
     def rows_only(self, start: Array | None) -> None:
         """By factorizations; where they make no headway, in the basis of nested sets."""
         self.on_rows(self._quotient, self._patience("rows"), start)
-        if not (self._is_over or self._by_nested_sets() or self._by_temperatures()):
+        if not (self._is_over or self._by_nested_sets() or self._by_limits() or self._by_temperatures()):
             self._go_on()
 
     def _by_nested_sets(self) -> bool:
@@ -231,7 +233,7 @@ class _Run:
 
         The better leg stays; where sets are not known, that is the one before.
         """
-        if not NestedSets.suits(self._quotient):
+        if not NestedSetsPoint.suits(self._quotient):
             return False
         before, point = self._leg, NestedSetsPoint(self._quotient)
         self._reach(point, self._loop.follow(point, self._left))
@@ -280,6 +282,27 @@ class _Run:
         status = self._loop.follow(point, most)
         self._note(*point.notes)
         self._reach(point, status)
+
+    def settle_levelled(self) -> None:
+        """Where costs have levelled off, balance what their flows lack of their limits, whatever was reached before.
+
+        There flows in and out of an unknown are equal to all digits, wherever it is.
+        """
+        if self._leg.status in (Status.CONVERGED, Status.STALLED):
+            self._by_limits()
+
+    def _by_limits(self) -> bool:
+        """By what flows lack of their limits, with the rows that are far out turned about until they are the same."""
+        before, turned = self._leg, np.zeros(0, dtype=bool)
+        while self._left:
+            levelled = Levelled.of(self._quotient, self._leg.log_scales)
+            if levelled is None or np.array_equal(levelled.is_turned, turned):
+                break
+            turned, point = levelled.is_turned, LevelledPoint(levelled)
+            self._reach(point, self._loop.follow(point, self._patience("rows")))
+        if turned.size:
+            self._keep_better(before, "costs have levelled off: what flows lack of their limits was balanced")
+        return turned.size > 0 and self._is_over
 
     def _reach(self, point: RowsPoint, status: Status) -> None:
         """End a leg at a point; converged only where what was reached holds of the answer."""
@@ -331,7 +354,7 @@ class _Run:
         Unknowns in balance can hide sets that are not: beside large flows in and out, theirs are rounding.
         """
         quotient = self._quotient
-        if NestedSets.suits(quotient):
+        if NestedSetsPoint.suits(quotient):
             point = NestedSetsPoint(quotient.centered(self._leg.log_scales))
             self._reach(point, self._loop.follow(point, self._left))
             is_confirmed = self._leg.status is Status.CONVERGED
@@ -345,7 +368,8 @@ def _rounding_of_answer(point: RowsPoint) -> float:
     """Imbalance that rounding can make where flows are computed again from the weights and the log-scales."""
     rows, problem = point.quotient.rows, point.quotient.problem
     gains = problem.manifold.log_gain_sizes(point.log_scales)[rows.edge]
-    sizes = (1.0 + point.ratio) * (np.abs(problem.log_weight[rows.edge]) + gains)
+    ratio = rows.log_slopes(problem.log_gains(point.log_scales)[rows.edge])[1]
+    sizes = (1.0 + ratio) * (np.abs(problem.log_weight[rows.edge]) + gains)
     return 4.0 * float(np.finfo(float).eps) * float(sizes.max(initial=0.0))
 
 
