@@ -214,9 +214,10 @@ class _NewtonFlows(NamedTuple):
             return None
         change = np.zeros(ratio.size)
         residual = shares @ (1.0 + change)
-        for _ in range(2):  # the second solve repairs what rounding left of the first
-            change = change - ratio * (equations.matrix @ solve(residual))
-            residual = shares @ (1.0 + change)
+        with np.errstate(over="ignore", invalid="ignore"):  # a direction beyond floats is none
+            for _ in range(2):  # the second solve repairs what rounding left of the first
+                change = change - ratio * (equations.matrix @ solve(residual))
+                residual = shares @ (1.0 + change)
         if not (np.all(np.isfinite(change)) and change.min() > -0.99):
             return None
         return cls(point, hessian, shares, solve, change, residual)

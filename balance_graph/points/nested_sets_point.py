@@ -115,9 +115,14 @@ class NestedSetsPoint(RowsPoint):
         return solution / unit if left <= goal else None
 
     @property
+    def basis_name(self) -> str:
+        """What the basis consists of."""
+        return self._sets.name
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was done."""
-        return (f"balancing of {self._sets.name}: {self._sets.sweeps} sweeps, {self._krylov_steps} Krylov steps",)
+        return (f"balancing of {self.basis_name}: {self._sets.sweeps} sweeps, {self._krylov_steps} Krylov steps",)
 
     def move(self, step: Array) -> None:
         """Go a step in the basis of the last settled place."""

@@ -12,6 +12,7 @@ from balance_graph.linear.factorization import is_affordable
 from balance_graph.points.clusters import EVERY, Links, cluster_basis, in_basis
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.point import SUFFICIENT, Mark, step_along
+from balance_graph.points.strongest_rows import strongest_shifts
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.rows import PowerRows
 
@@ -89,7 +90,17 @@ class RowsPoint:
 
     def _basis_here(self) -> Sparse | None:
         at = self._links
+        if not (self._is_power or self._has_all_clusters):  # of powers, the answer is confirmed in such a basis
+            shifts = strongest_shifts(self.quotient.matrix, self.log_slopes)
+            if shifts is not None:
+                return shifts
         return None if at is None else cluster_basis(at, self.log_slopes, self._log_ratio)
+
+    @cached_property
+    def _has_all_clusters(self) -> bool:
+        """Whether every set can move as one: rows are links, whose ends move alike."""
+        at = self._links
+        return self.quotient.size < 2 or (at is not None and bool(np.all(np.isnan(at.gain) | (at.gain == 1.0))))
 
     def _in_basis(self) -> Sparse:
         matrix = self.quotient.matrix
@@ -120,6 +131,17 @@ class RowsPoint:
         # These may cancel, and their rounding does not; of further rows, no displacement moves any.
         moved = self.ratio[: self._sizes.shape[0]] * (self._sizes @ np.abs(self.displacement))
         return max(rounding_of(self.log_slopes), min(np.finfo(float).eps * float(moved.max(initial=0.0)), _UNKNOWN))
+
+    @property
+    def hidden_spread(self) -> float:
+        """Where not all clusters have shifts of their own, the logarithm of the ratio of the largest flow to the least.
+
+        0 where they have: no flow is hidden behind larger ones.
+        """
+        if self._has_all_clusters:
+            return 0.0
+        flows = self.log_slopes[np.isfinite(self.log_slopes)]
+        return float(np.ptp(flows)) if flows.size else 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:

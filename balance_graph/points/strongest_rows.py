@@ -25,6 +25,23 @@ from balance_graph.problem.rows import PowerRows
 _MOST = 200
 
 
+def strongest_shifts(matrix: Sparse, log_slopes: Array) -> Sparse | None:
+    """A basis of the unknowns, shape (n, n), strongest rows first.
+
+    None where there are more than 200 unknowns, or rounding leaves no inverse.
+    """
+    if matrix.shape[1] > _MOST:
+        return None
+    order = np.argsort(-log_slopes, kind="stable")
+    strongest = matrix[order[independent_numbers(sparse.csr_array(matrix[order]))]].toarray()
+    try:
+        shifts = np.linalg.inv(strongest)
+    except np.linalg.LinAlgError:
+        return None
+    is_inverse = np.abs(strongest @ shifts - np.eye(matrix.shape[1])).max(initial=0.0) <= ZERO
+    return clean(shifts) if is_inverse else None
+
+
 class StrongestRows:
     """The shifts of a quotient whose rows are powers; see the module's text.
 
@@ -53,16 +70,8 @@ class StrongestRows:
         return 0 < quotient.size <= _MOST and isinstance(quotient.rows, PowerRows)
 
     def basis(self, log_slopes: Array) -> Sparse | None:
-        """A basis of the unknowns, shape (n, n), strongest rows first; None where rounding leaves no inverse."""
-        matrix = self._quotient.matrix
-        order = np.argsort(-log_slopes, kind="stable")
-        strongest = matrix[order[independent_numbers(sparse.csr_array(matrix[order]))]].toarray()
-        try:
-            shifts = np.linalg.inv(strongest)
-        except np.linalg.LinAlgError:
-            return None
-        is_inverse = np.abs(strongest @ shifts - np.eye(self._quotient.size)).max() <= ZERO
-        return clean(shifts) if is_inverse else None
+        """See `strongest_shifts`."""
+        return strongest_shifts(self._quotient.matrix, log_slopes)
 
     def balanced(self, displacement: Array, most: int, near: float) -> Array:
         """The displacement after local sweeps, at most so many, or until no imbalance exceeds `near` any more."""

@@ -237,7 +237,7 @@ class _Run:
             return False
         before, point = self._leg, NestedSetsPoint(self._quotient)
         self._reach(point, self._loop.follow(point, self._left))
-        self._keep_better(before, *point.notes, "Newton made no headway; balancing of nested sets took over")
+        self._keep_better(before, *point.notes, f"Newton made no headway; balancing of {point.basis_name} took over")
         return self._is_over
 
     def _by_temperatures(self) -> bool:
@@ -282,6 +282,8 @@ class _Run:
         status = self._loop.follow(point, most)
         self._note(*point.notes)
         self._reach(point, status)
+        if self._leg.status is Status.CONVERGED and point.hidden_spread > _WIDE:
+            self._confirm()
 
     def settle_levelled(self) -> None:
         """Where costs have levelled off, balance what their flows lack of their limits, whatever was reached before.
@@ -358,7 +360,7 @@ class _Run:
             point = NestedSetsPoint(quotient.centered(self._leg.log_scales))
             self._reach(point, self._loop.follow(point, self._left))
             is_confirmed = self._leg.status is Status.CONVERGED
-            self._note(*point.notes, f"{'' if is_confirmed else 'not '}confirmed in the basis of nested sets")
+            self._note(*point.notes, f"{'' if is_confirmed else 'not '}confirmed in the basis of {point.basis_name}")
 
     def _note(self, *notes: str) -> None:
         self._notes.update(dict.fromkeys(notes))
