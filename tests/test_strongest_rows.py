@@ -114,10 +114,14 @@ def test_entries_that_are_no_quotients_have_no_exact_circulation():
     assert circulation_of_rows(matrix, np.zeros(3), np.zeros(3)) is None
 
 
-@pytest.mark.parametrize("number", [41, 68, 219, 398, 494, 535, 826, 1198, 1235])
-def test_shared_fixed_and_mixed_rows_that_were_answered_wrong(number):
+FOUND = [(11, 41), (11, 68), (11, 219), (11, 398), (11, 494), (11, 535), (11, 826), (11, 1198), (11, 1235)]
+FOUND += [(21, 278), (21, 502), (21, 2606)]
+
+
+@pytest.mark.parametrize(("seed", "number"), FOUND)
+def test_shared_fixed_and_mixed_rows_that_were_answered_wrong(seed, number):
     """Found by the fuzzer: converged with wrong weights, not converged, or no bound."""
-    assert faults(*fuzzed(11, number)) == []
+    assert faults(*fuzzed(seed, number)) == []
 
 
 def test_where_shifts_are_unknown_these_are_not_solved(monkeypatch):

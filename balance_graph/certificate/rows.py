@@ -156,10 +156,11 @@ class _Flows:
         return min(self._gap_on_strongest(ends, *one) for one in product(smaller, orders))
 
     def _gap_on_strongest(self, ends: RowEnds | None, change: Array, log_ratio: Array) -> float:
-        near = None
         if ends is not None:
-            near = circulation_near(ends, self.quotient.size, self.log_slopes, change, log_ratio)
-        return self.gap_of(near or circulation_of_rows(self.quotient.matrix, self.log_slopes, change, log_ratio))
+            gap = self.gap_of(circulation_near(ends, self.quotient.size, self.log_slopes, change, log_ratio))
+            if math.isfinite(gap):
+                return gap
+        return self.gap_of(circulation_of_rows(self.quotient.matrix, self.log_slopes, change, log_ratio))
 
     def gap_of(self, circulation: Circulation | None) -> float:
         """Bound on the duality gap of a circulation relative to the cost; inf for none, or one that changes signs."""

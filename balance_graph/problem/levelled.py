@@ -9,8 +9,10 @@ most of them altogether. The equations that remain are the same, less what stand
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -21,8 +23,8 @@ from balance_graph.problem.rows import FunctionRows
 
 # Ratio of curvature to slope below which less is known of a row's flow than its limit says.
 _LEVEL = 1e-3
-# Limits that differ by less than this, relative to their sizes, are equal.
-_EQUAL = 1e-14
+# What binary fractions that are taken as exact are multiples of; and what others are known to, relative to their size.
+_SHORT, _ROUNDING = 2.0**-10, 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +67,25 @@ class Levelled(Quotient):
     def _limit(self) -> Array:
         """Of each row that is turned, the limit of its flow; 0 of others."""
         rows = self._rows
-        return np.where(self.is_turned, np.exp(rows.log_coefficient + rows.regularizer.log_steepest), 0.0)
+        return np.where(self.is_turned, rows.regularizer.steepest * np.exp(rows.log_coefficient), 0.0)
 
     def limits(self, basis: Sparse | None = None) -> Array:
         """What limits add to the flow into each unknown, less what they take; exactly 0 where these are equal.
 
-        In a basis of the unknowns, if one is given.
+        In a basis of the unknowns, if one is given. Sums are rounded once: small limits count beside large ones that
+        cancel.
         """
-        matrix = self.as_given.matrix if basis is None else sparse.csr_array(self.as_given.matrix @ basis)
-        left, sizes = matrix.T @ self._limit, abs(matrix).T @ self._limit
-        return np.where(np.abs(left) <= _EQUAL * sizes, 0.0, left)
+        matrix = self.as_given.matrix if basis is None else self.as_given.matrix @ basis
+        parts = sparse.csc_array(sparse.diags_array(self._limit) @ matrix)
+        parts.eliminate_zeros()
+        # Limits of coefficients other than 1, and entries that are no short binary fractions, are known to rounding.
+        is_rounded = (self._rows.log_coefficient[parts.indices] != 0.0) | (np.mod(parts.data, _SHORT) != 0.0)
+        unsure = np.where(is_rounded, _ROUNDING * np.abs(parts.data), 0.0)
+        left, error = (
+            np.array([math.fsum(values[one:two]) for one, two in pairwise(parts.indptr.tolist())])
+            for values in (parts.data, unsure)
+        )
+        return np.where(np.abs(left) <= error, 0.0, left)
 
     @cached_property
     def matrix(self) -> Sparse:

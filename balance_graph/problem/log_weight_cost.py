@@ -36,8 +36,8 @@ class LogWeightCost(Regularizer):
         return None
 
     @property
-    def log_steepest(self) -> float:
-        """Logarithm of the limit of the slope, where there is a mirror."""
+    def steepest(self) -> float:
+        """The limit of the slope, where there is a mirror."""
         return math.inf
 
     def convex(self, cp: Any, x: Any) -> Any:

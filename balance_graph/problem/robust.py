@@ -56,8 +56,8 @@ class _Logistic(_Robust):
         return 2.0 * math.log(self.scale)
 
     @property
-    def log_steepest(self) -> float:
-        return math.log(self.power)
+    def steepest(self) -> float:
+        return self.power
 
     def _z(self, log_weights: Any) -> Any:
         return self.power * (log_weights - math.log(self.scale))

@@ -26,11 +26,11 @@ class LogCost(Protocol):
 
     @property
     def mirror(self) -> float | None:
-        """Where the cost levels off: x with ``cost(y) - cost(x - y)`` linear in y, of slope `log_steepest`."""
+        """Where the cost levels off: x with ``cost(y) - cost(x - y)`` linear in y, of slope `steepest`."""
 
     @property
-    def log_steepest(self) -> float:
-        """Logarithm of the limit of the slope, where there is a mirror."""
+    def steepest(self) -> float:
+        """The limit of the slope, where there is a mirror."""
 
     def convex(self, cp: Any, x: Any) -> Any:
         """The cost as a convex expression of cvxpy, which is passed, in its expression x of the log-weight."""
