@@ -173,6 +173,17 @@ def test_quick_run_is_recorded_and_drawn(tmp_path):
     assert strict(tmp_path / "families.json")["measures"] == record["measures"]
 
 
+def test_an_interrupted_search_for_faults_goes_on(tmp_path):
+    log = tmp_path / "log.json"
+    for count in (2, 3):
+        printed = run("hostile_fuzz.py", count, "--largest", 4100, "--log", log)
+    assert printed.split() == ["3", "right"]
+    found = strict(log)
+    assert (found["tried"], found["found"], found["cases"]) == (3, {"right": 3}, [])
+    late = run("hostile_fuzz.py", 1, "--seed", 1, "--largest", 4100, "--time-limit", 1e-9)
+    assert "unconverged: time" in late
+
+
 @pytest.mark.parametrize("name", suites.SUITES)
 def test_readme_states_every_hypothesis(name):
     text = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
