@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,15 +48,57 @@ def matrix_of(block: Block, tensor: torch.Tensor) -> torch.Tensor:
     return part.permute([*first, *second, *rest]).reshape(*block.shape, -1)
 
 
-def as_matrix(tensor: torch.Tensor) -> NDArray[Any] | None:
-    """A matrix that compiled loops can read and write where it is; None where they cannot."""
-    if tensor.dim() != 2 or tensor.device.type != "cpu" or tensor.dtype not in _COMPILED or not tensor.is_contiguous():
+class Layout(NamedTuple):
+    """A block that is a whole parameter, as a matrix in memory.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Of the matrix.
+    sides : (int, int)
+        Which side of the block, rows (0) or columns (1), differs along each dimension of the matrix.
+    repeats : (int, int)
+        How many lines of the matrix, one after the other, belong to one of that side.
+    """
+
+    shape: tuple[int, int]
+    sides: tuple[int, int]
+    repeats: tuple[int, int]
+
+
+_NEITHER = 2
+
+
+def layout_of(block: Block) -> Layout | None:
+    """Of a contiguous parameter; None where the block is a part of it, or interleaves rows and columns."""
+    if block.flat or not all(_is_whole(*pair) for pair in zip(block.selection, block.parameter.shape, strict=True)):
         return None
-    matrix: NDArray[Any] = tensor.detach().numpy()
-    return matrix
+    dims = [dim for dim, size in enumerate(block.split) if size > 1]
+    differing = [0 if block.rows.shape[k] > 1 else 1 if block.columns.shape[k] > 1 else _NEITHER for k in dims]
+    for first in (1, 0) if differing == [0] else (0, 1):  # a vector is one row
+        second = 1 - first
+        cut = differing.index(second) if second in differing else differing.count(first)
+        parts = (differing[:cut], first), (differing[cut:], second)
+        if all(part == sorted(part) and set(part) <= {side, _NEITHER} for part, side in parts):
+            sizes = [block.split[dim] for dim in dims]
+            shape = math.prod(sizes[:cut]), math.prod(sizes[cut:])
+            return Layout(shape, (first, second), (shape[0] // block.shape[first], shape[1] // block.shape[second]))
+    return None
 
 
-_COMPILED = (torch.float32, torch.float64) if find_spec("numba") else ()
+def _is_whole(selection: Any, size: int) -> bool:
+    return isinstance(selection, slice) and selection == slice(0, size)
+
+
+def address(tensor: torch.Tensor, size: int) -> int:
+    """Where compiled loops can read and write so many elements, one after the other; 0 where they cannot."""
+    if tensor.is_cpu and tensor.dtype in COMPILED and tensor.numel() == size and tensor.is_contiguous():
+        return tensor.data_ptr()
+    return 0
+
+
+_IS_COMPILING = find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+COMPILED = (torch.float32, torch.float64) if _IS_COMPILING else ()
 
 
 def has_positions(block: Block) -> bool:

@@ -130,7 +130,7 @@ class _Meter:
         self._zeros: bytes | None = None
 
     def measured(self) -> ModuleImbalance:
-        slopes, cost = self._measure()
+        slopes = self._measure()
         if slopes.zeros != self._zeros:
             self._look(slopes.zeros)
         units = slopes.relative_imbalances[self._free]
@@ -144,13 +144,13 @@ class _Meter:
             layers=dict(zip(self._layers, layers.tolist(), strict=True)),
             total=_share(units, sizes),
             largest=float(units.max(initial=0.0)),
-            cost=cost,
+            cost=slopes.cost,
         )
 
-    def _measure(self) -> tuple[Slopes, float]:
-        """Slopes, in any unit, and the cost."""
-        costs = self._sums.costs()
-        return self._sums.slopes(costs), self._sums.total(costs)
+    def _measure(self) -> Slopes:
+        """Slopes, in any unit, and the whole cost."""
+        slopes = self._sums.slopes()
+        return slopes._replace(cost=slopes.cost + self._sums.uncovered_cost())
 
     def _look(self, zeros: bytes) -> None:
         """Find the scales that the cost holds in place: other weights are zero than before."""
@@ -169,7 +169,7 @@ class _Meter:
 class _ShardedMeter(_Meter):
     """Measures a sharded module: each process sums its own shards."""
 
-    def _measure(self) -> tuple[Slopes, float]:
+    def _measure(self) -> Slopes:
         cost = model_cost(self._sums.model, self._powers, self._roles)
         state = state_of(cost, np.zeros(cost.size))
         unit = max((float(side.max(initial=-np.inf)) for side in state.sides), default=-np.inf)
@@ -177,7 +177,7 @@ class _ShardedMeter(_Meter):
         positive, negative = (np.exp(side - unit) for side in state.sides)
         counts = np.array([one.n_nonzero for one in cost.blocks], dtype=np.int64)
         zeros = np.packbits(np.concatenate([positive, negative]) > 0).tobytes() + counts.tobytes()
-        return Slopes(positive, negative, zeros), state.cost
+        return Slopes(positive, negative, zeros, state.cost)
 
 
 def _share(units: Array, sizes: Array) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from balance_graph._types import Array, Index
 from balance_graph.models import Block
-from balance_graph.pytorch.blocks import as_matrix
+from balance_graph.pytorch.blocks import address, layout_of
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -29,15 +29,11 @@ class Companion(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Elements of a block in a tensor of the parameter's shape, and the forms by which they are multiplied.
-
-    `is_matrix`: the block is the whole parameter, and rows and columns of it are multiplied each by a number.
-    """
+    """Elements of a block in a tensor of the parameter's shape, and the forms by which they are multiplied."""
 
     place: tuple[Any, ...] | None
     split: tuple[int, ...] | None
     forms: tuple[Index, ...]
-    is_matrix: bool
 
 
 class Mover:
@@ -46,20 +42,52 @@ class Mover:
     def __init__(self, model: ModelStructure) -> None:
         self._structure = model.structure
         self._parts: dict[Hashable, list[_Part]] = {}
+        self._numbers: dict[Hashable, tuple[int, int]] = {}
+        layouts, forms, end = [], [np.zeros(0, dtype=np.int64)], 0
         for block in model.structure.blocks:
-            device = model.tensor(block.parameter).device
-            self._parts.setdefault(block.parameter.key, []).append(_part(block, device))
+            key, layout = block.parameter.key, layout_of(block)
+            self._parts.setdefault(key, []).append(_part(block, model.tensor(block.parameter).device))
+            if layout is not None:
+                self._numbers[key] = len(layouts), block.size
+                layouts.append((*layout.shape, end, end + layout.shape[0]))
+                sides = zip(layout.sides, layout.repeats, strict=True)
+                forms += [np.repeat((block.rows, block.columns)[side].reshape(-1), repeat) for side, repeat in sides]
+                end += sum(layout.shape)
+        self._layouts = np.array(layouts, dtype=np.int64).reshape(-1, 4)
+        self._forms = np.concatenate(forms)
 
     def move(self, log_scales: Array, companions: Iterable[Companion]) -> None:
         """Multiply in place."""
-        factors = _Factors(self._structure.values(log_scales))
+        values = self._structure.values(log_scales)
+        factors, in_memory = _Factors(values), []
+        degrees: dict[float, int] = {}
         with torch.no_grad():
             for key, tensor, degree, offset in companions:
-                if key in self._parts and degree:
-                    _shift(tensor, -offset)
-                    for part in self._parts[key]:
-                        _multiply(tensor.detach(), part, factors, degree)
-                    _shift(tensor, offset)
+                if key not in self._parts or not degree:
+                    continue
+                number, size = self._numbers.get(key, (0, 0))
+                place = address(tensor, size) if size and not offset else 0
+                if place:
+                    is_double = tensor.dtype == torch.float64
+                    in_memory.append((place, is_double, degrees.setdefault(degree, len(degrees)), number))
+                else:
+                    self._shift_and_multiply(tensor, key, degree, offset, factors)
+        if in_memory:
+            self._scale(np.array(in_memory, dtype=np.int64), np.exp(np.multiply.outer([*degrees], values)))
+
+    def _scale(self, tensors: Index, factors: Array) -> None:
+        """All that lies in memory, by one call."""
+        from balance_graph.pytorch import kernels  # compiled loops: slow to load
+
+        kernels.scale(tensors, self._layouts, self._forms, factors.astype(np.float32), factors)
+
+    def _shift_and_multiply(
+        self, tensor: torch.Tensor, key: Hashable, degree: float, offset: float, factors: _Factors
+    ) -> None:
+        _shift(tensor, -offset)
+        for part in self._parts[key]:
+            _multiply(tensor.detach(), part, factors, degree)
+        _shift(tensor, offset)
 
 
 class _Factors:
@@ -86,12 +114,6 @@ def _shift(tensor: torch.Tensor, offset: float) -> None:
 def _multiply(tensor: torch.Tensor, part: _Part, factors: _Factors, degree: float) -> None:
     table = factors.of(degree, tensor.dtype)
     both = [table[forms] for forms in part.forms]
-    matrix = as_matrix(tensor) if part.is_matrix else None
-    if matrix is not None:
-        from balance_graph.pytorch import kernels  # compiled loops: slow to load
-
-        kernels.scale(matrix, both[0].reshape(-1), both[1].reshape(-1))
-        return
     elements = tensor if part.place is None else tensor[part.place]
     seen = elements if part.split is None else elements.view(part.split)
     if tensor.dtype.itemsize < 4 and len(both) == 2:  # so that the product is rounded once
@@ -108,10 +130,7 @@ def _part(block: Block, device: torch.device) -> _Part:
     is_whole = index == tuple(slice(0, size) for size in shape) if _is_sliced(index) else False
     forms = tuple(forms for forms in (block.rows, block.columns) if forms.any())
     is_plain = is_whole and block.split == shape
-    is_matrix = (
-        is_plain and len(forms) == 2 and (block.rows.shape, block.columns.shape) == ((shape[0], 1), (1, shape[-1]))
-    )
-    return _Part(None if is_whole else index, None if is_plain else block.split, forms, is_matrix)
+    return _Part(None if is_whole else index, None if is_plain else block.split, forms)
 
 
 def _is_sliced(index: tuple[Any, ...]) -> bool:

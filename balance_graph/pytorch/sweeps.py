@@ -25,21 +25,17 @@ from balance_graph.models import Block, Structure
 from balance_graph.models.terms import ROLES, cost_terms
 from balance_graph.problem.recession import find_recession
 from balance_graph.pytorch.reading import ModelStructure
-from balance_graph.pytorch.sums import BlockSums, LayerCosts
+from balance_graph.pytorch.sums import BlockSums, LayerCosts, Terms, raise_not_finite
 
 
 class _Entries(NamedTuple):
-    """Where scales of a group enter one side of a block: at which rows or columns, with which coefficients.
-
-    `single` is the one coefficient of all scales, in order, each at the place of its number; 0.0 if it is not so plain.
-    """
+    """Where scales of a group enter one side of a block: at which rows or columns, with which coefficients."""
 
     block: int
     side: int
     place: Index
     local: Index
     coefficient: Array
-    single: float = 0.0
 
 
 class _Group(NamedTuple):
@@ -78,24 +74,42 @@ class Sweep:
         self._sums = BlockSums(model, powers, roles)
         self._held = _held(model.structure, roles)
         self.groups = _groups(model.structure, self._sums.blocks, self._held)
+        self._largest = max(exponent for _, exponent in powers)
+        self._tables = _tables(self.groups, self._sums.starts, len(powers), self._largest)
 
     def log_scales(self) -> Array:
         """The log-scales that one sweep chooses for the weights as they are now."""
-        costs = self._sums.costs()
+        terms = self._sums.terms()
+        moves = None if terms is None else self._moves_in_memory(terms)
+        if moves is None:
+            moves = self._moves_by_device()
         result = np.zeros(self.model.structure.size)
-        largest = max(exponent for _, exponent in self.powers)
+        result[self._tables.scales] = moves
+        return result
+
+    def _moves_in_memory(self, terms: Terms) -> Array | None:
+        """None where sums are not finite."""
+        from balance_graph.pytorch import kernels  # compiled loops: slow to load
+
+        scales, *tables = self._tables
+        moves, logs = np.zeros(scales.size), np.zeros(self._sums.starts[-1])
+        is_finite = kernels.sweep(terms.table, terms.powers, *tables, self.bound, logs, moves)
+        return moves if is_finite else None
+
+    def _moves_by_device(self) -> Array:
+        costs = self._sums.costs()
+        result = [np.zeros(0)]
         for group in self.groups:
             positive, negative = self._sides(group, costs)
-            moves = _balancing(positive, negative) / (largest * group.slope)
-            np.minimum(np.maximum(moves, -self.bound, out=moves), self.bound, out=moves)
-            result[group.scales] = moves
+            moves = _balancing(positive, negative) / (self._largest * group.slope)
+            result.append(np.clip(moves, -self.bound, self.bound))
             for entry in group.entries:
-                costs[entry.block].move(entry.side, _steps(entry, moves, costs[entry.block].shape))
-        return result
+                costs[entry.block].move(entry.side, _steps(entry, result[-1], costs[entry.block].shape))
+        return np.concatenate(result)
 
     def imbalances(self) -> Array:
         """``|P - N| / (P + N)`` of every free scale; 0 where one of them is zero, as in dead units, or it is held."""
-        found = self._sums.slopes(self._sums.costs()).relative_imbalances
+        found = self._sums.slopes().relative_imbalances
         found[self._held] = 0.0
         return found
 
@@ -104,16 +118,12 @@ class Sweep:
         size = group.scales.size
         positive, negative = np.zeros(size), np.zeros(size)
         for entry in group.entries:
-            sums = costs[entry.block].sums(entry.side)
-            if entry.single > 0.0:
-                positive += entry.single * sums
-            elif entry.single < 0.0:
-                negative -= entry.single * sums
-            else:
-                parts = entry.coefficient * sums[entry.place]
-                positive += np.bincount(entry.local, np.maximum(parts, 0.0), minlength=size)
-                negative += np.bincount(entry.local, np.maximum(-parts, 0.0), minlength=size)
-        self._sums.check_finite(positive + negative, group.scales)
+            parts = entry.coefficient * costs[entry.block].sums(entry.side)[entry.place]
+            positive += np.bincount(entry.local, np.maximum(parts, 0.0), minlength=size)
+            negative += np.bincount(entry.local, np.maximum(-parts, 0.0), minlength=size)
+        finite = np.isfinite(positive + negative)
+        if not finite.all():
+            raise_not_finite(self.model.structure.scales[int(group.scales[int(np.argmin(finite))])])
         return positive, negative
 
 
@@ -129,8 +139,6 @@ def _balancing(positive: Array, negative: Array) -> Array:
 
 def _steps(entry: _Entries, moves: Array, shape: tuple[int, int]) -> Array:
     """What the moves of a group's scales add to the log-scales of rows or columns."""
-    if entry.single:
-        return entry.single * moves
     steps = entry.coefficient * moves[entry.local]
     return np.asarray(np.bincount(entry.place, steps, minlength=shape[entry.side]), dtype=np.float64)
 
@@ -156,8 +164,7 @@ def _groups(structure: Structure, blocks: list[Block], held: Mask) -> list[_Grou
     for scale, numbers in seen.items():
         members.setdefault(tuple(numbers), []).append(scale)
     return [
-        _group(np.sort(np.array(scales)), [(sides[k], blocks[k // 2].shape[k % 2]) for k in numbers])
-        for numbers, scales in sorted(members.items())
+        _group(np.sort(np.array(scales)), [sides[k] for k in numbers]) for numbers, scales in sorted(members.items())
     ]
 
 
@@ -168,8 +175,8 @@ def _entries_of(structure: Structure, number: int, side: int, forms: Index, held
     return _Entries(number, side, place[free], scale[free], found.data[free].astype(np.float64))
 
 
-def _group(scales: Index, sides: list[tuple[_Entries, int]]) -> _Group:
-    entries = tuple(_restricted(side, scales, size) for side, size in sides)
+def _group(scales: Index, sides: list[_Entries]) -> _Group:
+    entries = tuple(_restricted(side, scales) for side in sides)
     together: dict[int, int] = {}
     slopes = np.zeros((2, scales.size))
     for entry in entries:
@@ -179,10 +186,38 @@ def _group(scales: Index, sides: list[tuple[_Entries, int]]) -> _Group:
     return _Group(scales, entries, max(together.values()) * slopes.sum(axis=0))
 
 
-def _restricted(side: _Entries, scales: Index, size: int) -> _Entries:
+def _restricted(side: _Entries, scales: Index) -> _Entries:
     chosen = np.isin(side.local, scales)
     local = np.searchsorted(scales, side.local[chosen])
-    place, coefficient, number = side.place[chosen], side.coefficient[chosen], np.arange(scales.size)
-    is_single = np.array_equal(place, number) and np.array_equal(local, number) and np.ptp(coefficient) == 0.0
-    single = float(coefficient[0]) if is_single and scales.size == size else 0.0
-    return _Entries(side.block, side.side, place, local, coefficient, single)
+    return _Entries(side.block, side.side, side.place[chosen], local, side.coefficient[chosen])
+
+
+class _Tables(NamedTuple):
+    """All groups as `kernels.sweep` takes them, and the scales of all moves."""
+
+    scales: Index
+    groups: Index
+    entries: Index
+    elements: Index
+    coefficients: Array
+    slopes: Array
+
+
+def _tables(groups: list[_Group], starts: Index, n_powers: int, largest: float) -> _Tables:
+    entries = [entry for group in groups for entry in group.entries]
+    ends = np.cumsum([0, *(entry.place.size for entry in entries)])
+    none = np.zeros(0, dtype=np.int64)
+    return _Tables(
+        np.concatenate([none, *(group.scales for group in groups)]),
+        np.cumsum([(0, 0), *((group.scales.size, len(group.entries)) for group in groups)], axis=0),
+        np.array(
+            [
+                (e.block * n_powers, (e.block + 1) * n_powers, starts[2 * e.block + e.side], ends[k], ends[k + 1])
+                for k, e in enumerate(entries)
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 5),
+        np.concatenate([np.zeros((0, 2), dtype=np.int64), *(np.stack((e.place, e.local), axis=1) for e in entries)]),
+        np.concatenate([np.zeros(0), *(entry.coefficient for entry in entries)]),
+        largest * np.concatenate([np.zeros(0), *(group.slope for group in groups)]),
+    )
