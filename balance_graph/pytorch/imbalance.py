@@ -19,7 +19,7 @@ from balance_graph.pytorch.costs import model_cost
 from balance_graph.pytorch.held import held_scales
 from balance_graph.pytorch.reading import ModelStructure, read_module
 from balance_graph.pytorch.shards import is_sharded
-from balance_graph.pytorch.sums import BlockSums, Slopes
+from balance_graph.pytorch.sums import BlockSums, Slopes, relative_imbalances
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,13 +127,15 @@ class _Meter:
         self._structure, self._powers, self._roles = model.structure, powers, roles
         # Without the module's structure as a key within its own value, which would keep it alive.
         self._sums = BlockSums(ModelStructure(model.structure, model.tensors), powers, roles)
-        self._zeros: bytes | None = None
+        self._pattern: bytes | None = None
 
     def measured(self) -> ModuleImbalance:
-        slopes = self._measure()
-        if slopes.zeros != self._zeros:
-            self._look(slopes.zeros)
-        units = slopes.relative_imbalances[self._free]
+        slopes, cost = self._measure()
+        pattern = slopes.pattern
+        if pattern != self._pattern:
+            self._look()
+            self._pattern = pattern
+        units = slopes.relative[self._free]
         sizes = (slopes.positive + slopes.negative)[self._free]
         shares, totals = np.zeros(len(self._layers)), np.zeros(len(self._layers))
         np.add.at(shares, self._layer, units * sizes)
@@ -144,15 +146,15 @@ class _Meter:
             layers=dict(zip(self._layers, layers.tolist(), strict=True)),
             total=_share(units, sizes),
             largest=float(units.max(initial=0.0)),
-            cost=slopes.cost,
+            cost=cost,
         )
 
-    def _measure(self) -> Slopes:
+    def _measure(self) -> tuple[Slopes, float]:
         """Slopes, in any unit, and the whole cost."""
         slopes = self._sums.slopes()
-        return slopes._replace(cost=slopes.cost + self._sums.uncovered_cost())
+        return slopes, self._sums.total(slopes)
 
-    def _look(self, zeros: bytes) -> None:
+    def _look(self) -> None:
         """Find the scales that the cost holds in place: other weights are zero than before."""
         model = self._sums.model
         free = np.ones(self._structure.size, dtype=bool)
@@ -163,21 +165,21 @@ class _Meter:
         self._layers = [*dict.fromkeys(layers)]
         number = {layer: k for k, layer in enumerate(self._layers)}
         self._layer = np.array([number[layer] for layer in layers], dtype=np.int64)
-        self._zeros = zeros
 
 
 class _ShardedMeter(_Meter):
     """Measures a sharded module: each process sums its own shards."""
 
-    def _measure(self) -> Slopes:
+    def _measure(self) -> tuple[Slopes, float]:
         cost = model_cost(self._sums.model, self._powers, self._roles)
         state = state_of(cost, np.zeros(cost.size))
         unit = max((float(side.max(initial=-np.inf)) for side in state.sides), default=-np.inf)
         unit = unit if np.isfinite(unit) else 0.0
         positive, negative = (np.exp(side - unit) for side in state.sides)
         counts = np.array([one.n_nonzero for one in cost.blocks], dtype=np.int64)
-        zeros = np.packbits(np.concatenate([positive, negative]) > 0).tobytes() + counts.tobytes()
-        return Slopes(positive, negative, zeros, state.cost)
+        relative = relative_imbalances(positive, negative)
+        sums = np.concatenate([positive, negative])
+        return Slopes(positive, negative, relative, sums, counts, np.zeros(0)), state.cost
 
 
 def _share(units: Array, sizes: Array) -> float:

@@ -6,7 +6,7 @@ power of s.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,58 +36,74 @@ class _Part(NamedTuple):
     forms: tuple[Index, ...]
 
 
+class _Table(NamedTuple):
+    """Companions at places in memory as `kernels.scale` takes them, and the others."""
+
+    companions: Sequence[Companion]
+    places: list[int]
+    tensors: Index
+    degrees: Array
+    others: list[Companion]
+
+
 class Mover:
     """Multiplies tensors by what a choice of scales makes of them; prepared once for a module."""
 
     def __init__(self, model: ModelStructure) -> None:
         self._structure = model.structure
         self._parts: dict[Hashable, list[_Part]] = {}
-        self._numbers: dict[Hashable, tuple[int, int]] = {}
-        layouts, forms, end = [], [np.zeros(0, dtype=np.int64)], 0
+        self._numbers: dict[Hashable, int] = {}
+        self._sizes: dict[Hashable, int] = {}
+        self._table: _Table | None = None
+        layouts, lines, end = [], [np.zeros(0, dtype=np.int64)], 0
         for block in model.structure.blocks:
             key, layout = block.parameter.key, layout_of(block)
             self._parts.setdefault(key, []).append(_part(block, model.tensor(block.parameter).device))
             if layout is not None:
-                self._numbers[key] = len(layouts), block.size
+                self._numbers[key], self._sizes[key] = len(layouts), block.size
                 layouts.append((*layout.shape, end, end + layout.shape[0]))
                 sides = zip(layout.sides, layout.repeats, strict=True)
-                forms += [np.repeat((block.rows, block.columns)[side].reshape(-1), repeat) for side, repeat in sides]
+                lines += [np.repeat((block.rows, block.columns)[side].reshape(-1), repeat) for side, repeat in sides]
                 end += sum(layout.shape)
         self._layouts = np.array(layouts, dtype=np.int64).reshape(-1, 4)
-        self._forms = np.concatenate(forms)
+        self._lines = np.concatenate(lines)
+        forms = model.structure.forms
+        self._forms = forms.indptr, forms.indices, forms.data
 
-    def move(self, log_scales: Array, companions: Iterable[Companion]) -> None:
+    def move(self, log_scales: Array, companions: Sequence[Companion]) -> None:
         """Multiply in place."""
-        values = self._structure.values(log_scales)
-        factors, in_memory = _Factors(values), []
+        places = [address(one.tensor, self._sizes.get(one.key, 0)) for one in companions]
+        if self._table is None or self._table.places != places or self._table.companions is not companions:
+            self._table = self._tabled(companions, places)
+        if self._table.tensors.size:
+            from balance_graph.pytorch import kernels  # compiled loops: slow to load
+
+            kernels.scale(self._table.tensors, self._layouts, self._lines, self._forms, log_scales, self._table.degrees)
+        if self._table.others:
+            factors = _Factors(self._structure.values(log_scales))
+            with torch.no_grad():
+                for one in self._table.others:
+                    self._shift_and_multiply(one, factors)
+
+    def _tabled(self, companions: Sequence[Companion], places: list[int]) -> _Table:
         degrees: dict[float, int] = {}
-        with torch.no_grad():
-            for key, tensor, degree, offset in companions:
-                if key not in self._parts or not degree:
-                    continue
-                number, size = self._numbers.get(key, (0, 0))
-                place = address(tensor, size) if size and not offset else 0
-                if place:
-                    is_double = tensor.dtype == torch.float64
-                    in_memory.append((place, is_double, degrees.setdefault(degree, len(degrees)), number))
-                else:
-                    self._shift_and_multiply(tensor, key, degree, offset, factors)
-        if in_memory:
-            self._scale(np.array(in_memory, dtype=np.int64), np.exp(np.multiply.outer([*degrees], values)))
+        tensors, others = [], []
+        for one, place in zip(companions, places, strict=True):
+            if one.key not in self._parts or not one.degree:
+                continue
+            if place and not one.offset:
+                degree = degrees.setdefault(one.degree, len(degrees))
+                tensors.append((place, one.tensor.dtype == torch.float64, degree, self._numbers[one.key]))
+            else:
+                others.append(one)
+        table = np.array(tensors, dtype=np.int64).reshape(-1, 4)
+        return _Table(companions, places, table, np.array([*degrees], dtype=np.float64), others)
 
-    def _scale(self, tensors: Index, factors: Array) -> None:
-        """All that lies in memory, by one call."""
-        from balance_graph.pytorch import kernels  # compiled loops: slow to load
-
-        kernels.scale(tensors, self._layouts, self._forms, factors.astype(np.float32), factors)
-
-    def _shift_and_multiply(
-        self, tensor: torch.Tensor, key: Hashable, degree: float, offset: float, factors: _Factors
-    ) -> None:
-        _shift(tensor, -offset)
-        for part in self._parts[key]:
-            _multiply(tensor.detach(), part, factors, degree)
-        _shift(tensor, offset)
+    def _shift_and_multiply(self, one: Companion, factors: _Factors) -> None:
+        _shift(one.tensor, -one.offset)
+        for part in self._parts[one.key]:
+            _multiply(one.tensor.detach(), part, factors, one.degree)
+        _shift(one.tensor, one.offset)
 
 
 class _Factors:

@@ -18,23 +18,30 @@ from balance_graph.pytorch.reading import ModelStructure
 
 
 class Slopes(NamedTuple):
-    """Slopes of the cost that grow and that fall with each scale; and which weights are zero, as far as sums tell.
+    """Slopes of the cost that grow and that fall with each scale, and what they are sums of.
 
-    `cost` is that of the blocks which make up their parameters.
+    `relative` are ``|P - N| / (P + N)``, 0 where one of them is zero, as in dead units; `sums` are those of rows and
+    columns, `zeros` says how many elements have no cost, `costs` are those of blocks.
     """
 
     positive: Array
     negative: Array
-    zeros: bytes
-    cost: float
+    relative: Array
+    sums: Array
+    zeros: Index
+    costs: Array
 
     @property
-    def relative_imbalances(self) -> Array:
-        """``|P - N| / (P + N)``; 0 where one of them is zero, as in dead units."""
-        two = np.minimum(self.positive, self.negative) > 0
-        difference, both = np.abs(self.positive - self.negative), self.positive + self.negative
-        result: Array = np.divide(difference, both, out=np.zeros(both.size), where=two)
-        return result
+    def pattern(self) -> bytes:
+        """Which weights are zero, as far as sums tell."""
+        return np.packbits(self.sums > 0).tobytes() + self.zeros.tobytes()
+
+
+def relative_imbalances(positive: Array, negative: Array) -> Array:
+    """``|P - N| / (P + N)``; 0 where one of them is zero, as in dead units."""
+    two = np.minimum(positive, negative) > 0
+    result: Array = np.divide(np.abs(positive - negative), positive + negative, out=np.zeros(two.size), where=two)
+    return result
 
 
 class Terms(NamedTuple):
@@ -47,12 +54,15 @@ class Terms(NamedTuple):
         among all sides, and how many lines belong to one of it.
     powers : (n, 2) array
         Pairs (a, p).
+    places : list of int
+        Addresses of the weights; 0 where they have to be summed first.
     kept : list of tensors
-        What must live as long as addresses are used.
+        Roots of those sums.
     """
 
     table: Index
     powers: Array
+    places: list[int]
     kept: list[torch.Tensor]
 
 
@@ -93,15 +103,17 @@ class BlockSums:
         self.starts = np.cumsum([0, *(side.size for side in forms)])
         self._forms = sparse.csr_array(model.structure.forms[np.concatenate([np.zeros(0, dtype=np.int64), *forms])])
         # Other costs than squares are summed to matrices first.
-        self._layouts = [layout_of(block) if tuple(powers) == ((powers[0][0], 2.0),) else None for block in self.blocks]
-        self._rows = [self._row(k, layout) for k, layout in enumerate(self._layouts)]
-        self._rows_of_sums = [self._row(k, Layout(block.shape, (0, 1), (1, 1))) for k, block in enumerate(self.blocks)]
-        self._powers = np.tile(np.array(powers), (len(self.blocks), 1))
+        is_square = [exponent for _, exponent in powers] == [2.0]
+        self._layouts = [layout_of(block) if is_square else None for block in self.blocks]
+        self._weights = [
+            (model.tensor(block.parameter), 0 if layout is None else block.size)
+            for block, layout in zip(self.blocks, self._layouts, strict=True)
+        ]
+        self._powers = np.tile(np.array(powers, dtype=np.float64), (len(self.blocks), 1))
+        self._terms: Terms | None = None
 
-    def _row(self, number: int, layout: Layout | None) -> tuple[int, ...]:
+    def _row(self, number: int, layout: Layout) -> tuple[int, ...]:
         """Of the table of terms, without the address."""
-        if layout is None:
-            return ()
         first, second = (int(self.starts[2 * number + side]) for side in layout.sides)
         return (*layout.shape, first, layout.repeats[0], second, layout.repeats[1])
 
@@ -109,20 +121,26 @@ class BlockSums:
         """The weights as they are now, for compiled loops; None where these cannot read them."""
         if not COMPILED:
             return None
+        places = [address(*pair) for pair in self._weights]
+        if self._terms is None or self._terms.places != places or self._terms.kept:
+            self._terms = self._new_terms(places)
+        return self._terms
+
+    def _new_terms(self, places: list[int]) -> Terms | None:
         table: list[tuple[int, ...]] = []
         kept: list[torch.Tensor] = []
-        for block, row, row_of_sums in zip(self.blocks, self._rows, self._rows_of_sums, strict=True):
-            values = self.model.tensor(block.parameter)
-            place = address(values, row[0] * row[1]) if row else 0
+        for k, (block, place) in enumerate(zip(self.blocks, places, strict=True)):
+            values = self._weights[k][0]
             if place:
-                table.append((place, values.dtype == torch.float64, *row))
+                table.append((place, values.dtype == torch.float64, *self._row(k, self._layouts[k])))
                 continue
             if not values.is_cpu:
                 return None
             roots = [block.sums(_power(values.detach(), exponent)).sqrt().contiguous() for _, exponent in self.powers]
-            table += [(root.data_ptr(), root.dtype == torch.float64, *row_of_sums) for root in roots]
+            row = self._row(k, Layout(block.shape, (0, 1), (1, 1)))
+            table += [(root.data_ptr(), root.dtype == torch.float64, *row) for root in roots]
             kept += roots
-        return Terms(np.array(table, dtype=np.int64).reshape(-1, 8), self._powers, kept)
+        return Terms(np.array(table, dtype=np.int64).reshape(-1, 8), self._powers, places, kept)
 
     def costs(self) -> list[LayerCosts]:
         """The costs of all blocks at the weights as they are, on their devices."""
@@ -135,13 +153,13 @@ class BlockSums:
             return self._slopes_by_device()
         from balance_graph.pytorch import kernels  # compiled loops: slow to load
 
-        n, (n_lines, n_scales) = len(terms.table), self._forms.shape
-        sums, costs, zeros = np.zeros(n_lines), np.zeros(n), np.zeros(n, dtype=np.int64)
-        positive, negative = np.zeros(n_scales), np.zeros(n_scales)
-        forms = self._forms.indptr, self._forms.indices, self._forms.data
-        kernels.slopes(terms.table, terms.powers, forms, sums, costs, zeros, positive, negative)
-        self._check_finite(sums)
-        return Slopes(positive, negative, _bits(sums, zeros), self._covered(costs.reshape(len(self.blocks), -1)))
+        n = len(terms.table)
+        sums, costs, zeros = np.zeros(self.starts[-1]), np.zeros(n), np.zeros(n, dtype=np.int64)
+        forms = self._forms.indptr, self._forms.indices, self._forms.data, self._forms.shape[1]
+        *found, is_finite = kernels.slopes(terms.table, terms.powers, forms, sums, costs, zeros)
+        if not is_finite:
+            self._check_finite(sums)
+        return Slopes(*found, sums, zeros, costs)
 
     def _slopes_by_device(self) -> Slopes:
         costs = self.costs()
@@ -153,24 +171,19 @@ class BlockSums:
         sums, zeros = np.concatenate([np.zeros(0), *found]), np.array([one.zeros for one in costs], dtype=np.int64)
         self._check_finite(sums)
         positive, negative = self._forms.maximum(0).T @ sums, (-self._forms).maximum(0).T @ sums
-        return Slopes(positive, negative, _bits(sums, zeros), self._covered(np.array([[one.total()] for one in costs])))
+        relative = relative_imbalances(positive, negative)
+        return Slopes(positive, negative, relative, sums, zeros, np.array([one.total() for one in costs]))
 
-    def _covered(self, costs: Array) -> float:
-        return float(costs[self._covering].sum())
-
-    def uncovered_cost(self) -> float:
-        """The cost of parameters that blocks are only parts of."""
+    def total(self, slopes: Slopes) -> float:
+        """The whole cost."""
+        blocks = slopes.costs.reshape(self._covering.size, -1).sum(axis=1)[self._covering].sum()
         values = [self.model.tensor(parameter) for parameter in self._rest]
-        return sum(a * whole_cost(one, exponent) for one in values for a, exponent in self.powers)
+        return float(blocks) + sum(a * whole_cost(one, exponent) for one in values for a, exponent in self.powers)
 
     def _check_finite(self, sums: Array) -> None:
-        if not np.isfinite(sums.sum()) and not np.isfinite(sums).all():
+        if not np.isfinite(sums).all():
             side = int(np.searchsorted(self.starts, int(np.argmin(np.isfinite(sums))), side="right")) - 1
             raise_not_finite(self.blocks[side // 2].parameter.name)
-
-
-def _bits(sums: Array, zeros: Index) -> bytes:
-    return np.packbits(sums > 0).tobytes() + zeros.tobytes()
 
 
 def raise_not_finite(name: str) -> NoReturn:

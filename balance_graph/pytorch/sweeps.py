@@ -109,7 +109,7 @@ class Sweep:
 
     def imbalances(self) -> Array:
         """``|P - N| / (P + N)`` of every free scale; 0 where one of them is zero, as in dead units, or it is held."""
-        found = self._sums.slopes().relative_imbalances
+        found = self._sums.slopes().relative
         found[self._held] = 0.0
         return found
 
