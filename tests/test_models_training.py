@@ -349,6 +349,80 @@ def test_weights_that_are_not_finite_are_named(mode):
         balancer.step()
 
 
+# --- loops over memory ----------------------------------------------------------------------------------------------
+
+
+class Mixed(nn.Module):
+    """Rows and columns in every order: by positions, transposed, flattened, and a vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv1d(1, 4, 2), nn.ConvTranspose1d(4, 3, 2), nn.Linear(9, 5)
+        self.gain, self.d = nn.Parameter(torch.rand(5) + 0.5), nn.Linear(5, 2)
+
+    def forward(self, x):
+        x = torch.relu(self.b(torch.relu(self.a(x[:, None]))))
+        return self.d(torch.relu(self.c(x.flatten(1)) * self.gain))
+
+
+def without_loops(monkeypatch):
+    for room in ("blocks", "sums"):
+        monkeypatch.setattr(f"balance_graph.pytorch.{room}.COMPILED", ())
+
+
+def trained(make, dtype=torch.float64, regularizer=2.0):
+    module = randomized(make()).to(dtype)
+    optimizer = torch.optim.AdamW(module.parameters())
+    x = (X[0].to(dtype),)
+    for parameter in module.parameters():
+        parameter.grad = torch.linspace(1, 2, parameter.numel(), dtype=parameter.dtype).reshape(parameter.shape)
+    optimizer.step()
+    return module, optimizer, ModuleBalancer(module, optimizer, x, mode="sweep", regularizer=regularizer, check=False)
+
+
+@pytest.mark.parametrize("regularizer", [2.0, 1.0, bg.ElasticNet(l1=0.5, l2=1.0)], ids=["squares", "sizes", "both"])
+@pytest.mark.parametrize("make", [*MODULES, Mixed])
+def test_loops_over_memory_do_what_tensors_do(make, regularizer, monkeypatch):
+    module, optimizer, balancer = trained(make, regularizer=regularizer)
+    assert balancer._sweep._sums.terms() is not None
+    found = balancer.imbalances(), balancer.step()
+    without_loops(monkeypatch)
+    other, others, slow = trained(make, regularizer=regularizer)
+    assert slow._sweep._sums.terms() is None
+    np.testing.assert_allclose(found[0], slow.imbalances(), rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(found[1], slow.step(), rtol=1e-11, atol=1e-13)
+    assert_same(module, [optimizer], other, [others])
+    assert np.abs(found[1]).max() > 0.01
+
+
+def test_no_weight_of_these_layers_is_copied():
+    for make in (mlp, Mixed):
+        assert not trained(make)[2]._sweep._sums.terms().kept
+    assert trained(mlp, torch.bfloat16)[2]._sweep._sums.terms().kept
+
+
+def test_single_precision_is_close_to_double():
+    for make in (mlp, Mixed):
+        wide, narrow = trained(make)[2], trained(make, torch.float32)[2]
+        np.testing.assert_allclose(wide.imbalances(), narrow.imbalances(), atol=1e-5)
+        np.testing.assert_allclose(wide.step(), narrow.step(), atol=1e-5)
+
+
+def test_weights_may_lie_elsewhere_later():
+    module, _, balancer = trained(mlp)
+    expected = balancer.imbalances()
+    for move in (torch.clone, lambda t: t.t().clone().t() if t.dim() == 2 else t, torch.Tensor.float):
+        for parameter in module.parameters():
+            parameter.data = move(parameter.data)
+        np.testing.assert_allclose(balancer.imbalances(), expected, atol=1e-6)
+    module[0].weight.data = module[0].weight.data.double()  # among others in single precision
+    np.testing.assert_allclose(balancer.imbalances(), expected, atol=1e-6)
+    before = outputs(module.double(), X)
+    balancer.step()
+    assert change(before, outputs(module, X)) < 10 * ROUNDING
+    assert balancer.imbalance() < expected.max()
+
+
 # --- training -------------------------------------------------------------------------------------------------------
 
 

@@ -90,10 +90,14 @@ def _is_whole(selection: Any, size: int) -> bool:
     return isinstance(selection, slice) and selection == slice(0, size)
 
 
-def address(tensor: torch.Tensor, size: int) -> int:
-    """Where compiled loops can read and write so many elements, one after the other; 0 where they cannot."""
+def place_of(tensor: torch.Tensor, size: int) -> int:
+    """Where compiled loops can read and write so many elements, one after the other; 0 where they cannot.
+
+    It is the address, whose last bit, which elements leave free, says that they are in double precision.
+    """
     if tensor.is_cpu and tensor.dtype in COMPILED and tensor.numel() == size and tensor.is_contiguous():
-        return tensor.data_ptr()
+        address: int = tensor.data_ptr()
+        return 0 if address % tensor.dtype.itemsize else address | (tensor.dtype == torch.float64)
     return 0
 
 

@@ -4,7 +4,7 @@ Memory that a step of training has left cold is read row by row, in one stream: 
 additions, take half as long again.
 
 Matrices are told by addresses, so that one call goes over all of them: between two steps of training, calling costs as
-much as the passes do. Whoever calls keeps the memory alive, and has checked its size (see `blocks.address`).
+much as the passes do. Whoever calls keeps the memory alive, and has checked its size (see `blocks.place_of`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from balance_graph._compiled import compiled, compiled_in_any_order
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _pointer(_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba tells arguments apart by name
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
@@ -28,20 +28,20 @@ def _pointer(_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba tells 
 
 
 @compiled
-def _single(address, n, m):  # type: ignore[no-untyped-def]
-    return carray(_pointer(address), (n, m), np.float32)
+def _single(place, n, m):  # type: ignore[no-untyped-def]
+    return carray(_pointer(place), (n, m), np.float32)
 
 
 @compiled
-def _double(address, n, m):  # type: ignore[no-untyped-def]
-    return carray(_pointer(address), (n, m), np.float64)
+def _double(place, n, m):  # type: ignore[no-untyped-def]
+    return carray(_pointer(place - 1), (n, m), np.float64)
 
 
 @compiled
 def scale(tensors, layouts, lines, forms, log_scales, degrees):  # type: ignore[no-untyped-def]
     """Multiply rows and columns of matrices, in place, by powers of what forms say of the scales.
 
-    `tensors` has address, is it double?, number of the degree, number of the layout; `layouts` has numbers of rows and
+    `tensors` has place, number of the degree, number of the layout; `layouts` has numbers of rows and
     of columns, and where each begin in `lines`, which are numbers of forms; `forms` has where the scales of each
     begin, then these, and their coefficients. Powers are computed in double precision, and rounded once.
     """
@@ -49,20 +49,20 @@ def scale(tensors, layouts, lines, forms, log_scales, degrees):  # type: ignore[
     doubles = np.empty((degrees.size, starts.size - 1))
     for k in range(doubles.shape[1]):
         value = 0.0
-        for place in range(starts[k], starts[k + 1]):
-            value += coefficients[place] * log_scales[scales[place]]
+        for entry in range(starts[k], starts[k + 1]):
+            value += coefficients[entry] * log_scales[scales[entry]]
         factor = math.exp(value)
         for d in range(degrees.size):
             doubles[d, k] = _power(factor, value, degrees[d])
     singles = doubles.astype(np.float32)
     for k in range(tensors.shape[0]):
-        address, is_double, degree, layout = tensors[k]
+        place, degree, layout = tensors[k]
         n, m, first, second = layouts[layout]
         rows, columns = lines[first : first + n], lines[second : second + m]
-        if is_double:
-            _scale(_double(address, n, m), rows, columns, doubles[degree])
+        if place % 2:
+            _scale(_double(place, n, m), rows, columns, doubles[degree])
         else:
-            _scale(_single(address, n, m), rows, columns, singles[degree])
+            _scale(_single(place, n, m), rows, columns, singles[degree])
 
 
 @compiled
@@ -87,34 +87,35 @@ def _scale(matrix, rows, columns, factors):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def slopes(terms, powers, forms, sums, totals, zeros):  # type: ignore[no-untyped-def]
-    """Sum all terms by rows and columns, and those by scales; also their costs, and how many elements are zero.
+def slopes(terms, powers, runs, coefficients, n_lines, n_scales):  # type: ignore[no-untyped-def]
+    """Sum all terms by rows and columns, and those by scales.
 
-    `forms` has, for each row and column, where its scales begin, then these, their coefficients, and the number of
-    scales. Returned are slopes that grow and that fall with each scale, relative imbalances, and whether sums are
-    finite.
+    `runs` has rows or columns one after the other, scales one after the other that these have, with one coefficient
+    each, and how many. Returned are slopes that grow and that fall with each scale, relative imbalances, sums of rows
+    and columns, how many elements are zero, costs, and whether sums are finite.
     """
+    sums, zeros, costs = np.zeros(n_lines), np.empty(terms.shape[0], dtype=np.int64), np.zeros(terms.shape[0])
     for t in range(terms.shape[0]):
-        n, m = terms[t, 2], terms[t, 3]
-        if terms[t, 1]:
-            zeros[t] = _both(_double(terms[t, 0], n, m), terms[t], powers[t], sums, totals[t : t + 1])
+        place, n, m = terms[t, :3]
+        if place % 2:
+            zeros[t] = _both(_double(place, n, m), terms[t], powers[t], sums, costs[t : t + 1])
         else:
-            zeros[t] = _both(_single(terms[t, 0], n, m), terms[t], powers[t], sums, totals[t : t + 1])
-    starts, scales, coefficients, n_scales = forms
-    total = 0.0
+            zeros[t] = _both(_single(place, n, m), terms[t], powers[t], sums, costs[t : t + 1])
     positive, negative, relative = np.zeros(n_scales), np.zeros(n_scales), np.zeros(n_scales)
-    for k in range(sums.size):
-        total += sums[k]
-        for place in range(starts[k], starts[k + 1]):
-            part = coefficients[place] * sums[k]
-            if part > 0.0:
-                positive[scales[place]] += part
-            else:
-                negative[scales[place]] -= part
+    _collect(sums, runs, coefficients, positive, negative)
     for k in range(n_scales):
         if positive[k] > 0.0 and negative[k] > 0.0:
             relative[k] = abs(positive[k] - negative[k]) / (positive[k] + negative[k])
-    return positive, negative, relative, math.isfinite(total)
+    return positive, negative, relative, sums, zeros, costs, math.isfinite(sums.sum())
+
+
+@compiled
+def _collect(sums, runs, coefficients, positive, negative):  # type: ignore[no-untyped-def]
+    for r in range(coefficients.size):
+        place, scale, size = runs[r]
+        factor, side = abs(coefficients[r]), positive if coefficients[r] > 0.0 else negative
+        for k in range(size):
+            side[scale + k] += factor * sums[place + k]
 
 
 @compiled
@@ -125,7 +126,7 @@ def _both(matrix, term, power, sums, total):  # type: ignore[no-untyped-def]
     for value in by_row:
         total[0] += power[0] * value
     for dim, by in ((0, by_row), (1, by_column)):
-        _add(by, power[0] * power[1], sums[term[4 + 2 * dim] :], term[5 + 2 * dim])
+        _add(by, power[0] * power[1], sums[term[3 + 2 * dim] :], term[4 + 2 * dim])
     return zeros
 
 
@@ -156,12 +157,13 @@ def _squares(matrix, by_row, by_column):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sweep(terms, powers, groups, entries, elements, coefficients, slopes, bound, logs, moves):  # type: ignore[no-untyped-def]
-    """Move the scales of each group to the minimum, one group after the other; False where sums are not finite.
+def sweep(terms, powers, n_lines, groups, entries, runs, coefficients, slopes, bound):  # type: ignore[no-untyped-def]
+    """Moves of the scales of each group to the minimum, one group after the other; and whether all sums are finite.
 
-    `groups` has where scales and entries begin, `entries` where terms and elements begin and end, and where the side of
-    the block begins in `logs`; `elements` has places in that side and numbers of scales within the group.
+    `groups` has where scales and entries begin, `entries` where terms and runs begin and end, and where the side of the
+    block begins among all rows and columns; `runs` are those of `slopes`, within that side and within the group.
     """
+    logs, moves = np.zeros(n_lines), np.zeros(slopes.size)
     for g in range(groups.shape[0] - 1):
         first, size = groups[g, 0], groups[g + 1, 0] - groups[g, 0]
         positive, negative = np.zeros(size), np.zeros(size)
@@ -169,45 +171,35 @@ def sweep(terms, powers, groups, entries, elements, coefficients, slopes, bound,
             start, some = entries[e, 2], slice(entries[e, 3], entries[e, 4])
             for t in range(entries[e, 0], entries[e, 1]):
                 sums = _side(terms[t], powers[t], logs, start)
-                _collect(sums, elements[some], coefficients[some], positive, negative)
+                _collect(sums, runs[some], coefficients[some], positive, negative)
         if not math.isfinite(positive.sum() + negative.sum()):
-            return False
+            return moves, False
         for u in range(size):
             if positive[u] > 0.0 and negative[u] > 0.0:
                 move = math.log(negative[u] / positive[u]) / slopes[first + u]
                 moves[first + u] = min(max(move, -bound), bound)
         for e in range(groups[g, 1], groups[g + 1, 1]):
-            for k in range(entries[e, 3], entries[e, 4]):
-                logs[entries[e, 2] + elements[k, 0]] += coefficients[k] * moves[first + elements[k, 1]]
-    return True
-
-
-@compiled
-def _collect(sums, elements, coefficients, positive, negative):  # type: ignore[no-untyped-def]
-    for k in range(coefficients.size):
-        part = coefficients[k] * sums[elements[k, 0]]
-        if part > 0.0:
-            positive[elements[k, 1]] += part
-        else:
-            negative[elements[k, 1]] -= part
+            for r in range(entries[e, 3], entries[e, 4]):
+                for k in range(runs[r, 2]):
+                    logs[entries[e, 2] + runs[r, 0] + k] += coefficients[r] * moves[first + runs[r, 1] + k]
+    return moves, True
 
 
 @compiled
 def _side(term, power, logs, start):  # type: ignore[no-untyped-def]
     """Slopes of a term by the log-scales of rows or columns, at those of both."""
-    n, m = term[2], term[3]
-    dim = 0 if term[4] == start else 1
-    if term[1]:
-        matrix = _double(term[0], n, m)
-        factors = np.empty(m if dim == 0 else n, dtype=np.float64)
-        _fill(factors, power[1], logs[term[6 - 2 * dim] :], term[7 - 2 * dim])
+    place, n, m = term[:3]
+    dim = 0 if term[3] == start else 1
+    others, repeat = logs[term[5 - 2 * dim] :], term[6 - 2 * dim]
+    if place % 2:
+        matrix, factors = _double(place, n, m), np.empty(m if dim == 0 else n, dtype=np.float64)
+        _fill(factors, power[1], others, repeat)
         sums = _by_row(matrix, factors) if dim == 0 else _by_column(matrix, factors)
-        return _folded(sums, power, logs[start:], term[5 + 2 * dim])
-    narrow = _single(term[0], n, m)
-    multipliers = np.empty(m if dim == 0 else n, dtype=np.float32)
-    _fill(multipliers, power[1], logs[term[6 - 2 * dim] :], term[7 - 2 * dim])
+        return _folded(sums, power, logs[start:], term[4 + 2 * dim])
+    narrow, multipliers = _single(place, n, m), np.empty(m if dim == 0 else n, dtype=np.float32)
+    _fill(multipliers, power[1], others, repeat)
     found = _by_row(narrow, multipliers) if dim == 0 else _by_column(narrow, multipliers)
-    return _folded(found, power, logs[start:], term[5 + 2 * dim])
+    return _folded(found, power, logs[start:], term[4 + 2 * dim])
 
 
 @compiled

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from balance_graph._types import Array, Index
 from balance_graph.models import Block
-from balance_graph.pytorch.blocks import address, layout_of
+from balance_graph.pytorch.blocks import layout_of, place_of
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -55,7 +55,8 @@ class Mover:
         self._numbers: dict[Hashable, int] = {}
         self._sizes: dict[Hashable, int] = {}
         self._table: _Table | None = None
-        layouts, lines, end = [], [np.zeros(0, dtype=np.int64)], 0
+        layouts: list[tuple[int, ...]] = []
+        lines, end = [np.zeros(0, dtype=np.int64)], 0
         for block in model.structure.blocks:
             key, layout = block.parameter.key, layout_of(block)
             self._parts.setdefault(key, []).append(_part(block, model.tensor(block.parameter).device))
@@ -72,7 +73,7 @@ class Mover:
 
     def move(self, log_scales: Array, companions: Sequence[Companion]) -> None:
         """Multiply in place."""
-        places = [address(one.tensor, self._sizes.get(one.key, 0)) for one in companions]
+        places = [place_of(one.tensor, self._sizes.get(one.key, 0)) for one in companions]
         if self._table is None or self._table.places != places or self._table.companions is not companions:
             self._table = self._tabled(companions, places)
         if self._table.tensors.size:
@@ -93,10 +94,10 @@ class Mover:
                 continue
             if place and not one.offset:
                 degree = degrees.setdefault(one.degree, len(degrees))
-                tensors.append((place, one.tensor.dtype == torch.float64, degree, self._numbers[one.key]))
+                tensors.append((place, degree, self._numbers[one.key]))
             else:
                 others.append(one)
-        table = np.array(tensors, dtype=np.int64).reshape(-1, 4)
+        table = np.array(tensors, dtype=np.int64).reshape(-1, 3)
         return _Table(companions, places, table, np.array([*degrees], dtype=np.float64), others)
 
     def _shift_and_multiply(self, one: Companion, factors: _Factors) -> None:

@@ -13,7 +13,7 @@ from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError
 from balance_graph.models import Block
 from balance_graph.models.terms import ROLES, costed_blocks
-from balance_graph.pytorch.blocks import COMPILED, Layout, address, layout_of, whole_cost
+from balance_graph.pytorch.blocks import COMPILED, Layout, layout_of, place_of, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -21,7 +21,7 @@ class Slopes(NamedTuple):
     """Slopes of the cost that grow and that fall with each scale, and what they are sums of.
 
     `relative` are ``|P - N| / (P + N)``, 0 where one of them is zero, as in dead units; `sums` are those of rows and
-    columns, `zeros` says how many elements have no cost, `costs` are those of blocks.
+    columns, `zeros` says how many elements have no cost, `costs` are those of each block by each power.
     """
 
     positive: Array
@@ -49,13 +49,13 @@ class Terms(NamedTuple):
 
     Attributes
     ----------
-    table : (n, 8) integer array
-        Address, is it double?, shape; for each dimension, where the side of the block that differs along it begins
-        among all sides, and how many lines belong to one of it.
+    table : (n, 7) integer array
+        Place, shape; for each dimension, where the side of the block that differs along it begins among all sides, and
+        how many lines belong to one of it.
     powers : (n, 2) array
         Pairs (a, p).
     places : list of int
-        Addresses of the weights; 0 where they have to be summed first.
+        Those of the weights; 0 where they have to be summed first.
     kept : list of tensors
         Roots of those sums.
     """
@@ -101,7 +101,10 @@ class BlockSums:
         self._covering = np.array(is_covering, dtype=bool)
         forms = [side.reshape(-1) for block in self.blocks for side in (block.rows, block.columns)]
         self.starts = np.cumsum([0, *(side.size for side in forms)])
-        self._forms = sparse.csr_array(model.structure.forms[np.concatenate([np.zeros(0, dtype=np.int64), *forms])])
+        numbers = np.concatenate([np.zeros(0, dtype=np.int64), *forms])
+        entries = sparse.csr_array(model.structure.forms[numbers]).tocoo()
+        self._lines = entries.coords[0], entries.coords[1], entries.data.astype(np.float64)
+        self._runs = runs_of(*self._lines)
         # Other costs than squares are summed to matrices first.
         is_square = [exponent for _, exponent in powers] == [2.0]
         self._layouts = [layout_of(block) if is_square else None for block in self.blocks]
@@ -121,26 +124,29 @@ class BlockSums:
         """The weights as they are now, for compiled loops; None where these cannot read them."""
         if not COMPILED:
             return None
-        places = [address(*pair) for pair in self._weights]
-        if self._terms is None or self._terms.places != places or self._terms.kept:
-            self._terms = self._new_terms(places)
-        return self._terms
+        places = [place_of(*pair) for pair in self._weights]
+        if self._terms is not None and self._terms.places == places:
+            return self._terms
+        terms = self._new_terms(places)
+        self._terms = None if terms is None or terms.kept else terms
+        return terms
 
     def _new_terms(self, places: list[int]) -> Terms | None:
         table: list[tuple[int, ...]] = []
         kept: list[torch.Tensor] = []
-        for k, (block, place) in enumerate(zip(self.blocks, places, strict=True)):
-            values = self._weights[k][0]
-            if place:
-                table.append((place, values.dtype == torch.float64, *self._row(k, self._layouts[k])))
+        for k, (place, layout) in enumerate(zip(places, self._layouts, strict=True)):
+            values = self._weights[k][0].detach()
+            if place and layout is not None:
+                table.append((place, *self._row(k, layout)))
                 continue
             if not values.is_cpu:
                 return None
-            roots = [block.sums(_power(values.detach(), exponent)).sqrt().contiguous() for _, exponent in self.powers]
+            block = self.blocks[k]
+            roots = [block.sums(_power(values, exponent)).sqrt().contiguous() for _, exponent in self.powers]
             row = self._row(k, Layout(block.shape, (0, 1), (1, 1)))
-            table += [(root.data_ptr(), root.dtype == torch.float64, *row) for root in roots]
+            table += [(place_of(root, root.numel()), *row) for root in roots]
             kept += roots
-        return Terms(np.array(table, dtype=np.int64).reshape(-1, 8), self._powers, places, kept)
+        return Terms(np.array(table, dtype=np.int64).reshape(-1, 7), self._powers, places, kept)
 
     def costs(self) -> list[LayerCosts]:
         """The costs of all blocks at the weights as they are, on their devices."""
@@ -153,30 +159,32 @@ class BlockSums:
             return self._slopes_by_device()
         from balance_graph.pytorch import kernels  # compiled loops: slow to load
 
-        n = len(terms.table)
-        sums, costs, zeros = np.zeros(self.starts[-1]), np.zeros(n), np.zeros(n, dtype=np.int64)
-        forms = self._forms.indptr, self._forms.indices, self._forms.data, self._forms.shape[1]
-        *found, is_finite = kernels.slopes(terms.table, terms.powers, forms, sums, costs, zeros)
+        sizes = self.starts[-1], self.model.structure.size
+        *found, is_finite = kernels.slopes(terms.table, terms.powers, *self._runs, *sizes)
+        slopes = Slopes(*found)
         if not is_finite:
-            self._check_finite(sums)
-        return Slopes(*found, sums, zeros, costs)
+            self._check_finite(slopes.sums)
+        return slopes
 
     def _slopes_by_device(self) -> Slopes:
-        costs = self.costs()
+        layers = self.costs()
         found = [
             one.sums(side) if forms.any() else np.zeros(forms.size)
-            for one, block in zip(costs, self.blocks, strict=True)
+            for one, block in zip(layers, self.blocks, strict=True)
             for side, forms in enumerate((block.rows, block.columns))
         ]
-        sums, zeros = np.concatenate([np.zeros(0), *found]), np.array([one.zeros for one in costs], dtype=np.int64)
+        sums, zeros = np.concatenate([np.zeros(0), *found]), np.array([one.zeros for one in layers], dtype=np.int64)
         self._check_finite(sums)
-        positive, negative = self._forms.maximum(0).T @ sums, (-self._forms).maximum(0).T @ sums
-        relative = relative_imbalances(positive, negative)
-        return Slopes(positive, negative, relative, sums, zeros, np.array([one.total() for one in costs]))
+        line, scale, coefficient = self._lines
+        parts, size = coefficient * sums[line], self.model.structure.size
+        positive: Array = np.bincount(scale, np.maximum(parts, 0.0), size).astype(np.float64)
+        negative: Array = np.bincount(scale, np.maximum(-parts, 0.0), size).astype(np.float64)
+        costs = np.concatenate([np.zeros(0), *(one.costs() for one in layers)])
+        return Slopes(positive, negative, relative_imbalances(positive, negative), sums, zeros, costs)
 
     def total(self, slopes: Slopes) -> float:
         """The whole cost."""
-        blocks = slopes.costs.reshape(self._covering.size, -1).sum(axis=1)[self._covering].sum()
+        blocks = slopes.costs.reshape(-1, len(self.powers))[self._covering].sum()
         values = [self.model.tensor(parameter) for parameter in self._rest]
         return float(blocks) + sum(a * whole_cost(one, exponent) for one in values for a, exponent in self.powers)
 
@@ -184,6 +192,14 @@ class BlockSums:
         if not np.isfinite(sums).all():
             side = int(np.searchsorted(self.starts, int(np.argmin(np.isfinite(sums))), side="right")) - 1
             raise_not_finite(self.blocks[side // 2].parameter.name)
+
+
+def runs_of(places: Index, scales: Index, coefficients: Array) -> tuple[Index, Array]:
+    """Places and scales, both one after the other, with one coefficient: first place, first scale, how many."""
+    ends = np.append(True, (np.diff(places) != 1) | (np.diff(scales) != 1) | (np.diff(coefficients) != 0))
+    first = np.flatnonzero(ends[: places.size])
+    sizes = np.diff(np.append(first, places.size))
+    return np.stack((places[first], scales[first], sizes), axis=1).astype(np.int64), coefficients[first]
 
 
 def raise_not_finite(name: str) -> NoReturn:
@@ -224,10 +240,10 @@ class LayerCosts:
             result += part if own is None else part * np.exp(exponent * own)
         return result
 
-    def total(self) -> float:
-        """The cost of the block, nothing having moved."""
+    def costs(self) -> list[float]:
+        """The cost of the block by each power, nothing having moved."""
         pairs = zip(self._matrices, self._powers, strict=True)
-        return sum(a * float(matrix.sum(dtype=torch.float64)) for matrix, (a, _) in pairs)
+        return [a * float(matrix.sum(dtype=torch.float64)) for matrix, (a, _) in pairs]
 
     def _factors(self, side: int, exponent: float, matrix: torch.Tensor) -> torch.Tensor | None:
         own = self._logs[side]

@@ -16,6 +16,7 @@ otherwise. Where P or N is zero, the scale could move for ever at no cost: it st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from balance_graph.models import Block, Structure
 from balance_graph.models.terms import ROLES, cost_terms
 from balance_graph.problem.recession import find_recession
 from balance_graph.pytorch.reading import ModelStructure
-from balance_graph.pytorch.sums import BlockSums, LayerCosts, Terms, raise_not_finite
+from balance_graph.pytorch.sums import BlockSums, LayerCosts, Terms, raise_not_finite, runs_of
 
 
 class _Entries(NamedTuple):
@@ -91,9 +92,8 @@ class Sweep:
         """None where sums are not finite."""
         from balance_graph.pytorch import kernels  # compiled loops: slow to load
 
-        scales, *tables = self._tables
-        moves, logs = np.zeros(scales.size), np.zeros(self._sums.starts[-1])
-        is_finite = kernels.sweep(terms.table, terms.powers, *tables, self.bound, logs, moves)
+        _, *tables = self._tables
+        moves, is_finite = kernels.sweep(terms.table, terms.powers, self._sums.starts[-1], *tables, self.bound)
         return moves if is_finite else None
 
     def _moves_by_device(self) -> Array:
@@ -198,26 +198,24 @@ class _Tables(NamedTuple):
     scales: Index
     groups: Index
     entries: Index
-    elements: Index
+    runs: Index
     coefficients: Array
     slopes: Array
 
 
 def _tables(groups: list[_Group], starts: Index, n_powers: int, largest: float) -> _Tables:
     entries = [entry for group in groups for entry in group.entries]
-    ends = np.cumsum([0, *(entry.place.size for entry in entries)])
-    none = np.zeros(0, dtype=np.int64)
+    runs = [runs_of(entry.place, entry.local, entry.coefficient) for entry in entries]
+    ends = np.cumsum([0, *(coefficients.size for _, coefficients in runs)])
+    rows = [
+        (one.block * n_powers, (one.block + 1) * n_powers, starts[2 * one.block + one.side], first, end)
+        for one, (first, end) in zip(entries, pairwise(ends), strict=True)
+    ]
     return _Tables(
-        np.concatenate([none, *(group.scales for group in groups)]),
+        np.concatenate([np.zeros(0, dtype=np.int64), *(group.scales for group in groups)]),
         np.cumsum([(0, 0), *((group.scales.size, len(group.entries)) for group in groups)], axis=0),
-        np.array(
-            [
-                (e.block * n_powers, (e.block + 1) * n_powers, starts[2 * e.block + e.side], ends[k], ends[k + 1])
-                for k, e in enumerate(entries)
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 5),
-        np.concatenate([np.zeros((0, 2), dtype=np.int64), *(np.stack((e.place, e.local), axis=1) for e in entries)]),
-        np.concatenate([np.zeros(0), *(entry.coefficient for entry in entries)]),
+        np.array(rows, dtype=np.int64).reshape(-1, 5),
+        np.concatenate([np.zeros((0, 3), dtype=np.int64), *(table for table, _ in runs)]),
+        np.concatenate([np.zeros(0), *(coefficients for _, coefficients in runs)]),
         largest * np.concatenate([np.zeros(0), *(group.slope for group in groups)]),
     )
