@@ -137,10 +137,9 @@ class _Meter:
             self._pattern = pattern
         units = slopes.relative[self._free]
         sizes = (slopes.positive + slopes.negative)[self._free]
-        shares, totals = np.zeros(len(self._layers)), np.zeros(len(self._layers))
-        np.add.at(shares, self._layer, units * sizes)
-        np.add.at(totals, self._layer, sizes)
-        layers = np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0)
+        shares = np.bincount(self._layer, units * sizes, len(self._layers))
+        totals = np.bincount(self._layer, sizes, len(self._layers))
+        layers = np.divide(shares, totals, out=np.zeros(len(self._layers)), where=totals > 0)
         return ModuleImbalance(
             units=dict(zip(self._names, units.tolist(), strict=True)),
             layers=dict(zip(self._layers, layers.tolist(), strict=True)),
