@@ -41,10 +41,13 @@ def _double(place, n, m):  # type: ignore[no-untyped-def]
 def scale(tensors, layouts, lines, forms, log_scales, degrees):  # type: ignore[no-untyped-def]
     """Multiply rows and columns of matrices, in place, by powers of what forms say of the scales.
 
-    `tensors` has place, number of the degree, number of the layout; `layouts` has numbers of rows and
-    of columns, and where each begin in `lines`, which are numbers of forms; `forms` has where the scales of each
-    begin, then these, and their coefficients. Powers are computed in double precision, and rounded once.
+    `tensors` has place, number of the degree, number of the layout; `layouts` has numbers of rows and of columns, and
+    where each begin in `lines`, which are numbers of forms; `forms` has where the scales of each begin, then these,
+    and their coefficients. Powers are computed in double precision, and rounded once. False, and nothing done, where
+    scales are not finite.
     """
+    if not math.isfinite(log_scales.sum()):
+        return False
     starts, scales, coefficients = forms
     doubles = np.empty((degrees.size, starts.size - 1))
     for k in range(doubles.shape[1]):
@@ -63,6 +66,7 @@ def scale(tensors, layouts, lines, forms, log_scales, degrees):  # type: ignore[
             _scale(_double(place, n, m), rows, columns, doubles[degree])
         else:
             _scale(_single(place, n, m), rows, columns, singles[degree])
+    return True
 
 
 @compiled

@@ -72,18 +72,21 @@ class Mover:
         self._forms = forms.indptr, forms.indices, forms.data
 
     def move(self, log_scales: Array, companions: Sequence[Companion]) -> None:
-        """Multiply in place."""
+        """Multiply in place; a tuple of companions is known again when it comes again."""
         places = [place_of(one.tensor, self._sizes.get(one.key, 0)) for one in companions]
-        if self._table is None or self._table.places != places or self._table.companions is not companions:
-            self._table = self._tabled(companions, places)
-        if self._table.tensors.size:
+        table = self._table
+        if table is None or table.companions is not companions or table.places != places:
+            table = self._tabled(companions, places)
+            self._table = table if isinstance(companions, tuple) else None  # others would be kept alive
+        if table.tensors.size:
             from balance_graph.pytorch import kernels  # compiled loops: slow to load
 
-            kernels.scale(self._table.tensors, self._layouts, self._lines, self._forms, log_scales, self._table.degrees)
-        if self._table.others:
+            if not kernels.scale(table.tensors, self._layouts, self._lines, self._forms, log_scales, table.degrees):
+                self._structure.values(log_scales)  # which says why not
+        if table.others:
             factors = _Factors(self._structure.values(log_scales))
             with torch.no_grad():
-                for one in self._table.others:
+                for one in table.others:
                     self._shift_and_multiply(one, factors)
 
     def _tabled(self, companions: Sequence[Companion], places: list[int]) -> _Table:

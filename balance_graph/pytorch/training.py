@@ -150,7 +150,7 @@ class ModuleBalancer:
         self._mover = Mover(self._structure)
         self._parts = tuple(self.module.modules())
         self._identities = _identities(self._parts)
-        self._found: tuple[list[Companion], tuple[int, ...]] | None = None
+        self._found: tuple[tuple[Companion, ...], tuple[int, ...]] | None = None
         self._is_checked = False
 
     def step(self) -> Array | None:
@@ -184,7 +184,7 @@ class ModuleBalancer:
         held = held_scales(model, cost, self.roles)
         return least_cost(cost, held, BOUND, at_bound_stays=True).log_scales
 
-    def _move_and_check(self, scales: Array, companions: list[Companion]) -> None:
+    def _move_and_check(self, scales: Array, companions: Sequence[Companion]) -> None:
         saved = [companion.tensor.detach().clone() for companion in companions]
         before = self._outputs()
         self._mover.move(scales, companions)
@@ -250,14 +250,14 @@ class ModuleBalancer:
             check_count(state["calls"], "calls")
         self.calls, self.every, self.mode = state["calls"], state["every"], state["mode"]
 
-    def _companions(self) -> list[Companion]:
+    def _companions(self) -> Sequence[Companion]:
         """All tensors that are scaled, each once; found again while the optimizers hold the same."""
         if self.gradients or self.averages:
             return [*self._all_companions()]
         states = (state for one in self.optimizers for state in one.state.values())
         identities = tuple(id(value) for state in states for value in state.values())
         if self._found is None or self._found[1] != identities:
-            self._found = [*self._all_companions()], identities
+            self._found = (*self._all_companions(),), identities
         return self._found[0]
 
     def _all_companions(self) -> Iterator[Companion]:
