@@ -59,8 +59,8 @@ def scale(tensors, layouts, lines, forms, log_scales, degrees):  # type: ignore[
             doubles[d, k] = _power(factor, value, degrees[d])
     singles = doubles.astype(np.float32)
     for k in range(tensors.shape[0]):
-        place, degree, layout = tensors[k]
-        n, m, first, second = layouts[layout]
+        place, degree, layout = tensors[k, 0], tensors[k, 1], layouts[tensors[k, 2]]
+        n, m, first, second = layout[0], layout[1], layout[2], layout[3]
         rows, columns = lines[first : first + n], lines[second : second + m]
         if place % 2:
             _scale(_double(place, n, m), rows, columns, doubles[degree])
@@ -100,38 +100,42 @@ def slopes(terms, powers, runs, coefficients, n_lines, n_scales):  # type: ignor
     """
     sums, zeros, costs = np.zeros(n_lines), np.empty(terms.shape[0], dtype=np.int64), np.zeros(terms.shape[0])
     for t in range(terms.shape[0]):
-        place, n, m = terms[t, :3]
+        place, n, m = terms[t, 0], terms[t, 1], terms[t, 2]
+        by_row, by_column = np.zeros(n), np.zeros(m)
         if place % 2:
-            zeros[t] = _both(_double(place, n, m), terms[t], powers[t], sums, costs[t : t + 1])
+            zeros[t] = _squares(_double(place, n, m), by_row, by_column)
         else:
-            zeros[t] = _both(_single(place, n, m), terms[t], powers[t], sums, costs[t : t + 1])
+            zeros[t] = _squares(_single(place, n, m), by_row, by_column)
+        costs[t] = _add_term(by_row, by_column, terms[t], powers[t], sums)
+    total = 0.0
+    for k in range(n_lines):
+        total += sums[k]
     positive, negative, relative = np.zeros(n_scales), np.zeros(n_scales), np.zeros(n_scales)
     _collect(sums, runs, coefficients, positive, negative)
     for k in range(n_scales):
         if positive[k] > 0.0 and negative[k] > 0.0:
             relative[k] = abs(positive[k] - negative[k]) / (positive[k] + negative[k])
-    return positive, negative, relative, sums, zeros, costs, math.isfinite(sums.sum())
+    return positive, negative, relative, sums, zeros, costs, math.isfinite(total)
 
 
 @compiled
 def _collect(sums, runs, coefficients, positive, negative):  # type: ignore[no-untyped-def]
     for r in range(coefficients.size):
-        place, scale, size = runs[r]
+        place, scale, size = runs[r, 0], runs[r, 1], runs[r, 2]
         factor, side = abs(coefficients[r]), positive if coefficients[r] > 0.0 else negative
         for k in range(size):
             side[scale + k] += factor * sums[place + k]
 
 
 @compiled
-def _both(matrix, term, power, sums, total):  # type: ignore[no-untyped-def]
-    by_row = np.empty(matrix.shape[0], dtype=matrix.dtype)
-    by_column = np.zeros(matrix.shape[1], dtype=matrix.dtype)
-    zeros = _squares(matrix, by_row, by_column)
-    for value in by_row:
-        total[0] += power[0] * value
-    for dim, by in ((0, by_row), (1, by_column)):
-        _add(by, power[0] * power[1], sums[term[3 + 2 * dim] :], term[4 + 2 * dim])
-    return zeros
+def _add_term(by_row, by_column, term, power, sums):  # type: ignore[no-untyped-def]
+    """Add slopes by the log-scales of rows and columns to those of the sides; returns the cost."""
+    _add(by_row, power[0] * power[1], sums[term[3] :], term[4])
+    _add(by_column, power[0] * power[1], sums[term[5] :], term[6])
+    total = 0.0
+    for k in range(by_row.size):
+        total += by_row[k]
+    return power[0] * total
 
 
 @compiled
@@ -146,17 +150,20 @@ def _add(values, factor, sums, repeat):  # type: ignore[no-untyped-def]
 
 @compiled_in_any_order
 def _squares(matrix, by_row, by_column):  # type: ignore[no-untyped-def]
+    """Sums of squares of rows and of columns; returns how many elements are zero."""
     n, m = matrix.shape
     zeros, zero, one = 0, matrix.dtype.type(0), matrix.dtype.type(1)
+    found = np.zeros(m, dtype=matrix.dtype)
     for i in range(n):
         row, total, none = matrix[i], zero, zero
         for j in range(m):
             square = row[j] * row[j]
             total += square
-            by_column[j] += square
+            found[j] += square
             none += one if row[j] == 0 else zero
         by_row[i] = total
         zeros += int(none)
+    by_column[:] = found
     return zeros
 
 
@@ -176,9 +183,9 @@ def sweep(terms, powers, n_lines, groups, entries, runs, coefficients, slopes, b
             for t in range(entries[e, 0], entries[e, 1]):
                 sums = _side(terms[t], powers[t], logs, start)
                 _collect(sums, runs[some], coefficients[some], positive, negative)
-        if not math.isfinite(positive.sum() + negative.sum()):
-            return moves, False
         for u in range(size):
+            if not math.isfinite(positive[u] + negative[u]):
+                return moves, False
             if positive[u] > 0.0 and negative[u] > 0.0:
                 move = math.log(negative[u] / positive[u]) / slopes[first + u]
                 moves[first + u] = min(max(move, -bound), bound)
@@ -192,26 +199,26 @@ def sweep(terms, powers, n_lines, groups, entries, runs, coefficients, slopes, b
 @compiled
 def _side(term, power, logs, start):  # type: ignore[no-untyped-def]
     """Slopes of a term by the log-scales of rows or columns, at those of both."""
-    place, n, m = term[:3]
+    place, n, m = term[0], term[1], term[2]
     dim = 0 if term[3] == start else 1
-    others, repeat = logs[term[5 - 2 * dim] :], term[6 - 2 * dim]
+    factors = _factors(m if dim == 0 else n, power[1], logs[term[5 - 2 * dim] :], term[6 - 2 * dim])
+    sums = np.zeros(n if dim == 0 else m)
     if place % 2:
-        matrix, factors = _double(place, n, m), np.empty(m if dim == 0 else n, dtype=np.float64)
-        _fill(factors, power[1], others, repeat)
-        sums = _by_row(matrix, factors) if dim == 0 else _by_column(matrix, factors)
-        return _folded(sums, power, logs[start:], term[4 + 2 * dim])
-    narrow, multipliers = _single(place, n, m), np.empty(m if dim == 0 else n, dtype=np.float32)
-    _fill(multipliers, power[1], others, repeat)
-    found = _by_row(narrow, multipliers) if dim == 0 else _by_column(narrow, multipliers)
-    return _folded(found, power, logs[start:], term[4 + 2 * dim])
+        _along(dim, _double(place, n, m), factors, sums)
+    else:
+        _along(dim, _single(place, n, m), factors, sums)
+    return _folded(sums, power, logs[start:], term[4 + 2 * dim])
 
 
 @compiled
-def _fill(factors, exponent, logs, repeat):  # type: ignore[no-untyped-def]
-    for k in range(factors.size // repeat):
-        factor = math.exp(exponent * logs[k]) if logs[k] else 1.0
-        for j in range(k * repeat, (k + 1) * repeat):
-            factors[j] = factor
+def _factors(size, exponent, logs, repeat):  # type: ignore[no-untyped-def]
+    factors = np.ones(size)
+    for k in range(size // repeat):
+        if logs[k]:
+            factor = math.exp(exponent * logs[k])
+            for j in range(k * repeat, (k + 1) * repeat):
+                factors[j] = factor
+    return factors
 
 
 @compiled
@@ -225,21 +232,20 @@ def _folded(values, power, logs, repeat):  # type: ignore[no-untyped-def]
 
 
 @compiled_in_any_order
-def _by_row(matrix, columns):  # type: ignore[no-untyped-def]
-    found = np.empty(matrix.shape[0], dtype=matrix.dtype)
-    for i in range(matrix.shape[0]):
-        row, total = matrix[i], matrix.dtype.type(0)
-        for j in range(matrix.shape[1]):
-            total += row[j] * row[j] * columns[j]
-        found[i] = total
-    return found
-
-
-@compiled_in_any_order
-def _by_column(matrix, rows):  # type: ignore[no-untyped-def]
-    found = np.zeros(matrix.shape[1], dtype=matrix.dtype)
-    for i in range(matrix.shape[0]):
-        row, factor = matrix[i], rows[i]
-        for j in range(matrix.shape[1]):
-            found[j] += factor * row[j] * row[j]
-    return found
+def _along(dim, matrix, factors, sums):  # type: ignore[no-untyped-def]
+    """Sums of rows (dimension 0), with factors of columns, or of columns."""
+    n, m = matrix.shape
+    others = factors.astype(matrix.dtype)
+    if dim == 0:
+        for i in range(n):
+            row, total = matrix[i], matrix.dtype.type(0)
+            for j in range(m):
+                total += row[j] * row[j] * others[j]
+            sums[i] = total
+    else:
+        found = np.zeros(m, dtype=matrix.dtype)
+        for i in range(n):
+            row, factor = matrix[i], others[i]
+            for j in range(m):
+                found[j] += factor * row[j] * row[j]
+        sums[:] = found
