@@ -25,6 +25,25 @@ def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled(function, fastmath={"reassoc", "contract"})
 
 
+def matrices_at_addresses(dtype: Any) -> Any:
+    """A function for compiled loops alone: the matrix of elements of a type at an address, given numbers of both."""
+    from numba import carray, njit, types
+    from numba.extending import intrinsic
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def pointer(_context: Any, number: Any) -> Any:  # noqa: ARG001 - numba tells arguments apart by name
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return types.voidptr(types.int64), code
+
+    @njit
+    def matrix(address, n, m):  # type: ignore[no-untyped-def]
+        return carray(pointer(address), (n, m), dtype)
+
+    return matrix
+
+
 def _compiled(function: Callable[..., Any], fastmath: bool | set[str]) -> Callable[..., Any]:
     try:
         with preparing():

@@ -10,31 +10,12 @@ much as the passes do. Whoever calls keeps the memory alive, and has checked its
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import carray, types
-from numba.extending import intrinsic
 
-from balance_graph._compiled import compiled, compiled_in_any_order
+from balance_graph._compiled import compiled, compiled_in_any_order, matrices_at_addresses
 
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_context: Any, address: Any) -> Any:  # noqa: ARG001 - numba tells arguments apart by name
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.voidptr(types.int64), code
-
-
-@compiled
-def _single(place, n, m):  # type: ignore[no-untyped-def]
-    return carray(_pointer(place), (n, m), np.float32)
-
-
-@compiled
-def _double(place, n, m):  # type: ignore[no-untyped-def]
-    return carray(_pointer(place - 1), (n, m), np.float64)
+_single, _double = matrices_at_addresses(np.float32), matrices_at_addresses(np.float64)
 
 
 @compiled
@@ -63,7 +44,7 @@ def scale(tensors, layouts, lines, forms, log_scales, degrees):  # type: ignore[
         n, m, first, second = layout[0], layout[1], layout[2], layout[3]
         rows, columns = lines[first : first + n], lines[second : second + m]
         if place % 2:
-            _scale(_double(place, n, m), rows, columns, doubles[degree])
+            _scale(_double(place - 1, n, m), rows, columns, doubles[degree])
         else:
             _scale(_single(place, n, m), rows, columns, singles[degree])
     return True
@@ -103,7 +84,7 @@ def slopes(terms, powers, runs, coefficients, n_lines, n_scales):  # type: ignor
         place, n, m = terms[t, 0], terms[t, 1], terms[t, 2]
         by_row, by_column = np.zeros(n), np.zeros(m)
         if place % 2:
-            zeros[t] = _squares(_double(place, n, m), by_row, by_column)
+            zeros[t] = _squares(_double(place - 1, n, m), by_row, by_column)
         else:
             zeros[t] = _squares(_single(place, n, m), by_row, by_column)
         costs[t] = _add_term(by_row, by_column, terms[t], powers[t], sums)
@@ -204,7 +185,7 @@ def _side(term, power, logs, start):  # type: ignore[no-untyped-def]
     factors = _factors(m if dim == 0 else n, power[1], logs[term[5 - 2 * dim] :], term[6 - 2 * dim])
     sums = np.zeros(n if dim == 0 else m)
     if place % 2:
-        _along(dim, _double(place, n, m), factors, sums)
+        _along(dim, _double(place - 1, n, m), factors, sums)
     else:
         _along(dim, _single(place, n, m), factors, sums)
     return _folded(sums, power, logs[start:], term[4 + 2 * dim])
