@@ -62,6 +62,17 @@ def test_deficits_flow_the_other_way_and_limits_cancel_in_clusters():
     assert deficits[0] < 1e-20
 
 
+def test_a_small_limit_counts_beside_large_ones_that_cancel():
+    G = nx.DiGraph()
+    G.add_nodes_from("ija")  # so that the small one is added between the others
+    G.add_edge("i", "a", weight=1e15)
+    G.add_edge("j", "a", weight=1e15, coefficient=1e-24)
+    G.add_edge("a", "o", weight=1e15)
+    problem = bg.compile_graph(G, bg.Cauchy())
+    levelled = Levelled.of(Quotient(problem, problem.unscaled), problem.unscaled)
+    assert levelled.limits() == pytest.approx([2e-24], rel=1e-12)
+
+
 def test_where_nothing_has_levelled_off_nothing_is_turned():
     problem = bg.compile_graph(bg.networks.chain(weights=[1.0, 4.0]), bg.Cauchy())
     assert Levelled.of(Quotient(problem, problem.unscaled), problem.unscaled) is None
