@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import io
+import sys
 import warnings
 from itertools import pairwise
 
@@ -22,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn  # noqa: E
 
 import balance_graph as bg  # noqa: E402
 from balance_graph.models import Tensor, rule  # noqa: E402
-from balance_graph.pytorch import ModuleBalancer, cost_terms, register_optimizer  # noqa: E402
+from balance_graph.pytorch import ModuleBalancer, cost_terms, kernels, register_optimizer  # noqa: E402
 
 X = (torch.linspace(-1, 1, 12).reshape(4, 3).double(),)
 ROUNDING = 1e-13
@@ -366,8 +367,7 @@ class Mixed(nn.Module):
 
 
 def without_loops(monkeypatch):
-    for room in ("blocks", "sums"):
-        monkeypatch.setattr(f"balance_graph.pytorch.{room}.COMPILED", ())
+    monkeypatch.setattr("balance_graph.pytorch.blocks.COMPILED", ())
 
 
 def trained(make, dtype=torch.float64, regularizer=2.0):
@@ -393,6 +393,16 @@ def test_loops_over_memory_do_what_tensors_do(make, regularizer, monkeypatch):
     np.testing.assert_allclose(found[1], slow.step(), rtol=1e-11, atol=1e-13)
     assert_same(module, [optimizer], other, [others])
     assert np.abs(found[1]).max() > 0.01
+
+
+def test_loops_are_compiled_in_training_and_not_for_a_look(monkeypatch):
+    """A module that is looked at once does not wait for numba; loops that are loaded are used at once."""
+    monkeypatch.delitem(sys.modules, kernels.__name__)
+    balancer = trained(mlp)[2]
+    sums = balancer._sweep._sums
+    assert [sums.terms() is None for _ in range(5)] == [True, True, True, False, False]
+    monkeypatch.setitem(sys.modules, kernels.__name__, kernels)
+    assert trained(mlp)[2]._sweep._sums.terms() is not None
 
 
 def test_no_weight_of_these_layers_is_copied():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -103,6 +104,13 @@ def place_of(tensor: torch.Tensor, size: int) -> int:
 
 _IS_COMPILING = find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 COMPILED = (torch.float32, torch.float64) if _IS_COMPILING else ()
+# Calls of one kind before loops that are not loaded yet are loaded, or compiled, which takes some seconds.
+_FEW = 3
+
+
+def are_loops_due(calls: int) -> bool:
+    """Whether compiled loops repay the time to get them: in training, not where a module is looked at once."""
+    return bool(COMPILED) and (calls > _FEW or "balance_graph.pytorch.kernels" in sys.modules)
 
 
 def has_positions(block: Block) -> bool:

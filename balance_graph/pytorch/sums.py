@@ -13,7 +13,7 @@ from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidParameterError
 from balance_graph.models import Block
 from balance_graph.models.terms import ROLES, costed_blocks
-from balance_graph.pytorch.blocks import COMPILED, Layout, layout_of, place_of, whole_cost
+from balance_graph.pytorch.blocks import Layout, are_loops_due, layout_of, place_of, whole_cost
 from balance_graph.pytorch.reading import ModelStructure
 
 
@@ -114,6 +114,7 @@ class BlockSums:
         ]
         self._powers = np.tile(np.array(powers, dtype=np.float64), (len(self.blocks), 1))
         self._terms: Terms | None = None
+        self._calls = 0
 
     def _row(self, number: int, layout: Layout) -> tuple[int, ...]:
         """Of the table of terms, without the address."""
@@ -121,8 +122,9 @@ class BlockSums:
         return (*layout.shape, first, layout.repeats[0], second, layout.repeats[1])
 
     def terms(self) -> Terms | None:
-        """The weights as they are now, for compiled loops; None where these cannot read them."""
-        if not COMPILED:
+        """The weights as they are now, for compiled loops; None where these cannot read them, or are not due."""
+        self._calls += 1
+        if not are_loops_due(self._calls):
             return None
         places = [place_of(*pair) for pair in self._weights]
         if self._terms is not None and self._terms.places == places:
