@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import balance_graph as bg
+from balance_graph._time_limit import Deadline
+from balance_graph.linear.strong_rows import factorize_rows, strong_rows
 from balance_graph.points import _nested_set_loops as plain
 from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.nested_sets_point import NestedSetsPoint
@@ -54,6 +56,14 @@ def hubs(n, spread):
     edges = np.unique(np.c_[np.r_[leaf, back, more], np.r_[to, leaf, rng.permutation(leaf)]], axis=0)
     W = sparse.csr_array((10.0 ** rng.uniform(-spread, spread, len(edges)), edges.T), shape=(n, n))
     return bg.BalanceProblem.from_sparse(W, pinned=np.arange(n) >= n - 2)
+
+
+def grid(side, spread):
+    """Neighbors in the plane, every weight of its own size, one node pinned."""
+    line = sparse.csr_array(np.eye(side, k=1) + np.eye(side, k=-1))
+    W = sparse.csr_array(sparse.kronsum(line, line))
+    W.data = 10.0 ** np.random.default_rng(0).uniform(-spread, spread, W.nnz)
+    return bg.BalanceProblem.from_sparse(W, pinned=np.arange(side**2) < 1)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([(1.0,), (1.0, 2.0, 0.5)]))
@@ -146,3 +156,49 @@ def test_ratios_beyond_floats_are_no_basis():
     sets = NestedSets(quotient)
     log_slopes = quotient.log_slopes(np.zeros(quotient.size))[0] - np.arange(quotient.matrix.shape[0])
     assert sets.basis(log_slopes) is None or np.all(np.isfinite(sets.basis(log_slopes).toarray()))
+    assert quotient.log_cost(sets.balanced(np.zeros(quotient.size), 6, 0.0)) <= quotient.log_cost(
+        np.zeros(quotient.size)
+    )
+
+
+def test_sets_are_a_basis_however_unknowns_are_numbered():
+    """After some sweeps they are numbered anew, so that sets lie together in memory."""
+    problem = hubs(600, 10)
+    quotient = Quotient(problem, problem.unscaled, prunes=True)
+    log_slopes = quotient.log_slopes(np.zeros(quotient.size))[0]
+    sets, swept = NestedSets(quotient), NestedSets(quotient)
+    displacement = swept.balanced(np.zeros(quotient.size), 6, 0.0)
+    assert quotient.log_cost(displacement) < quotient.log_cost(np.zeros(quotient.size))
+    assert not np.array_equal(swept._links.unknown, sets._links.unknown)
+    basis, other = sets.basis(log_slopes), swept.basis(log_slopes)
+    assert np.linalg.matrix_rank(other.toarray()) == quotient.size
+    assert np.abs(basis - other).nnz <= 0.1 * basis.nnz  # but for links of the same flow to 16 bits
+
+
+def test_strong_rows_make_up_a_hessian():
+    """Their factorization is a preconditioner: ten steps where the diagonal takes many."""
+    problem = grid(40, 10)
+    quotient = Quotient(problem, problem.unscaled, prunes=True)
+    point = NestedSetsPoint(quotient)
+    point.prepare()
+    root, *_ = point.equations.hessian_root(point.log_slopes, point.ratio)
+    solve = factorize_rows(root, strong_rows(root))
+    matrix = (root.T @ root).toarray()
+    preconditioned = np.column_stack([solve(column) for column in matrix])
+    plain_spread, spread = (np.linalg.cond(one) for one in (matrix, preconditioned))
+    assert spread < 0.05 * plain_spread
+
+
+def test_no_time_left_is_no_balance():
+    """A direction that is cut short says nothing about how long the whole one is."""
+    problem = hubs(2000, 10)
+    solution = bg.solve(problem, bg.NewtonSolver(), on_unattained="prune")
+    quotient = Quotient(problem, solution.log_scales, prunes=True)
+    point = NestedSetsPoint(quotient)
+    point.finish(1e-12)
+    assert point.reach <= 1e-3
+    point = NestedSetsPoint(quotient, deadline=Deadline(1e-9))
+    point.finish(1e-12)
+    assert point.reach == np.inf
+    limited = bg.solve(problem, bg.NewtonSolver(time_limit=1e-9), on_unattained="prune")
+    assert limited.status == "limit reached"

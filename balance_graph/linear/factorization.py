@@ -52,8 +52,8 @@ def factorize(matrix: Any, *, affordable: bool | None = None) -> Solve | None:
     if not (is_affordable(matrix) if affordable is None else affordable):
         return _iterative(sparse.csr_array(matrix))
     columns = sparse.csc_matrix(matrix)
-    factor = _factors(columns, diag_pivot_thresh=_PIVOT, options={"SymmetricMode": True})
-    if factor is None and (factor := _factors(columns)) is None:
+    factor = factors(columns, diagonal=True)
+    if factor is None and (factor := factors(columns)) is None:
         return None
     sizes = abs(columns)
     pivoted: list[Solve] = []
@@ -66,15 +66,17 @@ def factorize(matrix: Any, *, affordable: bool | None = None) -> Solve | None:
                 is_right = np.all(left <= _WRONG * (np.abs(right) + sizes @ np.abs(solution)))
             if is_right:
                 return solution
-            pivoted.append((_factors(columns) or factor).solve)
+            pivoted.append((factors(columns) or factor).solve)
         return np.asarray(pivoted[0](right))
 
     return solve
 
 
-def _factors(columns: Any, **options: Any) -> Any:
+def factors(columns: Any, *, diagonal: bool = False) -> Any:
+    """SuperLU's factors of a matrix of symmetric pattern, pivots on the diagonal while not tiny; None if singular."""
     from scipy.sparse.linalg import MatrixRankWarning, splu
 
+    options: dict[str, Any] = {"diag_pivot_thresh": _PIVOT, "options": {"SymmetricMode": True}} if diagonal else {}
     with warnings.catch_warnings():
         warnings.simplefilter("error", MatrixRankWarning)
         try:

@@ -16,6 +16,8 @@ from balance_graph._types import Array, Index, Mask
 _LARGEST_RATIO = 1e150
 # What is left of two entries that cancel, relative to their size.
 _ZERO = 1e-9
+# Of a logarithm beside a larger one, what is not seen in the sum any more.
+_NOTHING = -40.0
 
 
 class Sets(NamedTuple):
@@ -30,36 +32,40 @@ class Sets(NamedTuple):
         How the members move together, so that the links that join them stay.
     is_column : (n_sets,) boolean array
         Whether the set belongs to the basis; the others are balanced, too.
+    root, into : (n_sets,) integer arrays
+        An unknown that stands for the set, and one for the set that it joins next; -1 where it joins none.
     """
 
     start: Index
     member: Index
     ratio: Array
     is_column: Mask
+    root: Index
+    into: Index
 
 
 class Incidence(NamedTuple):
-    """The links at each unknown, with both of their ends.
+    """The ends of links, one after another at each unknown.
 
     Attributes
     ----------
     start : (size + 1,) integer array
-        Where the links of each unknown start in `link`.
+        Where the ends at each unknown start in the others.
+    at, other : (n_ends,) integer arrays
+        The unknown, and the one at the other end of the link; the number of unknowns stands for the ground.
     link : (n_ends,) integer array
-    one, two : (n_links,) integer arrays
-        Ends of each link; the number of unknowns stands for the ground.
-    first, second : (n_links,) arrays
-        Entries of the matrix A there.
-    rate : (n_links,) array
+    entry, back : (n_ends,) arrays
+        Entries of the matrix A here and at the other end.
+    rate : (n_ends,) array
         Change of the logarithm of the flow for a change of ``A u``.
     """
 
     start: Index
+    at: Index
+    other: Index
     link: Index
-    one: Index
-    two: Index
-    first: Array
-    second: Array
+    entry: Array
+    back: Array
     rate: Array
 
 
@@ -85,6 +91,7 @@ def nested_sets(one: Index, two: Index, gain: Array, order: Index, size: int) ->
     most = size * (int(math.log2(size)) + 4)
     start, member, share = np.zeros(3 * size + 1, np.int64), np.empty(most, np.int64), np.empty(most)
     is_column, joined = np.zeros(3 * size, np.bool_), np.zeros(2, np.int64)
+    of_set, next_set = np.empty(3 * size, np.int64), np.empty(3 * size, np.int64)
     n_sets = n_members = 0
     for step in range(order.size + size):
         kept, into, is_basic = -1, -1, True
@@ -106,7 +113,7 @@ def nested_sets(one: Index, two: Index, gain: Array, order: Index, size: int) ->
                 while True:
                     ratio[v] *= factor if kept == b else 1.0 / factor
                     if not 1.0 / _LARGEST_RATIO < abs(ratio[v]) < _LARGEST_RATIO:
-                        return Sets(start[:1], member[:0], share[:0], is_column[:0])
+                        return Sets(start[:1], member[:0], share[:0], is_column[:0], of_set[:0], next_set[:0])
                     v = following[v]
                     if v == kept:
                         break
@@ -126,80 +133,87 @@ def nested_sets(one: Index, two: Index, gain: Array, order: Index, size: int) ->
             v = following[v]
             if v == kept:
                 break
-        is_column[n_sets] = is_basic
+        is_column[n_sets], of_set[n_sets], next_set[n_sets] = is_basic, kept, into
         n_sets += 1
         start[n_sets] = n_members
         if into < 0:
             meets_ground[kept] = True
             continue
         meets_ground[kept] = meets_ground[into] = meets_ground[kept] or meets_ground[into]
-        small, large = (kept, into) if count[kept] <= count[into] else (into, kept)
-        root[small] = large
-        count[large] += count[small]
-        following[small], following[large] = following[large], following[small]
-    return Sets(start[: n_sets + 1], member[:n_members], share[:n_members], is_column[:n_sets])
+        root[kept] = into
+        count[into] += count[kept]
+        following[kept], following[into] = following[into], following[kept]
+    of_set, next_set = of_set[:n_sets], next_set[:n_sets]
+    return Sets(start[: n_sets + 1], member[:n_members], share[:n_members], is_column[:n_sets], of_set, next_set)
 
 
 def balance_sets(sets: Sets, at: Incidence, log_flow: Array, displacement: Array) -> float:
     """Balance every unknown alone, then every set as one, in place; the largest ``|log in - log out|`` that was met.
 
     A set moves by the imbalance over the fastest changes of its in- and its out-flow: all the way where all flows
-    change alike, and never too far, so each move lowers the cost.
+    change alike, and never too far, so each move lowers the cost. What crosses the border of a set is kept in a list,
+    to which the list of a set that joins it is added; links inside leave it once and for all, when they are next met.
     """
     size = displacement.size
-    number, share = np.full(size + 1, -size - 1, np.int64), np.zeros(size + 1)
-    member: Index
-    alone, one_share = np.zeros(1, np.int64), np.ones(1)
+    number, share = np.full(size + 1, -size - 1, np.int64), np.ones(size + 1)
+    head, tail, following = at.start[:-1].copy(), at.start[1:] - 1, np.arange(1, at.at.size + 1)
+    following[tail] = -1
+    crossing, value, flow = np.empty(at.at.size, np.int64), np.empty(at.at.size), np.empty(at.at.size)
     log_largest, total, fastest = np.empty(2), np.empty(2), np.empty(2)  # of what flows in, and of what flows out
     largest = 0.0
     for which in range(-size, sets.start.size - 1):
-        if which < 0:
-            alone[0] = which + size
-            member, ratio = alone, one_share
-        else:
-            begin, end = sets.start[which], sets.start[which + 1]
-            if end - begin == 1:
-                continue
-            member, ratio = sets.member[begin:end], sets.ratio[begin:end]
-        for k in range(member.size):
-            number[member[k]], share[member[k]] = which, ratio[k]
-        log_largest[:], total[:], fastest[:] = -math.inf, 0.0, 0.0
-        for k in range(member.size):
-            v = member[k]
-            for place in range(at.start[v], at.start[v + 1]):
-                link = at.link[place]
-                one, two = at.one[link], at.two[link]
-                has_both = number[one] == which and number[two] == which
-                if has_both and v == two:
-                    continue
-                value = at.first[link] * ratio[k] if v == one else at.second[link] * ratio[k]
-                if has_both:
-                    whole = abs(value)
-                    value += at.second[link] * share[two]
-                    if abs(value) <= _ZERO * whole:
+        root, into, begin, end = which + size, -1, 0, 0
+        if which >= 0:
+            root, into, begin, end = sets.root[which], sets.into[which], sets.start[which], sets.start[which + 1]
+        n_crossing = 0
+        if end - begin != 1:
+            for k in range(begin, end):
+                number[sets.member[k]], share[sets.member[k]] = which, sets.ratio[k]
+            log_largest[:], total[:], fastest[:] = -math.inf, 0.0, 0.0
+            before, here = -1, head[root]
+            while here >= 0:
+                after, change = following[here], at.entry[here] * share[at.at[here]]
+                if number[at.other[here]] == which:
+                    whole = abs(change)
+                    change += at.back[here] * share[at.other[here]]
+                    if (
+                        abs(change) <= _ZERO * whole or at.at[here] > at.other[here]
+                    ):  # once where it changes all the same
+                        if before < 0:
+                            head[root] = after
+                        else:
+                            following[before] = after
+                        here = after
                         continue
-                side = 0 if value > 0.0 else 1
-                fastest[side] = max(fastest[side], at.rate[link] * abs(value))
-                flow = log_flow[link]
-                if abs(value) != 1.0:
-                    flow += math.log(abs(value))
-                if flow > log_largest[side]:
-                    total[side] = total[side] * math.exp(log_largest[side] - flow) + 1.0
-                    log_largest[side] = flow
-                else:
-                    total[side] += math.exp(flow - log_largest[side])
-        if total[0] == 0.0 or total[1] == 0.0:
+                side = 0 if change > 0.0 else 1
+                fastest[side] = max(fastest[side], at.rate[here] * abs(change))
+                log_size = log_flow[at.link[here]]
+                if abs(change) != 1.0:
+                    log_size += math.log(abs(change))
+                log_largest[side] = max(log_largest[side], log_size)
+                crossing[n_crossing], value[n_crossing], flow[n_crossing] = here, change, log_size
+                n_crossing += 1
+                before, here = here, after
+            tail[root] = before
+        if into >= 0 and head[root] >= 0:
+            if head[into] < 0:
+                head[into] = head[root]
+            else:
+                following[tail[into]] = head[root]
+            tail[into] = tail[root]
+        for k in range(n_crossing):
+            side = 0 if value[k] > 0.0 else 1
+            if flow[k] - log_largest[side] > _NOTHING:
+                total[side] += math.exp(flow[k] - log_largest[side])
+        if n_crossing == 0 or total[0] == 0.0 or total[1] == 0.0:
             continue
         imbalance = log_largest[0] - log_largest[1] + math.log(total[0] / total[1])
         largest = max(largest, abs(imbalance))
         move = -imbalance / (fastest[0] + fastest[1])
-        for k in range(member.size):
-            v = member[k]
-            displacement[v] += move * ratio[k]
-            for place in range(at.start[v], at.start[v + 1]):
-                link = at.link[place]
-                if v == at.one[link]:
-                    log_flow[link] += at.rate[link] * at.first[link] * ratio[k] * move
-                else:
-                    log_flow[link] += at.rate[link] * at.second[link] * ratio[k] * move
+        if which < 0:
+            displacement[root] += move
+        for k in range(begin, end):
+            displacement[sets.member[k]] += move * sets.ratio[k]
+        for k in range(n_crossing):
+            log_flow[at.link[crossing[k]]] += at.rate[crossing[k]] * value[k] * move
     return largest

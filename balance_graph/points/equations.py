@@ -19,8 +19,11 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
-from balance_graph.linear.factorization import factorize
+from balance_graph.linear.factorization import factorize, factors
 from balance_graph.problem.log_domain import log_ratio, log_sum_by
+
+# Share of the diagonal of a Jacobian below which an entry does not matter far from balance.
+_LITTLE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,16 @@ class BalanceEquations:
         """Newton's direction for F = 0, or None where the Jacobian is singular."""
         solve = factorize(self.jacobian(log_slopes, ratio), affordable=self.affordable)
         return None if solve is None else _finite(solve(-self.imbalance(log_slopes)))
+
+    def rough_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
+        """About Newton's direction for F = 0, entries of the Jacobian left out that are little of their diagonals."""
+        jacobian = self.jacobian(log_slopes, ratio).tocoo()
+        diagonal = np.abs(jacobian.diagonal())
+        kept = (np.abs(jacobian.data) >= _LITTLE * diagonal[jacobian.row]) | (jacobian.row == jacobian.col)
+        kept &= np.isfinite(jacobian.data)
+        at = jacobian.row[kept], jacobian.col[kept]
+        found = factors(sparse.csc_matrix((jacobian.data[kept], at), shape=jacobian.shape), diagonal=True)
+        return None if found is None else _finite(found.solve(-self.imbalance(log_slopes)))
 
     def cost_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
         """Newton's direction for the cost, or None where the Hessian is singular."""

@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from balance_graph._time_limit import Deadline
 from balance_graph._types import Array, Sparse
-from balance_graph.linear.factorization import is_affordable
+from balance_graph.linear.factorization import Solve, is_affordable
+from balance_graph.linear.strong_rows import factorize_rows, strong_rows
 from balance_graph.points.equations import BalanceEquations
 from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.point import SUFFICIENT, Mark
@@ -15,25 +17,31 @@ from balance_graph.points.rows import RowsPoint
 from balance_graph.points.strongest_rows import StrongestRows
 from balance_graph.problem.quotient import Quotient
 
-# Sweeps at the start and after a long step, and the largest imbalance of a set that ends them early.
-_FIRST, _BETWEEN, _NEAR = 40, 5, 0.3
+# Sweeps at the start, where sets are few and where they are many, and after a long step, and the largest imbalance of a
+# set that ends them early. Many are solved in less time the earlier steps begin.
+_FIRST, _FIRST_OF_MANY, _BETWEEN, _NEAR = 40, 12, 5, 0.3
 # A step that changes the logarithm of some flow by more than this is a long one.
 _LONG = 0.5
-# Multiplications per link up to which a factorization costs less than conjugate gradients.
-_CHEAP = 200.0
+# Largest imbalance of a set from which on steps are made for the logarithms of the balance equations.
+_FAR = 1.0
+# Steps of that kind in a row that may bring no headway before one for the cost.
+_PATIENCE = 3
+# Multiplications per unknown that a factorization of strong rows is worth, by an upper estimate.
+_CHEAP = 2e5
 # Of the gradient, what a direction may leave: less the nearer the end, down to what brings no further digits.
 _SHARE, _LEAST_SHARE = 1e-2, 1e-6
-# Conjugate gradient steps for one direction; factorizations take over where they do not suffice, or where the diagonal
-# of the Hessian leaves the range of floats.
-_MOST_STEPS, _LEAST_UNIT = 1000, 1e-300
+# Conjugate gradient steps for one direction, without a factorization of strong rows and in all; exact factorizations
+# take over where they do not suffice, or where the diagonal of the Hessian leaves the range of floats.
+_FEW_STEPS, _MOST_STEPS, _LEAST_UNIT = 60, 1000, 1e-300
 
 
 class NestedSetsPoint(RowsPoint):
     """A displacement of the unknowns, with the balance equations in the basis of nested sets.
 
-    Directions are Newton's for the convex cost: the logarithms of the balance equations of sets are far from linear
-    where much flows on either side of a border and little across. A long step goes all the way, and what it makes worse
-    is taken back by sweeps, each of which lowers the cost.
+    Directions are Newton's for the convex cost: near balance, the logarithms of the balance equations of sets are far
+    from linear where much flows on either side of a border and little across. Far from balance, where the cost allows
+    steps of a factor e alone, these logarithms lead there sooner, if roughly. A long step goes all the way, and what it
+    makes worse is taken back by sweeps, each of which lowers the cost.
 
     Parameters
     ----------
@@ -41,12 +49,18 @@ class NestedSetsPoint(RowsPoint):
         One that `suits`.
     displacement : (size,) array, optional
         Default: zero.
+    deadline : Deadline, optional
+        Sweeps and directions end early when it is past.
     """
 
-    def __init__(self, quotient: Quotient, displacement: Array | None = None) -> None:
+    def __init__(
+        self, quotient: Quotient, displacement: Array | None = None, *, deadline: Deadline | None = None
+    ) -> None:
         self._sets = NestedSets(quotient) if NestedSets.suits(quotient) else StrongestRows(quotient)
+        self._deadline = Deadline() if deadline is None else deadline
         self._of_unknowns = BalanceEquations(quotient.matrix)
-        self._krylov_steps = 0
+        self._krylov_steps, self._few = 0, _FEW_STEPS
+        self._in_vain, self._least_far = 0, np.inf
         self._length = 0.0  # largest change of the logarithm of a flow in the last move
         super().__init__(quotient, displacement)
 
@@ -66,7 +80,7 @@ class NestedSetsPoint(RowsPoint):
 
     def prepare(self) -> None:
         """Sweep, which brings all flows near to balance."""
-        self._sweep(_FIRST)
+        self._sweep(_FIRST_OF_MANY if self._sets.are_many else _FIRST)
         super().settle()
 
     def settle(self) -> None:
@@ -74,45 +88,85 @@ class NestedSetsPoint(RowsPoint):
         if self._length > _LONG:
             self._sweep(_BETWEEN)
         super().settle()
+        if self.largest < self._least_far:
+            self._least_far, self._in_vain = self.largest, 0
 
     def _sweep(self, most: int) -> None:
-        self._place(self._sets.balanced(self.displacement, most, _NEAR))
+        self._place(self._sets.balanced(self.displacement, most, _NEAR, self._deadline))
 
     def direction(self, tol: float) -> Array | None:  # noqa: ARG002 - as accurate as pays here
-        """Newton's direction for the cost, or None where the Hessian is singular."""
-        found = None if self._is_cheap else self._inexact_direction()
-        return self.equations.cost_direction(self.log_slopes, self.ratio) if found is None else found
+        """Newton's direction for the cost, or None where the Hessian is singular or time is up."""
+        if self._sets.are_many:
+            found = self._far_direction() if self._is_far else self._inexact_direction()
+            if found is not None or self._deadline.is_past:
+                return found
+        return self.equations.cost_direction(self.log_slopes, self.ratio)
+
+    @property
+    def _is_far(self) -> bool:
+        """Whether balance is far off, and the logarithms of the balance equations may lead there, at little cost."""
+        return self.largest > _FAR and self._in_vain < _PATIENCE and self._is_cheap
+
+    def _far_direction(self) -> Array | None:
+        """Newton's direction for the logarithms of the balance equations of sets, roughly.
+
+        A set whose in-flow is far from its out-flow is balanced in one such step, where the cost allows steps of about
+        1. What the step makes worse elsewhere is taken back by sweeps.
+        """
+        self._in_vain += 1
+        return self.equations.rough_direction(self.log_slopes, self.ratio)
 
     @cached_property
     def _is_cheap(self) -> bool:
-        """Whether a factorization costs no more than conjugate gradients do."""
-        return not self._sets.are_many or is_affordable(self._pattern, _CHEAP * self.ratio.size)
+        """Whether the network itself has a cheap factorization."""
+        return is_affordable(self._pattern, _CHEAP * self.ratio.size)
 
     def _inexact_direction(self) -> Array | None:
         """The direction by conjugate gradients, where they get there.
 
-        In the basis of nested sets the diagonal is as good a preconditioner for any range of flows: about a hundred
-        steps are the rule.
+        In the basis of nested sets the diagonal is as good a preconditioner for any range of flows: some tens of steps
+        are the rule. Where they do not suffice, few rows make up the Hessian nearly, and a factorization of these helps
+        if it is cheap.
         """
-        from balance_graph.linear.conjugate_gradients import conjugate_gradients  # compiled loops: slow to load
-
+        self._in_vain = 0
         root, log_diagonal, gradient = self.equations.hessian_root(self.log_slopes, self.ratio)
         unit = np.exp(0.5 * (log_diagonal - log_diagonal.max()))
         if not unit.min() > _LEAST_UNIT:
             return None
-        transposed = root.T.tocsr()
         size = float(np.abs(gradient).max(initial=0.0))
-        goal = size * min(max(size, _LEAST_SHARE), _SHARE)
-        solution, steps, left = conjugate_gradients(
+        goal, left = size * min(max(size, _LEAST_SHARE), _SHARE), -unit * gradient
+        solution, largest = self._gradients(root, left, unit, goal, None, self._few)
+        if largest > goal and not self._deadline.is_past:
+            further, largest = self._gradients(root, left, unit, goal, self._factors(root), _MOST_STEPS)
+            solution += further
+        return solution / unit if largest <= goal else None
+
+    def _factors(self, root: Sparse) -> Solve | None:
+        """Approximate solves by a factorization of strong rows, where it is cheap: for expanders it is not."""
+        rows = strong_rows(root)
+        strong = self._sizes[rows]
+        is_cheap = is_affordable(strong.T @ strong, _CHEAP * root.shape[0])
+        self._few = 0 if is_cheap else _MOST_STEPS
+        return factorize_rows(root, rows) if is_cheap else None
+
+    def _gradients(
+        self, root: Sparse, left: Array, unit: Array, goal: float, solve: Solve | None, most: int
+    ) -> tuple[Array, float]:
+        """Solution for what is left, which is overwritten by what is left then, and the largest of that."""
+        from balance_graph.linear.conjugate_gradients import conjugate_gradients  # compiled loops: slow to load
+
+        transposed = root.T.tocsr()
+        solution, steps, largest = conjugate_gradients(
             lambda step, out: np.copyto(out, transposed @ (root @ step)),
-            -unit * gradient,
-            lambda residual: (residual, None),
+            left,
+            lambda residual: (residual if solve is None else solve(residual), None),
             weight=unit,
             tol=goal,
-            max_steps=_MOST_STEPS,
+            max_steps=most,
+            patience=lambda _: self._deadline.is_past,
         )
         self._krylov_steps += steps
-        return solution / unit if left <= goal else None
+        return solution, largest
 
     @property
     def basis_name(self) -> str:

@@ -15,6 +15,7 @@ import math
 import numpy as np
 from scipy import sparse
 
+from balance_graph._time_limit import Deadline
 from balance_graph._types import Array, Sparse
 from balance_graph.points.clusters import in_basis
 from balance_graph.problem.elimination import ZERO, clean, independent_numbers
@@ -73,10 +74,12 @@ class StrongestRows:
         """See `strongest_shifts`."""
         return strongest_shifts(self._quotient.matrix, log_slopes)
 
-    def balanced(self, displacement: Array, most: int, near: float) -> Array:
+    def balanced(self, displacement: Array, most: int, near: float, deadline: Deadline | None = None) -> Array:
         """The displacement after local sweeps, at most so many, or until no imbalance exceeds `near` any more."""
         displacement = displacement.copy()
         for _ in range(most):
+            if deadline is not None and deadline.is_past:
+                break
             self.sweeps += 1
             log_slopes, ratio = self._quotient.log_slopes(displacement)
             basis = self.basis(log_slopes)

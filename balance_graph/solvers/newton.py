@@ -44,6 +44,8 @@ _NOISE = 1e-12
 _SHORT = 1e-3
 # Logarithm of the ratio of flows through unknowns beyond which the least are not seen beside the largest: 1 / eps.
 _WIDE = 36.0
+# Imbalance after local sweeps beyond which passes over edges lead nowhere where flows are so different.
+_FAR = 3.0
 _ENDS = (Status.CONVERGED, Status.INTERRUPTED)
 
 
@@ -184,7 +186,7 @@ class _Run:
         """By passes over edges; where they stall, by nested sets, or by factorizations from where the cost is lower."""
         quotient = self._quotient
         try:
-            self.on_edges(self._patience("edges"), self.given_start)
+            self.on_edges(self._patience("edges"), self.given_start, yields=True)
         except UnsuitedError as error:
             if error.reason is Unsuited.NOTHING or quotient.given.n_edges < _MANY_TERMS:
                 self.on_rows(quotient, self._left)
@@ -235,7 +237,7 @@ class _Run:
         """
         if not NestedSetsPoint.suits(self._quotient):
             return False
-        before, point = self._leg, NestedSetsPoint(self._quotient)
+        before, point = self._leg, NestedSetsPoint(self._quotient, deadline=self._loop.deadline)
         self._reach(point, self._loop.follow(point, self._left))
         self._keep_better(before, *point.notes, f"Newton made no headway; balancing of {point.basis_name} took over")
         return self._is_over
@@ -258,7 +260,7 @@ class _Run:
         if self._leg.status in _ENDS or not before.log_cost <= self._leg.log_cost:
             self._note(*notes)
         else:
-            self._leg = before
+            self._leg = before._replace(status=Status.LIMIT) if self._loop.deadline.is_past else before
 
     def _measured(self, log_scales: Array) -> tuple[float, float]:
         """Logarithm of the cost of the network itself, and its relative imbalance."""
@@ -309,7 +311,7 @@ class _Run:
     def _reach(self, point: RowsPoint, status: Status) -> None:
         """End a leg at a point; converged only where what was reached holds of the answer."""
         if status is Status.CONVERGED and not self._is_sound(point):
-            status = Status.STALLED
+            status = Status.LIMIT if self._loop.deadline.is_past else Status.STALLED
         self._leg = _Leg(point.log_scales, status, point.log_cost, point.largest, None)
 
     def _is_sound(self, point: RowsPoint) -> bool:
@@ -325,12 +327,12 @@ class _Run:
         imbalance = quotient.problem.relative_imbalance(point.log_scales)
         return imbalance <= max(self._solver.tol, 4.0 * point.largest, 8.0 * point.rounding, _rounding_of_answer(point))
 
-    def on_edges(self, most: int, start: Array | None = None) -> None:
-        """A leg of at most so many iterations by passes over edges."""
+    def on_edges(self, most: int, start: Array | None = None, *, yields: bool = False) -> None:
+        """A leg of at most so many iterations by passes over edges; if it yields, none where sets do better."""
         with _edges_point(self._quotient, start) as point:
             if start is not None:
                 self._log_cost_at_start = point.log_cost_with_dead(start)
-            self._by_passes(point, most)
+            self._by_passes(point, most, yields=yields)
 
     def on_terms(self, most: int, start: Array | None = None) -> None:
         """A leg of at most so many iterations by passes over terms of any kind."""
@@ -339,8 +341,14 @@ class _Run:
         with one_blas_thread():
             self._by_passes(TermsPoint(self._quotient if start is None else self._quotient.centered(start)), most)
 
-    def _by_passes(self, point: EdgesPoint | TermsPoint, most: int) -> None:
-        status, reached = self._loop.follow(point, most), point.largest
+    def _by_passes(self, point: EdgesPoint | TermsPoint, most: int, *, yields: bool = False) -> None:
+        first = self._loop.iterations
+
+        def gives_up() -> bool:
+            is_far = yields and self._loop.iterations == first and point.largest > _FAR
+            return is_far and point.log_spread > _WIDE and NestedSetsPoint.suits(self._quotient)
+
+        status, reached = self._loop.follow(point, most, gives_up=gives_up), point.largest
         is_wide = point.log_spread > _WIDE
         self._note(*point.notes)
         log_scales, state, is_sound = point.answer(self._solver.tol, float(np.tanh(0.5 * reached)))
@@ -357,7 +365,7 @@ class _Run:
         """
         quotient = self._quotient
         if NestedSetsPoint.suits(quotient):
-            point = NestedSetsPoint(quotient.centered(self._leg.log_scales))
+            point = NestedSetsPoint(quotient.centered(self._leg.log_scales), deadline=self._loop.deadline)
             self._reach(point, self._loop.follow(point, self._left))
             is_confirmed = self._leg.status is Status.CONVERGED
             self._note(*point.notes, f"{'' if is_confirmed else 'not '}confirmed in the basis of {point.basis_name}")

@@ -35,7 +35,12 @@ class NewtonLoop:
     iterations: int = 0
 
     def follow(
-        self, point: Point, most: int, near: float | None = None, given: Callable[[], tuple[float, float]] | None = None
+        self,
+        point: Point,
+        most: int,
+        near: float | None = None,
+        given: Callable[[], tuple[float, float]] | None = None,
+        gives_up: Callable[[], bool] = lambda: False,
     ) -> Status:
         """Move a point to balance, in at most so many iterations; whatever the status, it is left at a valid place.
 
@@ -47,6 +52,8 @@ class NewtonLoop:
             Stop where the largest ``|F|`` is at most this, short of balance.
         given : callable, optional
             Logarithm of the cost, and relative imbalance, for the history; by default those of the point.
+        gives_up : callable, optional
+            Asked before each iteration whether the point leads nowhere; then it has stalled.
         """
         first, goal = self.iterations, point.goal(self.tol)
         try:
@@ -62,8 +69,8 @@ class NewtonLoop:
                     return Status.CONVERGED
                 if self.iterations == first + most or self.deadline.is_past:
                     return Status.LIMIT
-                if not advance(point, self.tol):
-                    return Status.STALLED
+                if gives_up() or not advance(point, self.tol):
+                    return Status.LIMIT if self.deadline.is_past else Status.STALLED
                 self.iterations += 1
         except KeyboardInterrupt:
             return Status.INTERRUPTED
