@@ -176,9 +176,8 @@ def balance_sets(sets: Sets, at: Incidence, log_flow: Array, displacement: Array
                 if number[at.other[here]] == which:
                     whole = abs(change)
                     change += at.back[here] * share[at.other[here]]
-                    if (
-                        abs(change) <= _ZERO * whole or at.at[here] > at.other[here]
-                    ):  # once where it changes all the same
+                    is_repeated = at.at[here] > at.other[here]  # a link inside that changes all the same is met twice
+                    if abs(change) <= _ZERO * whole or is_repeated:
                         if before < 0:
                             head[root] = after
                         else:
