@@ -88,6 +88,7 @@ def test_without_deficits_a_chain_stays_where_it_is(monkeypatch):
 
 
 FOUND = [(11, 57), (11, 130), (11, 855), (11, 1440), (12, 148), (12, 583), (12, 653), (21, 357), (21, 978), (21, 2571)]
+FOUND += [(31, 185)]
 
 
 @pytest.mark.parametrize(("seed", "number"), FOUND)

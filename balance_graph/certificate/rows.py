@@ -152,8 +152,9 @@ class _Flows:
         # not, they may be too small to make up for all.
         with np.errstate(divide="ignore"):
             orders = np.zeros_like(self.ratio), np.log(self.ratio)
-        smaller = (change - share * self.error.max() * (1.0 + change) for share in _SMALLER)
-        return min(self._gap_on_strongest(ends, *one) for one in product(smaller, orders))
+        shares = [share * float(self.error.max()) for share in _SMALLER]
+        smaller = [change - share * (1.0 + change) for share in shares if share < 0.5]
+        return min((self._gap_on_strongest(ends, *one) for one in product(smaller, orders)), default=math.inf)
 
     def _gap_on_strongest(self, ends: RowEnds | None, change: Array, log_ratio: Array) -> float:
         if ends is not None:
