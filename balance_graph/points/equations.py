@@ -22,6 +22,8 @@ from balance_graph._types import Array, Index, Sparse
 from balance_graph.linear.factorization import factorize, factors
 from balance_graph.problem.log_domain import log_ratio, log_sum_by
 
+# Of directions.
+_LONGEST = 1e290
 # Share of the diagonal of a Jacobian below which an entry does not matter far from balance.
 _LITTLE = 0.01
 
@@ -149,4 +151,5 @@ class BalanceEquations:
 
 
 def _finite(vector: Array) -> Array | None:
-    return vector if np.all(np.isfinite(vector)) else None
+    """A direction so long that products with it leave the range of floats is none."""
+    return vector if np.abs(vector).max(initial=0.0) < _LONGEST else None
