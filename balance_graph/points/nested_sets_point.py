@@ -24,6 +24,10 @@ _FIRST, _FIRST_OF_MANY, _BETWEEN, _NEAR = 40, 12, 5, 0.3
 _LONG = 0.5
 # Largest imbalance of a set from which on steps are made for the logarithms of the balance equations.
 _FAR = 1.0
+# Largest change of the logarithm of a flow in a step for the cost: its model holds for about 1, sweeps mend the rest.
+_FURTHEST = 50.0
+# How many times the range of the logarithms of flows such a step may change one of them.
+_RANGES = 2.0
 # Steps of that kind in a row that may bring no headway before one for the cost.
 _PATIENCE = 3
 # Multiplications per unknown that a factorization of strong rows is worth, by an upper estimate.
@@ -97,7 +101,8 @@ class NestedSetsPoint(RowsPoint):
     def direction(self, tol: float) -> Array | None:  # noqa: ARG002 - as accurate as pays here
         """Newton's direction for the cost, or None where the Hessian is singular or time is up."""
         if self._sets.are_many:
-            found = self._far_direction() if self._is_far else self._inexact_direction()
+            found = self._far_direction() if self._is_far else None
+            found = self._inexact_direction() if found is None else found
             if found is not None or self._deadline.is_past:
                 return found
         return self.equations.cost_direction(self.log_slopes, self.ratio)
@@ -111,10 +116,15 @@ class NestedSetsPoint(RowsPoint):
         """Newton's direction for the logarithms of the balance equations of sets, roughly.
 
         A set whose in-flow is far from its out-flow is balanced in one such step, where the cost allows steps of about
-        1. What the step makes worse elsewhere is taken back by sweeps.
+        1. What the step makes worse elsewhere is taken back by sweeps. None where it would lead far out of the range
+        that flows have here: what was left out was not little then.
         """
         self._in_vain += 1
-        return self.equations.rough_direction(self.log_slopes, self.ratio)
+        direction = self.equations.rough_direction(self.log_slopes, self.ratio)
+        if direction is None:
+            return None
+        change = float(np.abs(self.ratio * (self.equations.matrix @ direction)).max(initial=0.0))
+        return direction if change <= _RANGES * float(np.ptp(self.log_slopes)) else None
 
     @cached_property
     def _is_cheap(self) -> bool:
@@ -139,7 +149,13 @@ class NestedSetsPoint(RowsPoint):
         if largest > goal and not self._deadline.is_past:
             further, largest = self._gradients(root, left, unit, goal, self._factors(root), _MOST_STEPS)
             solution += further
-        return solution / unit if largest <= goal else None
+        # Components far below all others count nothing in the products by which steps are chosen, and may be wrong.
+        left = root.T @ (root @ solution) + unit * gradient
+        if largest > goal or not np.abs(left / unit).max(initial=0.0) <= max(_SHARE * size, 2.0 * goal):
+            return None
+        direction: Array = solution / unit
+        change = float(np.abs(self.ratio * (self.equations.matrix @ direction)).max(initial=0.0))
+        return direction * min(1.0, _FURTHEST / max(change, _FURTHEST))
 
     def _factors(self, root: Sparse) -> Solve | None:
         """Approximate solves by a factorization of strong rows, where it is cheap: for expanders it is not."""
