@@ -68,7 +68,7 @@ def grid(side, spread):
 
 
 def test_a_direction_that_is_wrong_where_flows_are_least_is_not_taken(monkeypatch):
-    """Of a star with flows from 1e-400 to 1e400: conjugate gradients see nothing of the least, and the rest is right."""
+    """Of a star with flows from 1e-400 to 1e400: conjugate gradients do not see the least, and the rest is right."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     answer = pytest.importorskip("hostile_networks", reason="needs the benchmarks").answer
     spec = {"family": "star", "edges": 23_093, "spread": 100.0, "p": 2.0, "seed": 1672892306, "time_limit": 100.0}
