@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +38,7 @@ _NEGLIGIBLE = 1e-13
 # Ratio of curvature to slope below which a flow hardly changes with the log-gain.
 _LEVEL = 1e-3
 # By how much flows are taken smaller where some have levelled off, in units of their largest rounding.
-_SMALLER = 8.0, 4096.0
+_SMALLER = 8.0
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
 _MAX_STEPS = 100
 # Largest system whose inverse is formed to bound a correction where the comparison matrix of H does not.
@@ -150,11 +149,13 @@ class _Flows:
         # A flow that has levelled off cannot grow: all flows together are taken a little smaller, by a little more than
         # what rounding makes of sums. Where those of the tree are among these, they make up for little; where they are
         # not, they may be too small to make up for all.
+        smaller = _SMALLER * float(self.error.max())
+        if smaller >= 0.5:
+            return math.inf
+        change = change - smaller * (1.0 + change)
         with np.errstate(divide="ignore"):
             orders = np.zeros_like(self.ratio), np.log(self.ratio)
-        shares = [share * float(self.error.max()) for share in _SMALLER]
-        smaller = [change - share * (1.0 + change) for share in shares if share < 0.5]
-        return min((self._gap_on_strongest(ends, *one) for one in product(smaller, orders)), default=math.inf)
+        return min(self._gap_on_strongest(ends, change, one) for one in orders)
 
     def _gap_on_strongest(self, ends: RowEnds | None, change: Array, log_ratio: Array) -> float:
         if ends is not None:
