@@ -73,6 +73,16 @@ def test_a_small_limit_counts_beside_large_ones_that_cancel():
     assert levelled.limits() == pytest.approx([2e-24], rel=1e-12, abs=0.0)
 
 
+@pytest.mark.parametrize("coefficient", [1e-320, 1.7e308])
+def test_limits_may_leave_the_range_of_floats(coefficient):
+    G = nx.DiGraph()
+    G.add_edge("i", "a", weight=1e12, coefficient=coefficient)
+    G.add_edge("a", "o", weight=1e20, coefficient=coefficient)
+    balanced = bg.balance(G, bg.Cauchy())
+    assert balanced.converged
+    assert [one for _, _, one in balanced.graph.edges(data="weight")] == pytest.approx([1e16, 1e16], rel=1e-9)
+
+
 def test_where_nothing_has_levelled_off_nothing_is_turned():
     problem = bg.compile_graph(bg.networks.chain(weights=[1.0, 4.0]), bg.Cauchy())
     assert Levelled.of(Quotient(problem, problem.unscaled), problem.unscaled) is None

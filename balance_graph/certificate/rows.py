@@ -1,7 +1,8 @@
 """The certificate of a quotient, on rows kept as logarithms: any rows, at any range of costs.
 
 Two corrections make up for what the flows lack of a circulation. Rows of two ends are links of a graph, and a tree of
-the strongest ones can carry it (`balance_graph.certificate.circulation`). For any rows: where H = A^T D A is a
+the strongest ones can carry it (`balance_graph.certificate.circulation`); of any rows a basis of the strongest can
+(`balance_graph.certificate.circulation_of_rows`). Or, without either: where H = A^T D A is a
 Stieltjes matrix (positive definite, off-diagonal entries <= 0), ``H s >= r`` with ``s >= 0`` proves ``|H^-1 r'| <= s``
 for every ``|r'| <= r``, and the inequality is checked with its own rounding; rows that are no edges make other
 matrices, of which the same is shown by way of the comparison matrix, or of an approximate inverse. The bound on u
@@ -27,6 +28,7 @@ from balance_graph.points.clusters import EVERY, FAR_APART
 from balance_graph.points.point import advance
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.balance_problem import BalanceProblem
+from balance_graph.problem.levelled import LEVEL
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.row_ends import RowEnds
 from balance_graph.problem.rows import Rows
@@ -35,8 +37,6 @@ from balance_graph.problem.rows import Rows
 _TIGHT = 1e-9
 # What hardly adds to the rounding of the cost.
 _NEGLIGIBLE = 1e-13
-# Ratio of curvature to slope below which a flow hardly changes with the log-gain.
-_LEVEL = 1e-3
 # By how much flows are taken smaller where some have levelled off, in units of their largest rounding.
 _SMALLER = 8.0
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
@@ -144,7 +144,7 @@ class _Flows:
         """The gap of the circulation with the flows ``y (1 + change)`` off a tree, or a basis, of strongest rows."""
         if not np.all(np.isfinite(self.error)):
             return math.inf
-        if not np.any(self.ratio < _LEVEL):
+        if not np.any(self.ratio < LEVEL):
             return self._gap_on_strongest(ends, change, np.log(self.ratio))
         # A flow that has levelled off cannot grow: all flows together are taken a little smaller, by a little more than
         # what rounding makes of sums. Where those of the tree are among these, they make up for little; where they are

@@ -165,12 +165,12 @@ def balance_sets(sets: Sets, at: Incidence, log_flow: Array, displacement: Array
         root, into, begin, end = which + size, -1, 0, 0
         if which >= 0:
             root, into, begin, end = sets.root[which], sets.into[which], sets.start[which], sets.start[which + 1]
-        n_crossing = 0
+        n_crossing, before = 0, -1
         if end - begin != 1:
             for k in range(begin, end):
                 number[sets.member[k]], share[sets.member[k]] = which, sets.ratio[k]
             log_largest[:], total[:], fastest[:] = -math.inf, 0.0, 0.0
-            before, here = -1, head[root]
+            here = head[root]
             while here >= 0:
                 after, change = following[here], at.entry[here] * share[at.at[here]]
                 if number[at.other[here]] == which:

@@ -40,7 +40,7 @@ class LevelledPoint(RowsPoint):
     def _in_basis(self) -> Sparse:
         limits = self._levelled.limits(self._basis)
         left = np.flatnonzero(limits)
-        self._log_limits = np.log(np.abs(limits[left]))
+        self._log_limits = np.log(np.abs(limits[left])) + self._levelled.log_unit
         self._add_limits()
         entries = (np.sign(limits[left]), (np.arange(left.size), left))
         return sparse.csr_array(

@@ -22,7 +22,9 @@ from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.rows import FunctionRows
 
 # Ratio of curvature to slope below which less is known of a row's flow than its limit says.
-_LEVEL = 1e-3
+LEVEL = 1e-3
+# Logarithm of a coefficient, from which on limits are counted in a unit of their own.
+_LARGEST = 600.0
 # What binary fractions that are taken as exact are multiples of; and what others are known to, relative to their size.
 _SHORT, _ROUNDING = 2.0**-10, 1e-14
 
@@ -47,7 +49,7 @@ class Levelled(Quotient):
         here, rows = quotient.centered(center), quotient.rows
         if not isinstance(rows, FunctionRows) or rows.regularizer.mirror is None:
             return None
-        if not np.any(here.log_slopes(np.zeros(here.size))[1] < _LEVEL):
+        if not np.any(here.log_slopes(np.zeros(here.size))[1] < LEVEL):
             return None
         is_turned = here.base + rows.log_weight > 0.5 * rows.regularizer.mirror
         given = {one.name: getattr(here, one.name) for one in fields(here)}
@@ -64,16 +66,23 @@ class Levelled(Quotient):
         return rows
 
     @cached_property
+    def log_unit(self) -> float:
+        """Logarithm of the unit of limits: 0, unless these come near the end of the range of floats."""
+        return max(0.0, float(self._rows.log_coefficient.max(initial=0.0)) - _LARGEST)
+
+    @cached_property
     def _limit(self) -> Array:
         """Of each row that is turned, the limit of its flow; 0 of others."""
         rows = self._rows
-        return np.where(self.is_turned, rows.regularizer.steepest * np.exp(rows.log_coefficient), 0.0)
+        sizes = np.exp(rows.log_coefficient - self.log_unit)
+        return np.where(self.is_turned, rows.regularizer.steepest * sizes, 0.0)
 
     def limits(self, basis: Sparse | None = None) -> Array:
         """What limits add to the flow into each unknown, less what they take; exactly 0 where these are equal.
 
-        In a basis of the unknowns, if one is given. Sums are rounded once: small limits count beside large ones that
-        cancel.
+        In their unit, and in a basis of the unknowns, if one is given. Sums are rounded once: small limits count beside
+        large
+        ones that cancel.
         """
         matrix = self.as_given.matrix if basis is None else self.as_given.matrix @ basis
         parts = sparse.csc_array(sparse.diags_array(self._limit) @ matrix)

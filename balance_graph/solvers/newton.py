@@ -78,15 +78,17 @@ class NewtonSolver:
     -----
     A step is halved until it lowers ``max|F|``. With degrees 1 the Jacobian is a nonsingular M-matrix wherever the
     minimum is attained, so such a step exists. Where none is found (other degrees, singular to rounding), a step of
-    Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere,
-    so the method does. Equations of weakly attached clusters are written in a basis of their own
+    Newton's method on the convex cost is taken, short enough to lower it for certain; it converges from everywhere, so
+    the method does. Equations of weakly attached clusters are written in a basis of their own
     (`balance_graph.points.clusters`). Where the method makes no headway, since weights differ by many orders, sets of
     unknowns that strong flows join are balanced one by one, as local balancing does with single unknowns, and Newton's
     method for the cost goes on in the basis of their shifts (`balance_graph.points.nested_sets`); so it does where
-    flows through unknowns differ so much that rounding could hide a set that is out of balance. Costs that are no sums
-    of powers, and rows of more than two entries, are reached through tamer networks instead, by continuation in
-    temperature: all weights to a power that rises to 1. A few iterations are the rule, also for weights from 1e-150
-    to 1e150.
+    flows through unknowns differ so much that rounding could hide a set that is out of balance. Where rows have more
+    than two entries (shared or tied weights, terms), shifts of the strongest rows take the place of sets, up to 200
+    unknowns (`balance_graph.points.strongest_rows`). Other rows, and costs that are no sums of powers, are reached
+    through tamer networks, by continuation in temperature: all weights to a power that rises to 1. Where costs have
+    levelled off, what their flows lack of their limits is balanced (`balance_graph.problem.levelled`). A few iterations
+    are the rule, also for weights from 1e-150 to 1e150.
 
     Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
     from conjugate gradients on the Hessian of the cost, preconditioned by its diagonal and levels of nodes, a Cholesky
