@@ -13,6 +13,7 @@ from reference import (
     constraint_rows,
     costed_edges,
     degree,
+    exponential,
     free_degrees,
     gain_row,
     nonzero_edges,
@@ -55,6 +56,15 @@ def bisect(function, low, high):
         middle = (low + high) / 2
         low, high = (low, middle) if function(middle) > 0 else (middle, high)
     return low
+
+
+@pytest.mark.parametrize("digits", [80, 1000, 20_000])
+@pytest.mark.parametrize("x", ["0", "1.25", "-1.25", "1e-30", "-98765.4321", "98765.4321"])
+def test_exponentials_are_right_to_the_last_digits(x: str, digits: int) -> None:
+    with mp.workdps(digits):
+        power = exponential(mpf(x))
+        assert abs(mp.log(power) - mpf(x)) <= mpf(10) ** (2 - digits) * max(1, abs(mpf(x)))
+        assert power._mpf_[3] <= mp.prec
 
 
 # --- closed forms ---------------------------------------------------------------------------------------------------
