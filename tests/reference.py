@@ -212,18 +212,28 @@ def _product(row: Row, direction: Mapping[Node, Fraction]) -> Fraction:
 
 # --- the cost -------------------------------------------------------------------------------------------------------
 
-# Bits from which Flint takes less time than mpmath for an exponential: a third of it at 10 000 bits.
+# Bits from which Flint takes less time than mpmath: a third of it at 10 000 bits.
 FLINT_BITS = 2000
 
 
 def exponential(x: mpf) -> mpf:
-    """``exp(x)`` in the precision in use, by Flint where digits are many, since little else takes time there."""
+    """``exp(x)`` in the precision in use."""
+    return _elementary("exp", x)
+
+
+def logarithm(x: mpf) -> mpf:
+    """``log(x)`` in the precision in use."""
+    return _elementary("log", x)
+
+
+def _elementary(name: str, x: mpf) -> mpf:
+    """By Flint where digits are many, since little else takes time there."""
     if flint is None or mp.prec < FLINT_BITS or x == 0:
-        return mp.exp(x)
+        return getattr(mp, name)(x)
     sign, mantissa, exponent, _ = x._mpf_
     flint.ctx.prec = mp.prec + 20
-    power = flint.arb((int(-mantissa if sign else mantissa), int(exponent))).exp()
-    return +mp.ldexp(*map(int, power.mid().man_exp()))
+    value = getattr(flint.arb((int(-mantissa if sign else mantissa), int(exponent))), name)()
+    return +mp.ldexp(*map(int, value.mid().man_exp()))
 
 
 @dataclass(frozen=True)
@@ -238,8 +248,8 @@ class _Term:
 
     def shift(self) -> mpf:
         """x at v = 0. An exponential absorbs its coefficient, so that the homotopy tames its range as well."""
-        log_coefficient = 0 if self.softplus else mp.log(to_mpf(self.coefficient))
-        return log_coefficient + mpf(self.exponent) * mp.log(abs(mpf(self.weight)))
+        log_coefficient = 0 if self.softplus else logarithm(to_mpf(self.coefficient))
+        return log_coefficient + mpf(self.exponent) * logarithm(abs(mpf(self.weight)))
 
     def jet(self, x: mpf) -> tuple[mpf, mpf, mpf]:
         """phi and its first two derivatives in x, multiplier included."""

@@ -14,6 +14,7 @@ from helpers import chain, log1p2, network, regularizer_of
 from mpmath import mp, mpf
 
 import balance_graph as bg
+from balance_graph.certificate import rows
 
 NAMES = list(CASES)
 
@@ -140,3 +141,19 @@ def test_a_wrong_answer_is_found_out(regularizer):
         assert excess > 0
         assert bg.certify(moved, regularizer).relative_gap >= excess / (1 + excess) - 1e-13
         assert value > 0
+
+
+def test_far_from_balance_no_bound_is_sought(monkeypatch):
+    """Steps are made there, each of which costs less than looking for a bound that is mostly not there."""
+    sought, made = [], []
+    gap, step = rows._gap, rows.advance
+    monkeypatch.setattr(rows, "_gap", lambda *given: sought.append(1) or gap(*given))
+    monkeypatch.setattr(rows, "advance", lambda *given: made.append(1) or step(*given))
+    G = bg.networks.layered([2, 4, 4, 2], rng=0)
+    sizes = np.random.default_rng(0).uniform(-60, 60, G.number_of_edges())
+    for data, size in zip((data for *_, data in G.edges(data=True)), sizes.tolist(), strict=True):
+        data["weight"] *= 10.0**size
+    problem = bg.compile_graph(G)
+    certificate = bg.certify(problem, problem.unscaled)
+    assert certificate.log_lower_bound > -np.inf
+    assert len(made) > 3 * len(sought) > 0

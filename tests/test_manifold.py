@@ -11,9 +11,11 @@ from cases import CASES
 from helpers import chain, network
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 from test_properties import networks
 
 import balance_graph as bg
+from balance_graph.problem.elimination import gauge_columns
 
 RELU2 = {"activation": "relu2"}
 CUBE = {"activation": "bipu(3)"}
@@ -277,3 +279,23 @@ def test_the_tolerance_of_membership(size):
     at = bg.manifold(chain(1.0, 2.0))
     assert at.contains([1.0, -1.0 + size], tol=size)
     assert not at.contains([1.0, -1.0 + size], tol=size / 4)
+
+
+@given(st.integers(0, 10_000))
+def test_gauges_are_held_where_asked_for_if_rows_have_many_entries(seed):
+    """Of the unknowns that may be held, those of largest preference, one after another: judged by ranks alone."""
+    rng = np.random.default_rng(seed)
+    rows, size = int(rng.integers(2, 5)), int(rng.integers(3, 7))
+    matrix = rng.choice([-2.0, -1.0, 0.0, 0.0, 1.0], (rows, size))
+    matrix[0, :3] = 1.0  # so it is no graph
+    preference = rng.permutation(size).astype(float)
+    missing = size - rank(matrix)
+    held = []
+    for column in np.argsort(-preference).tolist():
+        others = np.delete(matrix, [*held, column], axis=1)
+        if len(held) < missing and rank(others) == rank(matrix):
+            held.append(column)
+    found = gauge_columns(sparse.csr_array(matrix), preference)
+    assert found.tolist() == sorted(held)
+    first = gauge_columns(sparse.csr_array(matrix), -np.arange(size, dtype=float))
+    assert gauge_columns(sparse.csr_array(matrix)).tolist() == first.tolist()

@@ -16,6 +16,7 @@ from reference import (
     exponential,
     free_degrees,
     gain_row,
+    logarithm,
     nonzero_edges,
     null_space,
     powers,
@@ -60,11 +61,13 @@ def bisect(function, low, high):
 
 @pytest.mark.parametrize("digits", [80, 1000, 20_000])
 @pytest.mark.parametrize("x", ["0", "1.25", "-1.25", "1e-30", "-98765.4321", "98765.4321"])
-def test_exponentials_are_right_to_the_last_digits(x: str, digits: int) -> None:
+def test_exponentials_and_logarithms_are_right_to_the_last_digits(x: str, digits: int) -> None:
     with mp.workdps(digits):
         power = exponential(mpf(x))
-        assert abs(mp.log(power) - mpf(x)) <= mpf(10) ** (2 - digits) * max(1, abs(mpf(x)))
-        assert power._mpf_[3] <= mp.prec
+        size = max(1, abs(mpf(x)))
+        assert abs(mp.log(power) - mpf(x)) <= mpf(10) ** (2 - digits) * size
+        assert abs(logarithm(power) - mp.log(power)) <= mpf(10) ** (1 - digits) * size
+        assert max(power._mpf_[3], logarithm(power)._mpf_[3]) <= mp.prec
 
 
 # --- closed forms ---------------------------------------------------------------------------------------------------

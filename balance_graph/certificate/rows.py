@@ -41,6 +41,9 @@ _NEGLIGIBLE = 1e-13
 _SMALLER = 8.0
 # From a far point the bound is sought along safe Newton steps; the trivial bound stands after this many.
 _MAX_STEPS = 100
+# Largest logarithm of in over out from where a bound is sought: farther off it costs more than a step that makes it
+# better, and mostly there is none.
+_FAR = 1.0
 # Largest system whose inverse is formed to bound a correction where the comparison matrix of H does not.
 _MAX_DENSE = 1500
 
@@ -69,6 +72,8 @@ def log_lower_bound(quotient: Quotient) -> float:
 def _bound_from(point: RowsPoint, ends: RowEnds | None) -> tuple[float, float]:
     """Logarithm of a bound that is found on the way from a point to balance, and the share of the cost given away."""
     for _ in range(_MAX_STEPS):
+        if point.largest > _FAR and advance(point, rounding.EPS):
+            continue
         flows = _Flows(point.quotient, point.displacement, point.log_slopes, point.ratio, point.log_cost)
         log_bound, share = flows.bound(_gap(point, flows, ends))
         if share < 0.5:

@@ -117,16 +117,16 @@ def gauge_columns(matrix: Sparse, preference: Array | None = None) -> Index:
     """
     from scipy.sparse import csgraph  # brings scipy.sparse.linalg: too heavy at import
 
+    order = np.arange(matrix.shape[1]) if preference is None else np.argsort(-preference, kind="stable")
     ends = RowEnds.of(matrix)
     if ends is None:
-        pivots = _eliminate(matrix)
-        return np.array([column for column in range(matrix.shape[1]) if column not in pivots], dtype=np.intp)
+        # Unknowns fix all motions that are free if their rows of a basis of these motions are independent.
+        return np.sort(order[independent_numbers(null_space(matrix)[order])])
     pairs = ends.take(np.flatnonzero(ends.second))
     count, component = csgraph.connected_components(links(pairs.one, pairs.two, matrix.shape[1]), directed=False)
     grounded = np.zeros(count, dtype=bool)
     grounded[component[ends.one[(ends.first != 0.0) & (ends.second == 0.0)]]] = True
     grounded |= consistent_ratios(component, pairs.one, pairs.two, pairs.gain, ~grounded)[1]
-    order = np.arange(matrix.shape[1]) if preference is None else np.argsort(-preference, kind="stable")
     _, first = np.unique(component[order], return_index=True)
     return np.sort(order[first][~grounded])
 
