@@ -228,8 +228,8 @@ def certify(
     ----------
     network : networkx.DiGraph, BalanceResult, BalanceProblem or BlockProblem
     regularizer : float or Regularizer, or the log-scales of all nodes
-        For a graph, the regularizer (default 2). For a problem, the point in question: log-scales, or the solution that
-        has them, of which pruned weights count as zero.
+        For a graph, the regularizer (default 2). For a problem, the point in question (default: unscaled): log-scales,
+        or the solution that has them, of which pruned weights count as zero.
     weight : str, optional
         Name of the weight attribute.
 
@@ -260,8 +260,9 @@ def certify(
         if isinstance(regularizer, Solution):
             problem = network if isinstance(network, BlockProblem) else network.pruned(regularizer)
             return certify_problem(problem, regularizer.log_scales)
-        log_scales = network.checked_log_scales(regularizer, "log_scales")  # type: ignore[arg-type]
-        return certify_problem(network, log_scales)
+        if regularizer is None:
+            return certify_problem(network, network.unscaled)
+        return certify_problem(network, network.checked_log_scales(regularizer, "log_scales"))  # type: ignore[arg-type]
     problem = _problem(network, regularizer, weight)  # type: ignore[arg-type]
     return certify_problem(problem, problem.unscaled)
 
