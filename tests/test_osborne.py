@@ -5,6 +5,8 @@ Room: theory.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -100,7 +102,7 @@ class TestBounds:
 
 class TestFamilies:
     def test_given_condition(self):
-        for goal in (10.0, 40.0):
+        for goal in (10.0, 40.0, 600.0):
             matrix = osborne.exponential_matrix(20, log_condition=goal)
             assert osborne.log_condition(matrix) == pytest.approx(goal, rel=1e-9)
             assert np.count_nonzero(matrix) == 80
@@ -145,6 +147,9 @@ class TestRefusals:
             osborne.count_steps(MATRICES["two"], "shuffled", [0.1])
         with pytest.raises(bg.InvalidParameterError, match="100 entries"):
             osborne.exponential_matrix(25, log_condition=1.0)
+        for beyond in (2000.0, math.nan):
+            with pytest.raises(bg.InvalidParameterError, match="range of floats"):
+                osborne.exponential_matrix(25, log_condition=beyond)
 
     def test_limit_on_steps(self):
         counts = osborne.count_steps(MATRICES["ill-conditioned"], "cyclic", [1.0, 1e-12], max_steps=50)

@@ -81,8 +81,7 @@ class Levelled(Quotient):
         """What limits add to the flow into each unknown, less what they take; exactly 0 where these are equal.
 
         In their unit, and in a basis of the unknowns, if one is given. Sums are rounded once: small limits count beside
-        large
-        ones that cancel.
+        large ones that cancel.
         """
         matrix = self.as_given.matrix if basis is None else self.as_given.matrix @ basis
         parts = sparse.csc_array(sparse.diags_array(self._limit) @ matrix)

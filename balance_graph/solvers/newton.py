@@ -298,17 +298,21 @@ class _Run:
             self._by_limits()
 
     def _by_limits(self) -> bool:
-        """By what flows lack of their limits, with the rows that are far out turned about until they are the same."""
-        before, turned = self._leg, np.zeros(0, dtype=bool)
+        """By what flows lack of their limits, with the rows that are far out turned about until they have been before.
+
+        A row that ends where it would be turned may be so every other time.
+        """
+        before, seen = self._leg, set[bytes]()
         while self._left:
             levelled = Levelled.of(self._quotient, self._leg.log_scales)
-            if levelled is None or np.array_equal(levelled.is_turned, turned):
+            if levelled is None or levelled.is_turned.tobytes() in seen:
                 break
-            turned, point = levelled.is_turned, LevelledPoint(levelled)
+            seen.add(levelled.is_turned.tobytes())
+            point = LevelledPoint(levelled)
             self._reach(point, self._loop.follow(point, self._patience("rows")))
-        if turned.size:
+        if seen:
             self._keep_better(before, "costs have levelled off: what flows lack of their limits was balanced")
-        return turned.size > 0 and self._is_over
+        return bool(seen) and self._is_over
 
     def _reach(self, point: RowsPoint, status: Status) -> None:
         """End a leg at a point; converged only where what was reached holds of the answer."""

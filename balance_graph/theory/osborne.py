@@ -30,7 +30,10 @@ from balance_graph._arguments import Rng, check_count, check_positive, generator
 from balance_graph._choices import check_choice
 from balance_graph._types import Array
 from balance_graph.errors import InvalidParameterError
+from balance_graph.problem.log_domain import log_sum
 
+# Both ends of the entries are then in the range of floats.
+_LARGEST_LOG_CONDITION = 600.0
 ORDERS = ("greedy", "random", "cyclic")
 
 
@@ -266,7 +269,8 @@ def exponential_matrix(n: int, *, degree: int = 4, log_condition: float | None =
     degree : int
         Entries a row: one on a random cycle through all indices, the others anywhere.
     log_condition : float, optional
-        Raise all entries to the one power that gives the matrix this ``log kappa``; by default they stay as drawn.
+        Raise all entries to the one power that gives the matrix this ``log kappa``, at most 600; by default they stay
+        as drawn.
     rng : int, numpy Generator, RandomState or None
 
     Returns
@@ -294,8 +298,11 @@ def _with_condition(matrix: Array, goal: float) -> Array:
     entries = np.log(matrix[matrix > 0])
 
     def reached(power: float) -> float:
-        return float(np.log(np.exp(power * (entries - entries.min())).sum()))
+        return log_sum(power * (entries - entries.min()))
 
+    if not goal <= _LARGEST_LOG_CONDITION:
+        message = f"log_condition is {goal:g}: entries leave the range of floats above {_LARGEST_LOG_CONDITION:g}"
+        raise InvalidParameterError(message)
     if goal < reached(0.0):
         message = f"log_condition is {goal:g}, but {entries.size} entries have at least log {entries.size}"
         raise InvalidParameterError(message)
