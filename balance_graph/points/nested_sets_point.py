@@ -34,6 +34,8 @@ _PATIENCE = 3
 _CHEAP = 2e5
 # Of the gradient, what a direction may leave: less the nearer the end, down to what brings no further digits.
 _SHARE, _LEAST_SHARE = 1e-2, 1e-6
+# What may always be left, as a share of the tolerance.
+_ENOUGH = 0.03
 # Conjugate gradient steps for one direction, without a factorization of strong rows and in all; exact factorizations
 # take over where they do not suffice, or where the diagonal of the Hessian leaves the range of floats.
 _FEW_STEPS, _MOST_STEPS, _LEAST_UNIT = 60, 1000, 1e-300
@@ -98,11 +100,11 @@ class NestedSetsPoint(RowsPoint):
     def _sweep(self, most: int) -> None:
         self._place(self._sets.balanced(self.displacement, most, _NEAR, self._deadline))
 
-    def direction(self, tol: float) -> Array | None:  # noqa: ARG002 - as accurate as pays here
+    def direction(self, tol: float) -> Array | None:
         """Newton's direction for the cost, or None where the Hessian is singular or time is up."""
         if self._sets.are_many:
             found = self._far_direction() if self._is_far else None
-            found = self._inexact_direction() if found is None else found
+            found = self._inexact_direction(tol) if found is None else found
             if found is not None or self._deadline.is_past:
                 return found
         return self.equations.cost_direction(self.log_slopes, self.ratio)
@@ -131,7 +133,7 @@ class NestedSetsPoint(RowsPoint):
         """Whether the network itself has a cheap factorization."""
         return is_affordable(self._pattern, _CHEAP * self.ratio.size)
 
-    def _inexact_direction(self) -> Array | None:
+    def _inexact_direction(self, tol: float) -> Array | None:
         """The direction by conjugate gradients, where they get there.
 
         In the basis of nested sets the diagonal is as good a preconditioner for any range of flows: some tens of steps
@@ -144,7 +146,8 @@ class NestedSetsPoint(RowsPoint):
         if not unit.min() > _LEAST_UNIT:
             return None
         size = float(np.abs(gradient).max(initial=0.0))
-        goal, left = size * min(max(size, _LEAST_SHARE), _SHARE), -unit * gradient
+        goal = min(max(size * max(size, _LEAST_SHARE), _ENOUGH * tol), _SHARE * size)
+        left = -unit * gradient
         solution, largest = self._gradients(root, left, unit, goal, None, self._few)
         if largest > goal and not self._deadline.is_past:
             further, largest = self._gradients(root, left, unit, goal, self._factors(root), _MOST_STEPS)
