@@ -213,3 +213,21 @@ def test_no_time_left_is_no_balance():
     assert point.reach == np.inf
     limited = bg.solve(problem, bg.NewtonSolver(time_limit=1e-9), on_unattained="prune")
     assert limited.status == "limit reached"
+
+
+def test_short_steps_leave_the_basis_as_it_is(monkeypatch):
+    """Their order of flows is the same, so that a basis and what was factorized in it are good for all of them."""
+    made = []
+    basis, factors = NestedSetsPoint._basis_here, NestedSetsPoint._factors
+    monkeypatch.setattr(NestedSetsPoint, "_basis_here", lambda self: made.append("basis") or basis(self))
+    monkeypatch.setattr(NestedSetsPoint, "_factors", lambda self, root: made.append("factors") or factors(self, root))
+    problem = grid(30, 10)
+    point = NestedSetsPoint(Quotient(problem, problem.unscaled, prunes=True))
+    lengths = []
+    move = NestedSetsPoint.move
+    monkeypatch.setattr(NestedSetsPoint, "move", lambda self, step: move(self, step) or lengths.append(self._length))
+    assert NewtonLoop(1e-12).follow(point, 100) == "converged"
+    short = sum(length <= 0.5 for length in lengths[:-1])
+    assert short >= 3
+    assert made.count("basis") == 2 + len(lengths[:-1]) - short
+    assert made.count("factors") < made.count("basis")

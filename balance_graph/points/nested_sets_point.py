@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +21,8 @@ from balance_graph.problem.quotient import Quotient
 # Sweeps at the start, where sets are few and where they are many, and after a long step, and the largest imbalance of a
 # set that ends them early. Many are solved in less time the earlier steps begin.
 _FIRST, _FIRST_OF_MANY, _BETWEEN, _NEAR = 40, 12, 5, 0.3
-# A step that changes the logarithm of some flow by more than this is a long one.
+# A step that changes the logarithm of some flow by more than this is a long one. Shorter ones leave the order of flows
+# nearly as it is, so that the basis stays.
 _LONG = 0.5
 # Largest imbalance of a set from which on steps are made for the logarithms of the balance equations.
 _FAR = 1.0
@@ -66,8 +68,10 @@ class NestedSetsPoint(RowsPoint):
         self._deadline = Deadline() if deadline is None else deadline
         self._of_unknowns = BalanceEquations(quotient.matrix)
         self._krylov_steps, self._few = 0, _FEW_STEPS
+        self._strong: Solve | None = None
         self._in_vain, self._least_far = 0, np.inf
         self._length = 0.0  # largest change of the logarithm of a flow in the last move
+        self._is_settled = False
         super().__init__(quotient, displacement)
 
     @staticmethod
@@ -87,13 +91,17 @@ class NestedSetsPoint(RowsPoint):
     def prepare(self) -> None:
         """Sweep, which brings all flows near to balance."""
         self._sweep(_FIRST_OF_MANY if self._sets.are_many else _FIRST)
-        super().settle()
+        self._is_settled = False
+        self.settle()
 
     def settle(self) -> None:
-        """Sweep after a long step, and write the balance equations in the basis of this place."""
-        if self._length > _LONG:
+        """After a long step, sweep, and write the balance equations in the basis of this place."""
+        is_long = self._length > _LONG
+        if is_long:
             self._sweep(_BETWEEN)
-        super().settle()
+        if is_long or not self._is_settled:
+            super().settle()
+            self._is_settled, self._strong = True, None
         if self.largest < self._least_far:
             self._least_far, self._in_vain = self.largest, 0
 
@@ -147,11 +155,12 @@ class NestedSetsPoint(RowsPoint):
             return None
         size = float(np.abs(gradient).max(initial=0.0))
         goal = min(max(size * max(size, _LEAST_SHARE), _ENOUGH * tol), _SHARE * size)
-        left = -unit * gradient
-        solution, largest = self._gradients(root, left, unit, goal, None, self._few)
-        if largest > goal and not self._deadline.is_past:
-            further, largest = self._gradients(root, left, unit, goal, self._factors(root), _MOST_STEPS)
+        left, solution = -unit * gradient, np.zeros_like(gradient)
+        for solve, most in self._preconditioners(root):
+            further, largest = self._gradients(root, left, unit, goal, solve, most)
             solution += further
+            if largest <= goal or self._deadline.is_past:
+                break
         # Components far below all others count nothing in the products by which steps are chosen, and may be wrong.
         left = root.T @ (root @ solution) + unit * gradient
         if largest > goal or not np.abs(left / unit).max(initial=0.0) <= max(_SHARE * size, 2.0 * goal):
@@ -159,6 +168,15 @@ class NestedSetsPoint(RowsPoint):
         direction: Array = solution / unit
         change = float(np.abs(self.ratio * (self.equations.matrix @ direction)).max(initial=0.0))
         return direction * min(1.0, _FURTHEST / max(change, _FURTHEST))
+
+    def _preconditioners(self, root: Sparse) -> Iterator[tuple[Solve | None, int]]:
+        """What to precondition with, None for the diagonal, and for how many steps: the least costly first."""
+        if self._strong is not None:
+            yield self._strong, _FEW_STEPS
+        elif self._few:
+            yield None, self._few
+        self._strong = self._factors(root)
+        yield self._strong, _MOST_STEPS
 
     def _factors(self, root: Sparse) -> Solve | None:
         """Approximate solves by a factorization of strong rows, where it is cheap: for expanders it is not."""
