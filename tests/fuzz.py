@@ -1,13 +1,15 @@
 """Small networks of mixed attributes and weights of independent sizes, judged by optima of 60 digits and more.
 
 ``python tests/fuzz.py 10000 --seed 0 --log fuzz.json`` tries so many networks; a run that was stopped goes on where the
-log ends. What is wrong is shrunk to few edges, and printed. With gmpy2 and python-flint installed (extra ``dev``), a
+log ends. What is wrong is shrunk to few edges, and printed; one of the next hundred networks that takes minutes ends the
+run, and what it was doing is printed. With gmpy2 and python-flint installed (extra ``dev``), a
 core tries about 20 000 in an hour, and a tenth of that without.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import math
 import warnings
@@ -29,6 +31,8 @@ ACTIVATIONS = ("relu", "relu", "relu", "abs", "tanh", "relu2", "bipu(0.5)", "bip
 EXPONENTS = (0.05, 0.5, 1.0, 2.0, 2.0, 3.0, 20.0, 100.0)
 # Logarithm of a weight: what Newton promises of the imbalance, with room for what weak attachment makes of it.
 CLOSE = 1e-6
+# Seconds after which a network hangs: most take a tenth of one, digits by the ten thousand some.
+HANGS = 300.0
 
 
 def fuzzed(seed: int, number: int) -> tuple[nx.DiGraph, tuple[Any, ...]]:
@@ -179,7 +183,9 @@ def run(count: int, seed: int, log: Path | None) -> Counter[str]:
         tally, first = Counter(kept["found"]), kept["tried"]
     for number in range(first, count):
         G, kind = fuzzed(seed, number)
+        faulthandler.dump_traceback_later(HANGS, exit=True)
         found = faults(G, kind) or ["right"]
+        faulthandler.cancel_dump_traceback_later()
         tally.update(fault.split(":")[0] for fault in found)
         if is_wrong([fault for fault in found if fault != "right"]):
             print(number, found, flush=True)
