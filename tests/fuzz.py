@@ -1,9 +1,9 @@
 """Small networks of mixed attributes and weights of independent sizes, judged by optima of 60 digits and more.
 
-``python tests/fuzz.py 10000 --seed 0 --log fuzz.json`` tries so many networks; a run that was stopped goes on where the
-log ends. What is wrong is shrunk to few edges, and printed; one of the next hundred networks that takes minutes ends the
-run, and what it was doing is printed. With gmpy2 and python-flint installed (extra ``dev``), a
-core tries about 20 000 in an hour, and a tenth of that without.
+``python tests/fuzz.py 10000 --seed 0 --log fuzz.json`` tries so many networks; a run that was stopped goes on where
+the log ends. What is wrong is shrunk to few edges, and printed; a network that takes minutes ends the run, which
+prints what it was doing. With gmpy2 and python-flint installed (extra ``dev``), a core tries about 20 000 in an hour,
+and a tenth of that without.
 """
 
 from __future__ import annotations
