@@ -275,7 +275,8 @@ def _bound_by_inverse(hessian: NDArray[np.float64], residual: Array, relative: f
     except np.linalg.LinAlgError:
         return None
     sizes = np.abs(inverse)
-    half: Array = sizes @ residual
-    off = np.abs(np.eye(half.size) - inverse @ hessian) @ half
-    hidden = (relative + 4.0 * half.size * rounding.EPS) * (sizes @ (np.abs(hessian) @ half) + half)
+    with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of floats bounds nothing
+        half: Array = sizes @ residual
+        off = np.abs(np.eye(half.size) - inverse @ hessian) @ half
+        hidden = (relative + 4.0 * half.size * rounding.EPS) * (sizes @ (np.abs(hessian) @ half) + half)
     return 2.0 * half if np.all(off + hidden <= 0.5 * half) else None
