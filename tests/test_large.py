@@ -20,6 +20,7 @@ import balance_graph as bg
 from balance_graph.linear.band import Band
 from balance_graph.linear.conjugate_gradients import conjugate_gradients
 from balance_graph.linear.edge_lists import EdgeList
+from balance_graph.linear.factorization import factorize, factors
 from balance_graph.linear.multigrid import Multigrid
 from balance_graph.points import _edge_kernels as kernels
 from balance_graph.points import edges as flows_module
@@ -550,14 +551,33 @@ def test_conjugate_gradients_stop_where_a_product_is_nothing_but_rounding():
     np.testing.assert_array_equal(solution, 0.0)
 
 
-def test_conjugate_gradients_take_no_step_where_nothing_leads_downhill():
-    """Rounding can turn a preconditioner round; the root of a negative energy would be no number."""
+@pytest.mark.parametrize("turn", [-1.0, 1e308])
+def test_conjugate_gradients_take_no_step_where_nothing_leads_downhill(turn):
+    """Rounding can turn a preconditioner round, or lead out of the range of floats: no root of such an energy."""
     right = np.ones(3)
     solution, steps, left = conjugate_gradients(
-        lambda x, out: np.copyto(out, x), right, lambda r: (-r, None), weight=np.ones(3), tol=1e-9, max_steps=10
+        lambda x, out: np.copyto(out, x), right, lambda r: (turn * r, None), weight=np.ones(3), tol=1e-9, max_steps=10
     )
     assert (steps, left) == (0, 1.0)
     assert not solution.any()
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_a_matrix_that_has_lost_a_pivot_is_not_shown_to_superlu(diagonal):
+    """It crashed on this one, which the flows of a small network had made: three of its columns are empty."""
+    matrix = np.zeros((7, 7))
+    matrix[[0, 1, 2, 4], [0, 1, 2, 4]] = [4.0, 2.0, 2.0, 2.0]
+    matrix[[0, 1, 0, 2, 4], [1, 0, 5, 3, 3]] = -2.0
+    assert factors(sparse.csc_matrix(matrix), diagonal=diagonal) is None
+    assert factorize(sparse.csc_matrix(matrix)) is None
+    regular = sparse.csc_matrix(matrix + np.eye(7))
+    np.testing.assert_allclose(regular @ factors(regular, diagonal=diagonal).solve(np.ones(7)), 1.0)
+
+
+def test_flows_beyond_floats_are_near_nothing():
+    """And nothing is warned of."""
+    sums = np.array([np.inf, 1.0, 1.0])
+    assert not kernels.log_ratios_of_near(sums, sums, np.ones(3))[1] < kernels.NEAR
 
 
 def test_conjugate_gradients_solve_a_symmetric_system():

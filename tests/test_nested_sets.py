@@ -59,12 +59,12 @@ def hubs(n, spread):
     return bg.BalanceProblem.from_sparse(W, pinned=np.arange(n) >= n - 2)
 
 
-def grid(side, spread):
+def grid(side, spread, p=2.0, seed=0):
     """Neighbors in the plane, every weight of its own size, one node pinned."""
     line = sparse.csr_array(np.eye(side, k=1) + np.eye(side, k=-1))
     W = sparse.csr_array(sparse.kronsum(line, line))
-    W.data = 10.0 ** np.random.default_rng(0).uniform(-spread, spread, W.nnz)
-    return bg.BalanceProblem.from_sparse(W, pinned=np.arange(side**2) < 1)
+    W.data = 10.0 ** np.random.default_rng(seed).uniform(-spread, spread, W.nnz)
+    return bg.BalanceProblem.from_sparse(W, pinned=np.arange(side**2) < 1, regularizer=p)
 
 
 def test_a_direction_that_is_wrong_where_flows_are_least_is_not_taken(monkeypatch):
@@ -231,3 +231,14 @@ def test_short_steps_leave_the_basis_as_it_is(monkeypatch):
     assert short >= 3
     assert made.count("basis") == 2 + len(lengths[:-1]) - short
     assert made.count("factors") < made.count("basis")
+
+
+def test_costs_of_thousands_of_decades_are_reached_through_temperatures(monkeypatch):
+    """There long steps bring one set near balance and others off, by turns; tamer networks lead the way."""
+    problem = grid(35, 100, 20.0, seed=1)
+    solution = bg.solve(problem, "newton", on_unattained="prune")
+    assert solution.converged
+    assert "Newton made no headway; continuation in temperature took over" in solution.notes
+    assert bg.certify(problem, solution).relative_gap <= 1e-9
+    monkeypatch.setattr("balance_graph.solvers.newton._Run._by_temperatures", lambda *_: False)
+    assert not bg.solve(problem, "newton", on_unattained="prune").converged

@@ -107,6 +107,25 @@ def test_blocks_end_on_time():
     assert bg.solve(problem, bg.NewtonSolver(time_limit=LONG)).converged
 
 
+def test_a_start_that_passes_choose_is_no_answer_if_it_costs_more():
+    """A start without drift along the depth may be far off where degrees multiply; time may be up right there."""
+    rng, n = np.random.default_rng(0), 1200
+    tail = rng.integers(0, n - 40, 9000)
+    head = np.minimum(tail // 40 * 40 + 40 + rng.integers(0, 40, 9000), n - 1)
+    back = rng.random(9000) < 0.02
+    edges = np.unique(np.c_[np.where(back, head, tail), np.where(back, tail, head)], axis=0)
+    W = sparse.csr_array((10.0 ** rng.uniform(-30, 30, len(edges)), edges.T), shape=(n, n))
+    pinned = (np.arange(n) < 40) | (np.arange(n) >= n - 40)
+    degree = np.where(pinned, 1.0, rng.choice([0.5, 1.0, 2.0], n))
+    problem = bg.BalanceProblem.from_sparse(W, pinned=pinned, degree=degree, regularizer=20.0)
+    solution = bg.solve(problem, bg.NewtonSolver(engine="auto", time_limit=SHORT), on_unattained="prune")
+    pruned = problem.pruned(solution)
+    assert solution.status == "limit reached"
+    assert solution.log_cost <= pruned.log_cost(problem.unscaled) + 1e-9
+    assert solution.log_cost == pytest.approx(pruned.log_cost(solution.log_scales), rel=1e-12)
+    assert 0.0 <= solution.relative_imbalance <= 1.0
+
+
 def test_what_is_not_balanced_has_no_canonical_form(monkeypatch):
     from balance_graph.graph import balancing
 

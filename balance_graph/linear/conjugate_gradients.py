@@ -60,8 +60,9 @@ def conjugate_gradients(
     x, search, image = np.zeros_like(right), np.zeros_like(right), np.zeros_like(right)
     step, size = 0, float(np.abs(residual / weight).max(initial=0.0))
     new, image_of_new = precondition(residual)
-    first = energy = residual @ new
-    while step < max_steps and energy > 0.0:  # else rounding has left nothing that leads downhill
+    first = energy = kernels.dots(image, residual, new)[1]
+    # Else rounding has left nothing that leads downhill, or the preconditioner has left the range of floats.
+    while step < max_steps and 0.0 < energy < np.inf:
         step += 1
         # The new direction, made conjugate to the last one, and its image.
         kernels.turn(search, new, share)

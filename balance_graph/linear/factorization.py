@@ -73,9 +73,15 @@ def factorize(matrix: Any, *, affordable: bool | None = None) -> Solve | None:
 
 
 def factors(columns: Any, *, diagonal: bool = False) -> Any:
-    """SuperLU's factors of a matrix of symmetric pattern, pivots on the diagonal while not tiny; None if singular."""
+    """SuperLU's factors of a matrix of symmetric pattern, pivots on the diagonal while not tiny; None if singular.
+
+    So is one whose diagonal has a zero: some unknown has lost all its flows. SuperLU must not see it, since it reads
+    memory that is not its own where columns have too few entries for a pivot each.
+    """
     from scipy.sparse.linalg import MatrixRankWarning, splu
 
+    if not np.all(columns.diagonal()):
+        return None
     options: dict[str, Any] = {"diag_pivot_thresh": _PIVOT, "options": {"SymmetricMode": True}} if diagonal else {}
     with warnings.catch_warnings():
         warnings.simplefilter("error", MatrixRankWarning)

@@ -137,7 +137,8 @@ def log_ratios_of_near(over: Array, under: Array, factor: Array) -> tuple[Array,
     """
     other = factor * under
     total = over + other
-    share = np.divide(over - other, total, out=np.ones_like(total), where=total > 0.0)
+    with np.errstate(invalid="ignore"):  # sums that have left the range of floats are near nothing
+        share = np.divide(over - other, total, out=np.ones_like(total), where=total > 0.0)
     share[-1] = 0.0
     square = share * share
     series = 1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square / 9.0))

@@ -75,9 +75,11 @@ class EdgesPoint(FlowsPoint):
         """
         log_scales, log_unit, rounding = self.log_scales, self.flows.log_cost, self._rounding_of_answer()
         del self.flows, self.hessian, self._edge_flows
-        log_cost, imbalance = _measured(self._numbering, log_scales, log_unit, self._pool)
+        with np.errstate(all="ignore"):  # where flows have left the range of floats, these are no numbers
+            log_cost, imbalance = _measured(self._numbering, log_scales, log_unit, self._pool)
+            log_cost = float(np.logaddexp(log_cost, self._log_constant))
         held, (_, dead, gauges) = self._holds, self._left_out
-        state = State(float(np.logaddexp(log_cost, self._log_constant)), imbalance, dead, gauges)
+        state = State(log_cost, imbalance, dead, gauges)
         return log_scales, state, imbalance <= max(2.0 * reached, rounding, tol if held else 0.0)
 
     def _rounding_of_answer(self) -> float:

@@ -61,6 +61,8 @@ class NestedSetsPoint(RowsPoint):
         Sweeps and directions end early when it is past.
     """
 
+    tame = 60.0  # sweeps do the rest
+
     def __init__(
         self, quotient: Quotient, displacement: Array | None = None, *, deadline: Deadline | None = None
     ) -> None:

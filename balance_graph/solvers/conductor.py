@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,7 +20,7 @@ from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.log_domain import exp_or_inf
 from balance_graph.problem.log_weight_cost import LogWeightCost
 from balance_graph.problem.quotient import Quotient
-from balance_graph.problem.solution import Outcome, Solution, Status
+from balance_graph.problem.solution import Outcome, Solution, State, Status
 from balance_graph.solvers.convex import CvxpySolver
 from balance_graph.solvers.gradient_flow import FlowSolver
 from balance_graph.solvers.local.stochastic import StochasticSolver
@@ -154,7 +155,7 @@ def solve(
             outcome = dataclasses.replace(outcome, notes=(*outcome.notes, f"Newton took over: {error}"))
     if isinstance(problem.regularizer, LogWeightCost):
         _check_rows(quotient.problem, outcome.log_scales, outcome.status)
-    state = quotient.state(outcome.log_scales) if outcome.state is None else outcome.state
+    state = _state(quotient, outcome)
     status = outcome.status
     if status is Status.CONVERGED and quotient.has_nothing_to_scale:
         status = Status.NOTHING_TO_SCALE
@@ -176,6 +177,14 @@ def solve(
         gauge_nodes=tuple(problem.nodes[k] for k in state.gauges.tolist()),
         notes=outcome.notes,
     )
+
+
+def _state(quotient: Quotient, outcome: Outcome) -> State:
+    """The state that was measured on the way, if it was: flows there may have left the range of floats."""
+    state = outcome.state
+    if state is None or not (math.isfinite(state.log_cost) and math.isfinite(state.relative_imbalance)):
+        return quotient.state(outcome.log_scales)
+    return state
 
 
 def _check_rows(problem: BalanceProblem, log_scales: Array, status: Status) -> None:

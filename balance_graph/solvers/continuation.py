@@ -17,8 +17,6 @@ from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Status
 
-# The first stage has costs within about e^4 of each other.
-_FIRST_SPREAD = 4.0
 # Largest ``|F|`` at which a stage ends, and iterations after which it was too long.
 _NEAR, _MOST = 0.3, 12
 # The last stage has to bring all digits.
@@ -35,7 +33,13 @@ class Follow(Protocol):
     ) -> Status: ...
 
 
-def follow_temperatures(quotient: Quotient, follow: Follow, left: Callable[[], int]) -> tuple[RowsPoint, Status]:
+def follow_temperatures(
+    quotient: Quotient,
+    follow: Follow,
+    left: Callable[[], int],
+    point_of: Callable[[Quotient], RowsPoint] = RowsPoint,
+    tame: float = RowsPoint.tame,
+) -> tuple[RowsPoint, Status]:
     """The point at temperature 1 that the stages lead to, and how the last one ended.
 
     The factor between the temperatures of two stages follows from the iterations that the last one took.
@@ -46,12 +50,16 @@ def follow_temperatures(quotient: Quotient, follow: Follow, left: Callable[[], i
     follow : Follow
     left : callable
         Iterations that are left.
+    point_of : callable
+        What follows a stage.
+    tame : float
+        Logarithm of the ratio of the largest cost to the least in the first stage.
     """
-    temperature = min(1.0, _FIRST_SPREAD / max(_log_spread(quotient), 1e-300))
+    temperature = min(1.0, tame / max(_log_spread(quotient), 1e-300))
     reached, at, factor = 0.0, np.zeros(quotient.center.size), _FACTOR
     while True:
         # What is reached, in log-scales of the network itself.
-        point = RowsPoint(quotient.tempered(temperature, temperature * at))
+        point = point_of(quotient.tempered(temperature, temperature * at))
         is_last = temperature == 1.0
         most = min(_MOST_OF_LAST if is_last else _MOST, left())
         before = left()
@@ -73,7 +81,7 @@ def follow_temperatures(quotient: Quotient, follow: Follow, left: Callable[[], i
         return point, status
     # Where a stage on the way ended says nothing of the network itself.
     ended = status if status is Status.INTERRUPTED else Status.LIMIT if left() <= 0 else Status.STALLED
-    return RowsPoint(quotient.centered(point.log_scales / temperature)), ended
+    return point_of(quotient.centered(point.log_scales / temperature)), ended
 
 
 def _next_factor(factor: float, spent: int) -> float:

@@ -36,8 +36,8 @@ _LARGE = 4_000
 # Terms that are no edges have no preconditioner beyond the diagonal: factorizations are quicker for longer.
 _MANY_TERMS = 50_000
 # Iterations after which another kind of point may get there sooner: 10 to 15 are the rule with factorizations, 3 to 15
-# with passes over edges. Nested sets take over early where they are known.
-_PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 15}
+# with passes over edges. Nested sets take over early where they are known; they take up to 40 themselves.
+_PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 15, "sets": 60}
 # Relative rounding of the logarithm of a cost, with room for sums of many terms.
 _NOISE = 1e-12
 # Change of the logarithm of a flow up to which a last direction confirms what is balanced to many digits.
@@ -126,6 +126,7 @@ class NewtonSolver:
         else:
             run.rows_first()
         run.settle_levelled()
+        run.fall_back()
         return run.outcome
 
 
@@ -233,28 +234,36 @@ class _Run:
             self._go_on()
 
     def _by_nested_sets(self) -> bool:
-        """By nested sets, from the center: no start is too far for them; whether the run is over.
+        """By nested sets, from the center; where they make no headway, through temperatures; whether the run is over.
 
         The better leg stays; where sets are not known, that is the one before.
         """
         if not NestedSetsPoint.suits(self._quotient):
             return False
-        before, point = self._leg, NestedSetsPoint(self._quotient, deadline=self._loop.deadline)
-        self._reach(point, self._loop.follow(point, self._left))
+        before, point = self._leg, self._nested_sets_of(self._quotient)
+        self._reach(point, self._loop.follow(point, self._patience("sets")))
         self._keep_better(before, *point.notes, f"Newton made no headway; balancing of {point.basis_name} took over")
-        return self._is_over
+        return self._is_over or self._by_temperatures(self._nested_sets_of, NestedSetsPoint.tame)
 
-    def _by_temperatures(self) -> bool:
-        """By continuation in temperature, with factorizations; whether the run is over. Else the better leg stays."""
+    def _nested_sets_of(self, quotient: Quotient) -> NestedSetsPoint:
+        return NestedSetsPoint(quotient, deadline=self._loop.deadline)
+
+    def _by_temperatures(
+        self, point_of: Callable[[Quotient], RowsPoint] = RowsPoint, tame: float = RowsPoint.tame
+    ) -> bool:
+        """By continuation in temperature, with some kind of point; whether the run is over. Else the better leg stays.
+
+        By default with factorizations.
+        """
         quotient, loop, before = self._quotient, self._loop, self._leg
 
         def follow(point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None) -> Status:
             return loop.follow(point, most, near, None if given is None else lambda: self._measured(given()))
 
-        point, status = follow_temperatures(quotient, follow, lambda: self._left)
+        point, status = follow_temperatures(quotient, follow, lambda: self._left, point_of, tame)
         self._reach(point, status)
         self._is_settled = status is Status.CONVERGED  # where that is not sound, no other way will make it so
-        self._keep_better(before, *point.notes, "exact Newton made no headway; continuation in temperature took over")
+        self._keep_better(before, *point.notes, "Newton made no headway; continuation in temperature took over")
         return self._is_over
 
     def _keep_better(self, before: _Leg, *notes: str) -> None:
@@ -296,6 +305,16 @@ class _Run:
         """
         if self._leg.status in (Status.CONVERGED, Status.STALLED):
             self._by_limits()
+
+    def fall_back(self) -> None:
+        """Where nothing cost less than the start, the start is the answer; where time was up, that is the reason."""
+        leg, quotient = self._leg, self._quotient
+        if leg.status in _ENDS:
+            return
+        at_start = quotient.problem.log_cost(quotient.center)
+        if not leg.log_cost <= at_start + _NOISE * max(1.0, abs(at_start)):
+            leg = leg._replace(log_scales=quotient.center, log_cost=at_start, state=None)
+        self._leg = leg._replace(status=Status.LIMIT) if self._loop.deadline.is_past else leg
 
     def _by_limits(self) -> bool:
         """By what flows lack of their limits, with the rows that are far out turned about until they have been before.
@@ -371,7 +390,7 @@ class _Run:
         """
         quotient = self._quotient
         if NestedSetsPoint.suits(quotient):
-            point = NestedSetsPoint(quotient.centered(self._leg.log_scales), deadline=self._loop.deadline)
+            point = self._nested_sets_of(quotient.centered(self._leg.log_scales))
             self._reach(point, self._loop.follow(point, self._left))
             is_confirmed = self._leg.status is Status.CONVERGED
             self._note(*point.notes, f"{'' if is_confirmed else 'not '}confirmed in the basis of {point.basis_name}")
