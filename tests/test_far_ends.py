@@ -49,7 +49,7 @@ def test_continuation_alone_leads_to_the_same_optimum():
     problem = grid(8, 10)
     quotient, loop = Quotient(problem, problem.unscaled), NewtonLoop(1e-12)
     point, status = follow_temperatures(
-        quotient, lambda point, most, near, _: loop.follow(point, most, near), lambda: 300 - loop.iterations
+        quotient, lambda point, most, near, _: loop.follow(point, most, near), lambda: 300 - loop.iterations, RowsPoint
     )
     assert status == "converged"
     assert point.log_cost == pytest.approx(bg.solve(problem).log_cost, rel=1e-12)
@@ -61,7 +61,10 @@ def test_a_stage_on_the_way_is_no_balance(budget):
     problem = grid(8, 10)
     quotient, loop = Quotient(problem, problem.unscaled), NewtonLoop(1e-12)
     point, status = follow_temperatures(
-        quotient, lambda point, most, near, _: loop.follow(point, most, near), lambda: budget - loop.iterations
+        quotient,
+        lambda point, most, near, _: loop.follow(point, most, near),
+        lambda: budget - loop.iterations,
+        RowsPoint,
     )
     assert status == "limit reached"
     assert problem.relative_imbalance(point.log_scales) > 1e-3

@@ -58,7 +58,7 @@ class NestedSets:
     def __init__(self, quotient: Quotient) -> None:
         self._quotient = quotient
         self._links = _Links.of(quotient, np.arange(quotient.size))
-        self.are_many, self.sweeps = quotient.matrix.shape[0] >= _MANY, 0
+        self.are_many, self.sweeps = self.are_many_of(quotient), 0
         self._loops: ModuleType = plain
         if self.are_many:
             from balance_graph.points import _nested_set_kernels  # compiled loops: slow to load
@@ -73,6 +73,11 @@ class NestedSets:
             and isinstance(quotient.rows, PowerRows)
             and bool(np.diff(quotient.matrix.indptr).max() <= 2)
         )
+
+    @staticmethod
+    def are_many_of(quotient: Quotient) -> bool:
+        """Whether a quotient has so many rows that compiled loops pay."""
+        return bool(quotient.matrix.shape[0] >= _MANY)
 
     def balanced(self, displacement: Array, most: int, near: float, deadline: Deadline | None = None) -> Array:
         """The displacement after local sweeps, at most so many, or until no imbalance exceeds `near` any more."""

@@ -70,8 +70,6 @@ class RowsPoint:
 
     # Shorter steps than this make slower progress than the convex Newton step does.
     shortest = 1.0 / 256.0
-    # Logarithm of the ratio of the largest cost to the least from which balance is a few steps away, wherever it is.
-    tame = 4.0
 
     def __init__(self, quotient: Quotient, displacement: Array | None = None, *, log_ratio: float = EVERY) -> None:
         self.quotient, self._log_ratio = quotient, log_ratio

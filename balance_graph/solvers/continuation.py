@@ -8,7 +8,7 @@ starts where the last one ended, ``u theta' / theta``: log-scales relative to th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,12 +17,18 @@ from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Status
 
-# Largest ``|F|`` at which a stage ends, and iterations after which it was too long.
-_NEAR, _MOST = 0.3, 12
+# Largest ``|F|`` at which a stage ends, and iterations after which it was too long. Along a chain of equal flows little
+# imbalances add up, so a stage that ends farther off may have flows wrong by orders of magnitude.
+_NEAR, _MOST = 1e-2, 20
+# A network whose costs are within this factor of each other, as a logarithm, is as tame as any.
+TAMEST = 4.0
 # The last stage has to bring all digits.
 _MOST_OF_LAST = 40
 # Factors of theta: the first, the largest, and the least that is worth a stage.
 _FACTOR, _LARGEST, _LEAST = 4.0, 16.0, 1.01
+
+
+Kind = TypeVar("Kind", bound=RowsPoint)
 
 
 class Follow(Protocol):
@@ -37,12 +43,13 @@ def follow_temperatures(
     quotient: Quotient,
     follow: Follow,
     left: Callable[[], int],
-    point_of: Callable[[Quotient], RowsPoint] = RowsPoint,
-    tame: float = RowsPoint.tame,
-) -> tuple[RowsPoint, Status]:
+    point_of: Callable[[Quotient], Kind],
+    tame: float = TAMEST,
+) -> tuple[Kind, Status]:
     """The point at temperature 1 that the stages lead to, and how the last one ended.
 
-    The factor between the temperatures of two stages follows from the iterations that the last one took.
+    The factor between the temperatures of two stages follows from the iterations that the last one took. Where the
+    first is too wild, tamer ones are tried.
 
     Parameters
     ----------
@@ -55,7 +62,8 @@ def follow_temperatures(
     tame : float
         Logarithm of the ratio of the largest cost to the least in the first stage.
     """
-    temperature = min(1.0, tame / max(_log_spread(quotient), 1e-300))
+    spread = max(_log_spread(quotient), 1e-300)
+    temperature = min(1.0, tame / spread)
     reached, at, factor = 0.0, np.zeros(quotient.center.size), _FACTOR
     while True:
         # What is reached, in log-scales of the network itself.
@@ -70,13 +78,15 @@ def follow_temperatures(
         spent = before - left()
         if status is Status.INTERRUPTED or left() <= 0 or (is_last and status is Status.CONVERGED):
             break
-        if status is Status.CONVERGED:
-            reached, at, factor = temperature, point.log_scales / temperature, _next_factor(factor, spent)
+        has_failed = status is not Status.CONVERGED
+        if has_failed:
+            factor = factor**0.5 if reached > 0.0 else factor
         else:
-            factor = factor**0.5
-            if reached == 0.0 or factor < _LEAST:
-                break
-        temperature = min(1.0, reached * factor)
+            reached, at, factor = temperature, point.log_scales / temperature, _next_factor(factor, spent)
+        following = min(1.0, reached * factor) if reached > 0.0 else temperature / _FACTOR
+        if has_failed and (factor < _LEAST or following * spread < TAMEST):
+            break
+        temperature = following
     if is_last:
         return point, status
     # Where a stage on the way ended says nothing of the network itself.

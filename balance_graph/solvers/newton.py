@@ -23,7 +23,7 @@ from balance_graph.problem.levelled import Levelled
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Outcome, State, Status
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
-from balance_graph.solvers.continuation import follow_temperatures
+from balance_graph.solvers.continuation import Kind, follow_temperatures
 from balance_graph.solvers.newton_loop import NewtonLoop
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ _LARGE = 4_000
 # Terms that are no edges have no preconditioner beyond the diagonal: factorizations are quicker for longer.
 _MANY_TERMS = 50_000
 # Iterations after which another kind of point may get there sooner: 10 to 15 are the rule with factorizations, 3 to 15
-# with passes over edges. Nested sets take over early where they are known; they take up to 40 themselves.
-_PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 15, "sets": 60}
+# with passes over edges. Nested sets take over early where they are known.
+_PATIENCE = {"rows": 40, "rows before sets": 16, "edges": 15}
 # Relative rounding of the logarithm of a cost, with room for sums of many terms.
 _NOISE = 1e-12
 # Change of the logarithm of a flow up to which a last direction confirms what is balanced to many digits.
@@ -85,9 +85,9 @@ class NewtonSolver:
     method for the cost goes on in the basis of their shifts (`balance_graph.points.nested_sets`); so it does where
     flows through unknowns differ so much that rounding could hide a set that is out of balance. Where rows have more
     than two entries (shared or tied weights, terms), shifts of the strongest rows take the place of sets, up to 200
-    unknowns (``balance_graph.points.strongest_rows``). Where that does not do, and for other rows and costs that are no
-    sums of powers, the way leads through tamer networks, by continuation in temperature: all weights to a power that
-    rises to 1. Where costs have levelled off, what their flows lack of their limits is balanced
+    unknowns (``balance_graph.points.strongest_rows``). Where many costs differ by more than e^120, and for other rows and
+    costs that are no sums of powers, the way leads through tamer networks, by continuation in temperature: all weights
+    to a power that rises to 1. Where costs have levelled off, what their flows lack of their limits is balanced
     (``balance_graph.problem.levelled``). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
     Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
@@ -234,37 +234,36 @@ class _Run:
             self._go_on()
 
     def _by_nested_sets(self) -> bool:
-        """By nested sets, from the center; where they make no headway, through temperatures; whether the run is over.
+        """By nested sets, through tamer networks where these are many; whether the run is over.
 
-        The better leg stays; where sets are not known, that is the one before.
+        No start is too far for them. The better leg stays; where sets are not known, that is the one before.
         """
         if not NestedSetsPoint.suits(self._quotient):
             return False
-        before, point = self._leg, self._nested_sets_of(self._quotient)
-        self._reach(point, self._loop.follow(point, self._patience("sets")))
+        before, deadline = self._leg, self._loop.deadline
+        point, status = self._through_temperatures(
+            lambda quotient: NestedSetsPoint(quotient, deadline=deadline), NestedSetsPoint.reach_of(self._quotient)
+        )
+        self._reach(point, status)
         self._keep_better(before, *point.notes, f"Newton made no headway; balancing of {point.basis_name} took over")
-        return self._is_over or self._by_temperatures(self._nested_sets_of, NestedSetsPoint.tame)
+        return self._is_over
 
-    def _nested_sets_of(self, quotient: Quotient) -> NestedSetsPoint:
-        return NestedSetsPoint(quotient, deadline=self._loop.deadline)
+    def _by_temperatures(self) -> bool:
+        """By continuation in temperature, with factorizations; whether the run is over. Else the better leg stays."""
+        before = self._leg
+        point, status = self._through_temperatures(RowsPoint)
+        self._reach(point, status)
+        self._is_settled = status is Status.CONVERGED  # where that is not sound, no other way will make it so
+        self._keep_better(before, *point.notes, "exact Newton made no headway; continuation in temperature took over")
+        return self._is_over
 
-    def _by_temperatures(
-        self, point_of: Callable[[Quotient], RowsPoint] = RowsPoint, tame: float = RowsPoint.tame
-    ) -> bool:
-        """By continuation in temperature, with some kind of point; whether the run is over. Else the better leg stays.
-
-        By default with factorizations.
-        """
-        quotient, loop, before = self._quotient, self._loop, self._leg
+    def _through_temperatures(self, point_of: Callable[[Quotient], Kind], *tame: float) -> tuple[Kind, Status]:
+        quotient, loop = self._quotient, self._loop
 
         def follow(point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None) -> Status:
             return loop.follow(point, most, near, None if given is None else lambda: self._measured(given()))
 
-        point, status = follow_temperatures(quotient, follow, lambda: self._left, point_of, tame)
-        self._reach(point, status)
-        self._is_settled = status is Status.CONVERGED  # where that is not sound, no other way will make it so
-        self._keep_better(before, *point.notes, "Newton made no headway; continuation in temperature took over")
-        return self._is_over
+        return follow_temperatures(quotient, follow, lambda: self._left, point_of, *tame)
 
     def _keep_better(self, before: _Leg, *notes: str) -> None:
         """The last leg, with notes about it, if it is at an end or reached a lower cost; else the one before."""
@@ -390,7 +389,7 @@ class _Run:
         """
         quotient = self._quotient
         if NestedSetsPoint.suits(quotient):
-            point = self._nested_sets_of(quotient.centered(self._leg.log_scales))
+            point = NestedSetsPoint(quotient.centered(self._leg.log_scales), deadline=self._loop.deadline)
             self._reach(point, self._loop.follow(point, self._left))
             is_confirmed = self._leg.status is Status.CONVERGED
             self._note(*point.notes, f"{'' if is_confirmed else 'not '}confirmed in the basis of {point.basis_name}")
