@@ -85,9 +85,9 @@ class NewtonSolver:
     method for the cost goes on in the basis of their shifts (`balance_graph.points.nested_sets`); so it does where
     flows through unknowns differ so much that rounding could hide a set that is out of balance. Where rows have more
     than two entries (shared or tied weights, terms), shifts of the strongest rows take the place of sets, up to 200
-    unknowns (``balance_graph.points.strongest_rows``). Where many costs differ by more than e^120, and for other rows and
-    costs that are no sums of powers, the way leads through tamer networks, by continuation in temperature: all weights
-    to a power that rises to 1. Where costs have levelled off, what their flows lack of their limits is balanced
+    unknowns (``balance_graph.points.strongest_rows``). Where many costs differ by more than e^120, and for other rows
+    and costs that are no sums of powers, the way leads through tamer networks, by continuation in temperature: all
+    weights to a power that rises to 1. Where costs have levelled off, what their flows lack of their limits is balanced
     (``balance_graph.problem.levelled``). A few iterations are the rule, also for weights from 1e-150 to 1e150.
 
     Passes over edges begin with a start that does not depend on the scales given, and local sweeps; directions come
