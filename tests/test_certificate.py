@@ -156,3 +156,14 @@ def test_far_from_balance_no_bound_is_sought(monkeypatch):
     certificate = bg.certify(bg.compile_graph(G))
     assert certificate.log_lower_bound > -np.inf
     assert len(made) > 3 * len(sought) > 0
+
+
+def test_a_problem_without_a_point_is_certified_as_it_stands():
+    weights = np.random.default_rng(0).normal(size=(3, 4)), np.random.default_rng(1).normal(size=(4, 2))
+    hidden = np.arange(4)
+    for problem in (
+        bg.compile_graph(bg.networks.layered([3, 4, 2], rng=0)),
+        bg.BlockProblem([(-1, hidden, weights[0]), (hidden, -1, weights[1])], 4),
+    ):
+        assert bg.certify(problem).cost == bg.certify(problem, problem.unscaled).cost
+        assert bg.certify(problem).log_lower_bound == bg.certify(problem, problem.unscaled).log_lower_bound
