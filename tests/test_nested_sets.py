@@ -260,3 +260,15 @@ def test_where_the_first_stage_is_too_wild_a_tamer_one_comes_before_it(monkeypat
     assert begun[1] == pytest.approx(begun[0] / 4.0)
     assert begun[-1] == begun[0] > begun[1]
     assert point.log_cost == pytest.approx(bg.solve(problem, "newton", on_unattained="prune").log_cost, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", [12, 13])
+def test_what_leaves_the_range_of_floats_is_no_direction(seed):
+    """Thousands of cycles that nothing joins: residuals over the least of their units overflowed, with a warning."""
+    count, rng = 500, np.random.default_rng(seed)
+    first = 1 + np.arange(count)[:, None] * 10 + np.arange(10)
+    one, two = first.ravel(), np.roll(first, -1, axis=1).ravel()
+    weight = 10.0 ** rng.uniform(-100, 100, 20 * count)
+    W = sparse.csr_array((weight, (np.r_[one, two], np.r_[two, one])), shape=(10 * count + 1, 10 * count + 1))
+    problem = bg.BalanceProblem.from_sparse(W, pinned=np.arange(10 * count + 1) < 1, regularizer=3.0)
+    assert bg.solve(problem, "newton", on_unattained="prune").converged

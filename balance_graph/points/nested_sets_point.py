@@ -120,7 +120,8 @@ class NestedSetsPoint(RowsPoint):
         """Newton's direction for the cost, or None where the Hessian is singular or time is up."""
         if self._sets.are_many:
             found = self._far_direction() if self._is_far else None
-            found = self._inexact_direction(tol) if found is None else found
+            with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of floats is no direction
+                found = self._inexact_direction(tol) if found is None else found
             if found is not None or self._deadline.is_past:
                 return found
         return self.equations.cost_direction(self.log_slopes, self.ratio)
@@ -175,7 +176,7 @@ class NestedSetsPoint(RowsPoint):
             return None
         direction: Array = solution / unit
         change = float(np.abs(self.ratio * (self.equations.matrix @ direction)).max(initial=0.0))
-        return direction * min(1.0, _FURTHEST / max(change, _FURTHEST))
+        return direction * (_FURTHEST / max(change, _FURTHEST)) if np.isfinite(change) else None
 
     def _preconditioners(self, root: Sparse) -> Iterator[tuple[Solve | None, int]]:
         """What to precondition with, None for the diagonal, and for how many steps: the least costly first."""
