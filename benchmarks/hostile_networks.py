@@ -182,7 +182,7 @@ def measures(spec: Measure) -> Iterator[Measure]:
 
 
 def answer(spec: Measure) -> Measure:
-    """Time, status, imbalance and gap, and what was warned of."""
+    """Time, status, imbalance and what rounding of the log-scales can make of it, gap, and what was warned of."""
     network = network_of(spec)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
@@ -198,6 +198,7 @@ def answer(spec: Measure) -> Measure:
         "iterations": solution.iterations,
         "relative_imbalance": quality.relative_imbalance,
         "relative_imbalance_reported": solution.relative_imbalance,
+        "rounding": 4.0 * float(np.finfo(float).eps) * spec["p"] * float(np.abs(solution.log_scales).max(initial=0.0)),
         "relative_gap": certificate.relative_gap,
         "seconds_certificate": seconds_certificate,
         "warnings": sorted({str(one.message) for one in found}),

@@ -272,3 +272,25 @@ def test_what_leaves_the_range_of_floats_is_no_direction(seed):
     W = sparse.csr_array((weight, (np.r_[one, two], np.r_[two, one])), shape=(10 * count + 1, 10 * count + 1))
     problem = bg.BalanceProblem.from_sparse(W, pinned=np.arange(10 * count + 1) < 1, regularizer=3.0)
     assert bg.solve(problem, "newton", on_unattained="prune").converged
+
+
+def equations_in_sets(problem):
+    """The balance equations near balance, in the basis of nested sets, and the flows there."""
+    point = NestedSetsPoint(Quotient(problem, problem.unscaled, prunes=True))
+    point.prepare()
+    return point.equations, point.log_slopes, point.ratio
+
+
+@pytest.mark.parametrize(("spread", "share"), [(3, 1e-2), (10, 1e-6), (30, 1e-10)])
+def test_a_refined_direction_leaves_no_more_than_its_share(spread, share):
+    """Of each component of the gradient, over its own diagonal entry, however small beside others."""
+    equations, log_slopes, ratio = equations_in_sets(grid(20, spread))
+    matrix, shares = equations.hessian(log_slopes, ratio)
+    gradient = shares @ np.ones(ratio.size)
+    found = equations.refined_direction(log_slopes, ratio, lambda size: share * size)
+    assert np.abs(matrix @ found + gradient).max() <= 1.01 * share * np.abs(gradient).max()
+
+
+def test_where_refinement_gets_stuck_there_is_no_refined_direction():
+    equations, log_slopes, ratio = equations_in_sets(grid(20, 10))
+    assert equations.refined_direction(log_slopes, ratio, lambda _: 0.0) is None

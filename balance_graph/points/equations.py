@@ -11,6 +11,7 @@ The equations may be written in any basis of the unknowns: ``A Z`` in place of A
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,13 +20,15 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Array, Index, Sparse
-from balance_graph.linear.factorization import factorize, factors
+from balance_graph.linear.factorization import Solve, factorize, factors
 from balance_graph.problem.log_domain import log_ratio, log_sum_by
 
 # Of directions.
 _LONGEST = 1e290
-# Share of the diagonal of a Jacobian below which an entry does not matter far from balance.
-_LITTLE = 0.01
+# Share of the diagonal of a Jacobian below which an entry does not matter far from balance, and a far smaller one.
+_LITTLE, _LEAST = 0.01, 1e-4
+# Most refinements of a solution, and what each has to leave at most of what the one before has left.
+_REFINEMENTS, _HEADWAY = 40, 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +127,24 @@ class BalanceEquations:
 
     def rough_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
         """About Newton's direction for F = 0, entries of the Jacobian left out that are little of their diagonals."""
-        jacobian = self.jacobian(log_slopes, ratio).tocoo()
-        diagonal = np.abs(jacobian.diagonal())
-        kept = (np.abs(jacobian.data) >= _LITTLE * diagonal[jacobian.row]) | (jacobian.row == jacobian.col)
-        kept &= np.isfinite(jacobian.data)
-        at = jacobian.row[kept], jacobian.col[kept]
-        found = factors(sparse.csc_matrix((jacobian.data[kept], at), shape=jacobian.shape), diagonal=True)
+        found = _factors_of_large(self.jacobian(log_slopes, ratio), _LITTLE)
         return None if found is None else _finite(found.solve(-self.imbalance(log_slopes)))
+
+    def refined_direction(self, log_slopes: Array, ratio: Array, goal_of: Callable[[float], float]) -> Array | None:
+        """Newton's direction for the cost, nearly, at a fraction of its price; None where it is not found.
+
+        The large entries of the Hessian are factorized, and the solution is refined until of the gradient, each
+        component over its own diagonal entry, no more is left than a goal that follows from its size.
+        """
+        matrix, shares = self.hessian(log_slopes, ratio)
+        right = -(shares @ np.ones(ratio.size))
+        goal = goal_of(float(np.abs(right).max(initial=0.0)))
+        for little in (_LITTLE, _LEAST):
+            found = _factors_of_large(matrix, little)
+            solution = None if found is None else _refined(matrix, right, found.solve, goal)
+            if solution is not None:
+                return _finite(solution)
+        return None
 
     def cost_direction(self, log_slopes: Array, ratio: Array) -> Array | None:
         """Newton's direction for the cost, or None where the Hessian is singular."""
@@ -148,6 +162,31 @@ class BalanceEquations:
         if direction is None:
             return None
         return direction / max(1.0, float(np.abs(ratio * (self.matrix @ direction)).max(initial=0.0)))
+
+
+def _factors_of_large(matrix: Any, little: float) -> Any:
+    """Factors of a matrix without the entries that are little of the diagonal entry of their row; None if singular."""
+    entries = matrix.tocoo()
+    diagonal = np.abs(entries.diagonal())
+    kept = (np.abs(entries.data) >= little * diagonal[entries.row]) | (entries.row == entries.col)
+    kept &= np.isfinite(entries.data)
+    at = entries.row[kept], entries.col[kept]
+    return factors(sparse.csc_matrix((entries.data[kept], at), shape=entries.shape), diagonal=True)
+
+
+def _refined(matrix: Any, right: Array, solve: Solve, goal: float) -> Array | None:
+    """Solution by an approximate inverse, refined until nothing above the goal is left; None where that gets stuck."""
+    solution, left, before = np.zeros_like(right), right, np.inf
+    with np.errstate(over="ignore", invalid="ignore"):  # where it leaves the range of floats it is stuck
+        for _ in range(_REFINEMENTS):
+            size = float(np.abs(left).max(initial=0.0))
+            if size <= goal:
+                return solution
+            if not size <= _HEADWAY * before:
+                return None
+            solution = solution + solve(left)
+            left, before = right - matrix @ solution, size
+    return None
 
 
 def _finite(vector: Array) -> Array | None:

@@ -119,11 +119,11 @@ class NestedSetsPoint(RowsPoint):
     def direction(self, tol: float) -> Array | None:
         """Newton's direction for the cost, or None where the Hessian is singular or time is up."""
         if self._sets.are_many:
-            found = self._far_direction() if self._is_far else None
-            with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of floats is no direction
-                found = self._inexact_direction(tol) if found is None else found
-            if found is not None or self._deadline.is_past:
-                return found
+            for way in (self._far_direction, self._inexact_direction, self._refined_direction):
+                with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range of floats is no direction
+                    found = way(tol)
+                if found is not None or self._deadline.is_past:
+                    return found
         return self.equations.cost_direction(self.log_slopes, self.ratio)
 
     @property
@@ -131,13 +131,15 @@ class NestedSetsPoint(RowsPoint):
         """Whether balance is far off, and the logarithms of the balance equations may lead there, at little cost."""
         return self.largest > _FAR and self._in_vain < _PATIENCE and self._is_cheap
 
-    def _far_direction(self) -> Array | None:
+    def _far_direction(self, tol: float) -> Array | None:  # noqa: ARG002 - far from all tolerances
         """Newton's direction for the logarithms of the balance equations of sets, roughly.
 
         A set whose in-flow is far from its out-flow is balanced in one such step, where the cost allows steps of about
         1. What the step makes worse elsewhere is taken back by sweeps. None where it would lead far out of the range
-        that flows have here: what was left out was not little then.
+        that flows have here: what was left out was not little then; and none where it would not do.
         """
+        if not self._is_far:
+            return None
         self._in_vain += 1
         direction = self.equations.rough_direction(self.log_slopes, self.ratio)
         if direction is None:
@@ -163,7 +165,7 @@ class NestedSetsPoint(RowsPoint):
         if not unit.min() > _LEAST_UNIT:
             return None
         size = float(np.abs(gradient).max(initial=0.0))
-        goal = min(max(size * max(size, _LEAST_SHARE), _ENOUGH * tol), _SHARE * size)
+        goal = _goal(size, tol)
         left, solution = -unit * gradient, np.zeros_like(gradient)
         for solve, most in self._preconditioners(root):
             further, largest = self._gradients(root, left, unit, goal, solve, most)
@@ -174,7 +176,17 @@ class NestedSetsPoint(RowsPoint):
         left = root.T @ (root @ solution) + unit * gradient
         if largest > goal or not np.abs(left / unit).max(initial=0.0) <= max(_SHARE * size, 2.0 * goal):
             return None
-        direction: Array = solution / unit
+        return self._limited(solution / unit)
+
+    def _refined_direction(self, tol: float) -> Array | None:
+        """The direction by a factorization of the large entries of the Hessian, where that is cheap."""
+        if not self._is_cheap:
+            return None
+        found = self.equations.refined_direction(self.log_slopes, self.ratio, lambda size: _goal(size, tol))
+        return None if found is None else self._limited(found)
+
+    def _limited(self, direction: Array) -> Array | None:
+        """As much of a direction as its model may hold for; None beyond the range of floats."""
         change = float(np.abs(self.ratio * (self.equations.matrix @ direction)).max(initial=0.0))
         return direction * (_FURTHEST / max(change, _FURTHEST)) if np.isfinite(change) else None
 
@@ -240,3 +252,8 @@ class NestedSetsPoint(RowsPoint):
     def own_step(self, before: Mark) -> bool:  # noqa: ARG002 - a point is asked with what was before
         """None: the direction is that of the convex cost already."""
         return False
+
+
+def _goal(size: float, tol: float) -> float:
+    """What a direction may leave of a gradient of some size."""
+    return min(max(size * max(size, _LEAST_SHARE), _ENOUGH * tol), _SHARE * size)
