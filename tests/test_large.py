@@ -665,17 +665,17 @@ def test_inexact_method_takes_over_where_the_exact_one_makes_no_headway(seed):
 
 @pytest.mark.usefixtures("without_sets")
 def test_an_interrupt_ends_the_solve_whichever_method_is_at_work():
-    """Exact Newton and continuation give up after 40 and 20 iterations; the next method is interrupted soon after."""
+    """Exact Newton and continuation give up after 40 and 12 iterations; the next method is interrupted soon after."""
     calls = []
 
     def interrupt(*_):
         calls.append(None)
-        if len(calls) > 62:
+        if len(calls) > 54:
             raise KeyboardInterrupt
 
     solution = bg.solve(bent_chain(np.random.default_rng(0)), "newton", progress=interrupt)
     assert solution.status == "interrupted"
-    assert len(calls) == 63
+    assert len(calls) == 55
     assert any("inexact" in note for note in solution.notes)
 
 

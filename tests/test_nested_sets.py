@@ -23,7 +23,7 @@ from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.nested_sets_point import NestedSetsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Status
-from balance_graph.solvers.continuation import follow_temperatures
+from balance_graph.solvers.continuation import OF_SETS, follow_temperatures
 from balance_graph.solvers.newton_loop import NewtonLoop
 
 TOOK_OVER = "Newton made no headway; balancing of nested sets took over"
@@ -242,7 +242,7 @@ def test_costs_of_thousands_of_decades_are_reached_through_tamer_ones(monkeypatc
     assert solution.converged
     assert solution.iterations <= 60
     assert bg.certify(problem, solution).relative_gap <= 1e-9
-    monkeypatch.setattr(NestedSetsPoint, "reach_of", staticmethod(lambda _: np.inf))
+    monkeypatch.setattr("balance_graph.solvers.newton.OF_SETS", OF_SETS._replace(tame=np.inf))
     at_once = bg.solve(problem, "newton", on_unattained="prune")
     assert at_once.iterations >= 2 * solution.iterations
 
@@ -255,7 +255,9 @@ def test_where_the_first_stage_is_too_wild_a_tamer_one_comes_before_it(monkeypat
         begun.append(float(np.ptp(point.quotient.rows.log_costs(np.zeros(problem.n_edges)))))
         return Status.LIMIT if len(begun) == 1 else loop.follow(point, most, near)
 
-    point, status = follow_temperatures(quotient, follow, lambda: 300 - loop.iterations, NestedSetsPoint, np.inf)
+    point, status = follow_temperatures(
+        quotient, follow, lambda: 300 - loop.iterations, NestedSetsPoint, OF_SETS._replace(tame=np.inf)
+    )
     assert status == "converged"
     assert begun[1] == pytest.approx(begun[0] / 4.0)
     assert begun[-1] == begun[0] > begun[1]

@@ -24,9 +24,6 @@ _FIRST, _FIRST_OF_MANY, _BETWEEN, _NEAR = 40, 12, 5, 0.3
 # A step that changes the logarithm of some flow by more than this is a long one. Shorter ones leave the order of flows
 # nearly as it is, so that the basis stays.
 _LONG = 0.5
-# Logarithm of the ratio of the largest cost to the least up to which many sets are near balance after the first sweeps;
-# few always are.
-_TAME = 120.0
 # Largest imbalance of a set from which on steps are made for the logarithms of the balance equations.
 _FAR = 1.0
 # Largest change of the logarithm of a flow in a step for the cost: its model holds for about 1, sweeps mend the rest.
@@ -81,11 +78,6 @@ class NestedSetsPoint(RowsPoint):
     def suits(quotient: Quotient) -> bool:
         """Whether sets are known, or their like for rows that are no links."""
         return NestedSets.suits(quotient) or StrongestRows.suits(quotient)
-
-    @staticmethod
-    def reach_of(quotient: Quotient) -> float:
-        """Logarithm of the ratio of the largest cost to the least up to which balance is a few steps away."""
-        return _TAME if NestedSets.suits(quotient) and NestedSets.are_many_of(quotient) else np.inf
 
     def _basis_here(self) -> Sparse | None:
         return self._sets.basis(self.log_slopes)

@@ -8,7 +8,7 @@ starts where the last one ended, ``u theta' / theta``: log-scales relative to th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,11 +17,8 @@ from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Status
 
-# Largest ``|F|`` at which a stage ends, and iterations after which it was too long. Along a chain of equal flows little
-# imbalances add up, so a stage that ends farther off may have flows wrong by orders of magnitude.
-_NEAR, _MOST = 1e-2, 20
 # A network whose costs are within this factor of each other, as a logarithm, is as tame as any.
-TAMEST = 4.0
+_TAMEST = 4.0
 # The last stage has to bring all digits.
 _MOST_OF_LAST = 40
 # Factors of theta: the first, the largest, and the least that is worth a stage.
@@ -29,6 +26,29 @@ _FACTOR, _LARGEST, _LEAST = 4.0, 16.0, 1.01
 
 
 Kind = TypeVar("Kind", bound=RowsPoint)
+
+
+class Stages(NamedTuple):
+    """What stages are like.
+
+    Attributes
+    ----------
+    tame : float
+        Logarithm of the ratio of the largest cost to the least in the first.
+    near : float
+        Largest ``|F|`` at which one ends.
+    most : int
+        Iterations after which one was too long.
+    """
+
+    tame: float
+    near: float
+    most: int
+
+
+# By factorizations, and by many nested sets. Along a chain of equal flows little imbalances add up, so that large
+# networks may have flows wrong by orders of magnitude where a stage ends farther off.
+OF_ROWS, OF_SETS = Stages(_TAMEST, 0.3, 12), Stages(120.0, 1e-2, 20)
 
 
 class Follow(Protocol):
@@ -44,7 +64,7 @@ def follow_temperatures(
     follow: Follow,
     left: Callable[[], int],
     point_of: Callable[[Quotient], Kind],
-    tame: float = TAMEST,
+    stages: Stages = OF_ROWS,
 ) -> tuple[Kind, Status]:
     """The point at temperature 1 that the stages lead to, and how the last one ended.
 
@@ -59,22 +79,21 @@ def follow_temperatures(
         Iterations that are left.
     point_of : callable
         What follows a stage.
-    tame : float
-        Logarithm of the ratio of the largest cost to the least in the first stage.
+    stages : Stages
     """
     spread = max(_log_spread(quotient), 1e-300)
-    temperature = min(1.0, tame / spread)
+    temperature = min(1.0, stages.tame / spread)
     reached, at, factor = 0.0, np.zeros(quotient.center.size), _FACTOR
     while True:
         # What is reached, in log-scales of the network itself.
         point = point_of(quotient.tempered(temperature, temperature * at))
         is_last = temperature == 1.0
-        most = min(_MOST_OF_LAST if is_last else _MOST, left())
+        most = min(_MOST_OF_LAST if is_last else stages.most, left())
         before = left()
         if is_last:
             status = follow(point, most, None, None)
         else:
-            status = follow(point, most, _NEAR, lambda p=point, t=temperature: p.log_scales / t)  # type: ignore[misc]
+            status = follow(point, most, stages.near, lambda p=point, t=temperature: p.log_scales / t)  # type: ignore[misc]
         spent = before - left()
         if status is Status.INTERRUPTED or left() <= 0 or (is_last and status is Status.CONVERGED):
             break
@@ -84,7 +103,7 @@ def follow_temperatures(
         else:
             reached, at, factor = temperature, point.log_scales / temperature, _next_factor(factor, spent)
         following = min(1.0, reached * factor) if reached > 0.0 else temperature / _FACTOR
-        if has_failed and (factor < _LEAST or following * spread < TAMEST):
+        if has_failed and (factor < _LEAST or following * spread < _TAMEST):
             break
         temperature = following
     if is_last:

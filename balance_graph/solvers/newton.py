@@ -17,13 +17,14 @@ from balance_graph._threads import one_blas_thread
 from balance_graph._time_limit import Deadline, check_time_limit
 from balance_graph._types import Array, Engine
 from balance_graph.points.levelled_point import LevelledPoint
+from balance_graph.points.nested_sets import NestedSets
 from balance_graph.points.nested_sets_point import NestedSetsPoint
 from balance_graph.points.rows import RowsPoint
 from balance_graph.problem.levelled import Levelled
 from balance_graph.problem.quotient import Quotient
 from balance_graph.problem.solution import Outcome, State, Status
 from balance_graph.problem.unsuited import Unsuited, UnsuitedError
-from balance_graph.solvers.continuation import Kind, follow_temperatures
+from balance_graph.solvers.continuation import OF_ROWS, OF_SETS, Kind, Stages, follow_temperatures
 from balance_graph.solvers.newton_loop import NewtonLoop
 
 if TYPE_CHECKING:
@@ -241,8 +242,11 @@ class _Run:
         if not NestedSetsPoint.suits(self._quotient):
             return False
         before, deadline = self._leg, self._loop.deadline
+        # Few sets are near balance after the first sweeps, however wild the network.
+        are_many = NestedSets.suits(self._quotient) and NestedSets.are_many_of(self._quotient)
+        stages = OF_SETS if are_many else OF_SETS._replace(tame=np.inf)
         point, status = self._through_temperatures(
-            lambda quotient: NestedSetsPoint(quotient, deadline=deadline), NestedSetsPoint.reach_of(self._quotient)
+            lambda quotient: NestedSetsPoint(quotient, deadline=deadline), stages
         )
         self._reach(point, status)
         self._keep_better(before, *point.notes, f"Newton made no headway; balancing of {point.basis_name} took over")
@@ -251,19 +255,19 @@ class _Run:
     def _by_temperatures(self) -> bool:
         """By continuation in temperature, with factorizations; whether the run is over. Else the better leg stays."""
         before = self._leg
-        point, status = self._through_temperatures(RowsPoint)
+        point, status = self._through_temperatures(RowsPoint, OF_ROWS)
         self._reach(point, status)
         self._is_settled = status is Status.CONVERGED  # where that is not sound, no other way will make it so
         self._keep_better(before, *point.notes, "exact Newton made no headway; continuation in temperature took over")
         return self._is_over
 
-    def _through_temperatures(self, point_of: Callable[[Quotient], Kind], *tame: float) -> tuple[Kind, Status]:
+    def _through_temperatures(self, point_of: Callable[[Quotient], Kind], stages: Stages) -> tuple[Kind, Status]:
         quotient, loop = self._quotient, self._loop
 
         def follow(point: RowsPoint, most: int, near: float | None, given: Callable[[], Array] | None) -> Status:
             return loop.follow(point, most, near, None if given is None else lambda: self._measured(given()))
 
-        return follow_temperatures(quotient, follow, lambda: self._left, point_of, *tame)
+        return follow_temperatures(quotient, follow, lambda: self._left, point_of, stages)
 
     def _keep_better(self, before: _Leg, *notes: str) -> None:
         """The last leg, with notes about it, if it is at an end or reached a lower cost; else the one before."""
