@@ -315,7 +315,7 @@ class _Run:
         if leg.status in _ENDS:
             return
         at_start = quotient.problem.log_cost(quotient.center)
-        if not leg.log_cost <= at_start + _NOISE * max(1.0, abs(at_start)):
+        if not _is_at_most(leg.log_cost, at_start):
             leg = leg._replace(log_scales=quotient.center, log_cost=at_start, state=None)
         self._leg = leg._replace(status=Status.LIMIT) if self._loop.deadline.is_past else leg
 
@@ -348,7 +348,7 @@ class _Run:
         if quotient.size == 0:
             return True
         at_start = quotient.log_cost(np.zeros(quotient.size))
-        if not point.reach <= _SHORT or not point.log_cost <= at_start + _NOISE * max(1.0, abs(at_start)):
+        if not (point.reach <= _SHORT and _is_at_most(point.log_cost, at_start)):
             return False
         if quotient.gauges.size:  # the balance of what is held follows from that of all others, with their errors
             return True
@@ -400,6 +400,11 @@ class _Run:
 
     def _note(self, *notes: str) -> None:
         self._notes.update(dict.fromkeys(notes))
+
+
+def _is_at_most(log_cost: float, other: float) -> bool:
+    """Whether a cost is not above another, but for rounding; one that is no number is."""
+    return log_cost <= other + _NOISE * max(1.0, abs(other))
 
 
 def _rounding_of_answer(point: RowsPoint) -> float:
