@@ -125,6 +125,15 @@ def rescaled(W, pinned, degree, decades):
     return sparse.csr_array(scaled)
 
 
+@pytest.mark.parametrize("on_unattained", ["raise", "prune"])
+def test_passes_over_edges_do_without_the_matrix_of_the_unknowns(matrix, on_unattained, monkeypatch):
+    """To make it takes ten times as long as the passes, and several times the memory."""
+    monkeypatch.setattr(Quotient, "_moving", property(lambda _: pytest.fail("the matrix was made")))
+    assert bg.solve(
+        problem_of(matrix), bg.NewtonSolver(tol=1e-10, engine="edges"), on_unattained=on_unattained
+    ).converged
+
+
 @pytest.mark.parametrize("decades", [20, 100])
 def test_scales_that_the_weights_come_with_do_not_matter(matrix, inexact, decades):
     same_weights_behind_scales(matrix, 1.0, decades, more_iterations=1)

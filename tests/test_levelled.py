@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import balance_graph as bg
 from balance_graph.problem.levelled import Levelled
 from balance_graph.problem.quotient import Quotient
-from balance_graph.solvers import newton
+from balance_graph.solvers import newton_run
 
 SIZES = st.lists(st.floats(-40.0, 40.0), min_size=2, max_size=5)
 
@@ -92,7 +92,7 @@ def test_where_nothing_has_levelled_off_nothing_is_turned():
 
 def test_without_deficits_a_chain_stays_where_it_is(monkeypatch):
     """So the cases above need them: flows that have levelled off are balanced wherever they are."""
-    monkeypatch.setattr(newton.Levelled, "of", classmethod(lambda *_: None))
+    monkeypatch.setattr(newton_run.Levelled, "of", classmethod(lambda *_: None))
     solution = bg.solve(bg.compile_graph(levelled_chain(), bg.Cauchy()))
     assert not solution.converged
 

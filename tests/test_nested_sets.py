@@ -242,7 +242,7 @@ def test_costs_of_thousands_of_decades_are_reached_through_tamer_ones(monkeypatc
     assert solution.converged
     assert solution.iterations <= 60
     assert bg.certify(problem, solution).relative_gap <= 1e-9
-    monkeypatch.setattr("balance_graph.solvers.newton.OF_SETS", OF_SETS._replace(tame=np.inf))
+    monkeypatch.setattr("balance_graph.solvers.newton_run.OF_SETS", OF_SETS._replace(tame=np.inf))
     at_once = bg.solve(problem, "newton", on_unattained="prune")
     assert at_once.iterations >= 2 * solution.iterations
 

@@ -16,7 +16,7 @@ from scipy import sparse
 import balance_graph as bg
 from balance_graph.cli import main
 from balance_graph.problem.regularizers import same_cost
-from balance_graph.solvers import newton
+from balance_graph.solvers import newton_run
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ def test_auto_is_newton_above_2000_edges():
 @pytest.fixture
 def stalling(monkeypatch):
     """Inexact Newton that goes two iterations and then gives up."""
-    monkeypatch.setitem(newton._PATIENCE, "edges", 2)
+    monkeypatch.setitem(newton_run._PATIENCE, "edges", 2)
 
 
 def test_iterations_of_nested_sets_add_up(stalling):
@@ -343,7 +343,7 @@ def test_attempts_together_keep_the_limit(stalling, limit):
 def test_a_small_network_counts_both_methods(monkeypatch):
     """Exact Newton stops short; continuation in temperature goes on: the iterations of both count."""
     network = bg.networks.layered([3, 5, 4, 2], rng=0)
-    monkeypatch.setitem(newton._PATIENCE, "rows", 2)
+    monkeypatch.setitem(newton_run._PATIENCE, "rows", 2)
     solution = bg.solve(bg.compile_graph(bg.scale(network, {"h1.0": 1e6})))
     assert any("continuation in temperature took over" in note for note in solution.notes)
     assert solution.converged

@@ -79,6 +79,11 @@ class NestedSetsPoint(RowsPoint):
         """Whether sets are known, or their like for rows that are no links."""
         return NestedSets.suits(quotient) or StrongestRows.suits(quotient)
 
+    @staticmethod
+    def has_many_sets(quotient: Quotient) -> bool:
+        """Whether sets are known, and there are many of them."""
+        return NestedSets.suits(quotient) and NestedSets.are_many_of(quotient)
+
     def _basis_here(self) -> Sparse | None:
         return self._sets.basis(self.log_slopes)
 

@@ -46,9 +46,11 @@ class Levelled(Quotient):
     @classmethod
     def of(cls, quotient: Quotient, center: Array) -> Levelled | None:
         """Around log-scales of all nodes, with the rows beyond z = 0 there; None where none has levelled off."""
-        here, rows = quotient.centered(center), quotient.rows
-        if not isinstance(rows, FunctionRows) or rows.regularizer.mirror is None:
+        if quotient.given.regularizer.mirror is None:  # asked first: large networks never need the rows
             return None
+        here, rows = quotient.centered(center), quotient.rows
+        assert isinstance(rows, FunctionRows)
+        assert rows.regularizer.mirror is not None
         if not np.any(here.log_slopes(np.zeros(here.size))[1] < LEVEL):
             return None
         is_turned = here.base + rows.log_weight > 0.5 * rows.regularizer.mirror

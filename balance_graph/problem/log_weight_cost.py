@@ -31,11 +31,6 @@ class LogWeightCost(Regularizer):
         return True
 
     @property
-    def mirror(self) -> float | None:
-        """Of a cost that becomes linear in the log-weight y: x for which ``cost(y) - cost(x - y)`` is; else None."""
-        return None
-
-    @property
     def steepest(self) -> float:
         """The limit of the slope, where there is a mirror."""
         return math.inf

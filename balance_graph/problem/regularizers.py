@@ -43,6 +43,11 @@ class Regularizer:
     # Whether it is made of functions of the user, which may hold at some weights only.
     has_checks: ClassVar[bool] = False
 
+    @property
+    def mirror(self) -> float | None:
+        """Of a cost that becomes linear in the log-weight y: x for which ``cost(y) - cost(x - y)`` is; else None."""
+        return None
+
     def check(self, log_weights: Array, where: str) -> None:
         """Refuse functions of the user that do not hold at the log-weights; `where` those are, in words."""
 
