@@ -99,7 +99,7 @@ def test_every_test_file_names_the_rooms_it_tests(file):
 def test_the_rooms_are_these():
     rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
     engine = {"linear", "problem", "points", "solvers", "certificate"}
-    assert rooms == engine | {"graph", "networks", "theory", "plots", "cli", "models", "pytorch", "onnx"}
+    assert rooms == engine | {"graph", "networks", "theory", "plots", "cli", "models", "pytorch", "onnx", "partitioned"}
 
 
 def test_no_module_is_hidden_by_a_function_of_its_name():
@@ -114,7 +114,7 @@ def test_the_package_lists_its_public_names_alone():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_heavy_packages_are_imported_only_when_called(name):
-    if name.split(".")[0] not in {"plots", "pytorch", "onnx"}:
+    if name.split(".")[0] not in {"plots", "pytorch", "onnx", "partitioned"}:
         assert not {found for found in imports(name, anywhere=False) if found.split(".")[0] in LAZY}
 
 

@@ -258,7 +258,7 @@ def certify(
     if isinstance(network, BalanceProblem | BlockProblem):
         # The second argument is then the point: certify(problem, log_scales).
         if isinstance(regularizer, Solution):
-            problem = network if isinstance(network, BlockProblem) else network.pruned(regularizer)
+            problem = network.without_dead if isinstance(network, BlockProblem) else network.pruned(regularizer)
             return certify_problem(problem, regularizer.log_scales)
         if regularizer is None:
             return certify_problem(network, network.unscaled)

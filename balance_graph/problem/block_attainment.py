@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
 
+from balance_graph._showing import some_of
 from balance_graph._types import Array, Index, Mask
 from balance_graph.errors import NotAttainedError, UnsupportedError
 from balance_graph.problem.live_blocks import NumberedBlock
-
-_SHOWN = 5
 
 
 class BlockAttainment(NamedTuple):
@@ -20,28 +20,27 @@ class BlockAttainment(NamedTuple):
     ----------
     live : (n,) boolean array
         Unknowns with a way from what is pinned, and a way back; all weights between them are live.
-    dead : (n,) boolean array
-        The others that have weights: all of these can shrink to zero for ever.
     from_ground, to_ground : (n,) integer arrays
         Number of weights on the way, -1 where there is none.
+    dead : tuple
+        What the user calls the others that have weights: all of these can shrink to zero for ever.
+    gauges : tuple
+        Unknowns that are held though not pinned, since no weight depends on their scales.
+    reason : str
+        Why the minimum is not attained; empty where it is.
     """
 
     live: Mask
-    dead: Mask
     from_ground: Index
     to_ground: Index
+    dead: tuple[Hashable, ...] = ()
+    gauges: tuple[Hashable, ...] = ()
+    reason: str = ""
 
     def raise_if_not_attained(self) -> None:
         """Raise `NotAttainedError` where weights can shrink for ever."""
-        if not self.dead.any():
-            return
-        nodes = tuple(np.flatnonzero(self.dead).tolist())
-        message = (
-            f"the minimum is not attained: all weights of {len(nodes)} unknowns ({_some(nodes)}) can shrink to zero "
-            "for ever without changing the function, since no pinned row leads to them, or they lead to no pinned "
-            "column. Remedies: on_unattained='prune' leaves them out; or give their weights a value, or pin them (-1)"
-        )
-        raise NotAttainedError(message, nodes=nodes)
+        if self.reason:
+            raise NotAttainedError(self.reason, nodes=self.dead)
 
 
 def find_block_attainment(blocks: tuple[NumberedBlock, ...], n: int, exponent: float) -> BlockAttainment:
@@ -57,7 +56,16 @@ def find_block_attainment(blocks: tuple[NumberedBlock, ...], n: int, exponent: f
     live = (from_ground >= 0) & (to_ground >= 0)
     if not live.all():
         search.refuse_cycles(~live)
-    return BlockAttainment(live, ~live & search.touched, from_ground, to_ground)
+    dead = tuple(np.flatnonzero(~live & search.touched).tolist())
+    return BlockAttainment(live, from_ground, to_ground, dead, reason=_why_not(dead) if dead else "")
+
+
+def _why_not(dead: tuple[int, ...]) -> str:
+    return (
+        f"the minimum is not attained: all weights of {len(dead)} unknowns ({some_of(dead)}) can shrink to zero for "
+        "ever without changing the function, since no pinned row leads to them, or they lead to no pinned column. "
+        "Remedies: on_unattained='prune' leaves them out; or give their weights a value, or pin them (-1)"
+    )
 
 
 class _Search:
@@ -114,14 +122,9 @@ class _Search:
             if np.array_equal(kept, left):
                 nodes = tuple(np.flatnonzero(left).tolist())
                 message = (
-                    f"unknowns {_some(nodes)} lie on cycles, or between cycles, that no way joins to what is pinned "
+                    f"unknowns {some_of(nodes)} lie on cycles, or between cycles, that no way joins to what is pinned "
                     "and back: whether those can be balanced is a problem of its own; give it by itself, with one of "
                     "its unknowns pinned (-1), whose scale is arbitrary"
                 )
                 raise UnsupportedError(message)
             left = kept
-
-
-def _some(nodes: tuple[int, ...]) -> str:
-    more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
-    return ", ".join(map(str, nodes[:_SHOWN])) + more

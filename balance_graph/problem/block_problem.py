@@ -89,7 +89,7 @@ class BlockProblem(TwoSides):
     ) -> None:
         check_count(n_unknowns, "n_unknowns")
         self._n_unknowns = int(n_unknowns)
-        self.exponent = _exponent(regularizer)
+        self.exponent = exponent_of(regularizer)
         self.degree = node_array(degree, self.n_nodes, "degree", what="unknown")
         self.blocks: tuple[Block, ...] = tuple(_as_block(block, k) for k, block in enumerate(blocks))
         for k, block in enumerate(self.blocks):
@@ -142,6 +142,11 @@ class BlockProblem(TwoSides):
         live = self.attainment.live
         return self.whole if live.all() else self._between(live)
 
+    @property
+    def without_dead(self) -> BlockProblem:
+        """What solutions that prune are certified for: this problem, for dead weights of dense blocks stay."""
+        return self
+
     def _at(self, log_scales: Array) -> PlacedCosts:
         return PlacedCosts(self.whole.costs, log_scales)
 
@@ -158,7 +163,8 @@ class BlockProblem(TwoSides):
         return self._at(log_scales).log_sides()
 
 
-def _exponent(regularizer: float | Regularizer) -> float:
+def exponent_of(regularizer: float | Regularizer) -> float:
+    """The exponent of a regularizer of one power; `UnsupportedError` for others."""
     cost = as_regularizer(regularizer)
     if not isinstance(cost, Lp):
         message = f"blocks take one power, a number or Lp(p); got {cost!r}; give the network to from_sparse for others"

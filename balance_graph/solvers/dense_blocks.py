@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import singledispatch
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from balance_graph.errors import UnsupportedError
 from balance_graph.points.block_flows import BlockFlows
 from balance_graph.points.block_start import block_start
 from balance_graph.points.blocks_point import BlocksPoint
+from balance_graph.points.flows import FlowsPoint
 from balance_graph.problem.block_problem import BlockProblem
 from balance_graph.problem.solution import Solution, Status
 from balance_graph.solvers.newton import NewtonSolver
@@ -40,15 +42,20 @@ def solve_blocks(
     log_scales, initial_cost = problem.unscaled, problem.cost(problem.unscaled if start is None else start)
     loop = NewtonLoop(newton.tol, report, Deadline(newton.time_limit))
     notes: tuple[str, ...] = ()
-    status, log_cost, imbalance = Status.CONVERGED, problem.live.log_constant(), 0.0
+    status, imbalance = Status.CONVERGED, 0.0
     if live.any():
-        from_ground, to_ground = problem.attainment.from_ground[live], problem.attainment.to_ground[live]
-        first = block_start(problem.live, from_ground, to_ground) if start is None else start[live]
         with one_blas_thread():
-            point = BlocksPoint(BlockFlows(problem.live.costs, first))
+            point = point_of(problem, start)
             status = loop.follow(point, newton.max_iterations)
-        log_scales[live] = point.flows.log_scales
+        reached = point.flows.log_scales
+        log_scales[live] = reached if reached.size == np.count_nonzero(live) else reached[live]
         log_cost, imbalance, notes = point.log_cost, float(np.tanh(0.5 * point.largest)), point.notes
+    else:
+        log_cost = problem.live.log_constant()
+    if problem.attainment.gauges:  # their balance follows from that of all others, with their errors
+        imbalance = max(imbalance, problem.without_dead.relative_imbalance(log_scales))
+        if status is Status.CONVERGED and imbalance > newton.tol:
+            status = Status.STALLED
     return Solution(
         log_scales=log_scales,
         log_cost=log_cost,
@@ -60,9 +67,28 @@ def solve_blocks(
         history=loop.history,
         solver=newton.name,
         regularizer=problem.regularizer,
-        pruned_nodes=tuple(np.flatnonzero(problem.attainment.dead).tolist()),
+        pruned_nodes=problem.attainment.dead,
+        gauge_nodes=problem.attainment.gauges,
         notes=notes,
     )
+
+
+@singledispatch
+def point_of(problem: BlockProblem, start: Array | None) -> FlowsPoint:
+    """The point to begin with: flows of all live unknowns, or of all there are. Other problems register their own.
+
+    Parameters
+    ----------
+    problem : BlockProblem
+    start : (n_nodes,) array, optional
+        Log-scales to start from.
+    """
+    found = problem.attainment
+    if start is None:
+        first = block_start(problem.live, found.from_ground[found.live], found.to_ground[found.live])
+    else:
+        first = start[found.live]
+    return BlocksPoint(BlockFlows(problem.live.costs, first))
 
 
 def _newton(solver: object) -> NewtonSolver:
