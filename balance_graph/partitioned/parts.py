@@ -88,7 +88,7 @@ def _find_parts(tail: Index, head: Index, part: Index, distances: tuple[Index, I
     nodes, ends = np.unique(np.concatenate([tail, head]), return_inverse=True)
     if nodes.size == 0:
         return nodes
-    one, other = np.split(ends, 2)
+    one, other = np.split(ends.reshape(-1).astype(np.int32), 2)  # older versions of SciPy search no others
     shape = (nodes.size, nodes.size)
     _, label = csgraph.connected_components(
         sparse.csr_array((np.ones(one.size), (one, other)), shape=shape), connection="strong"
