@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ from dask.delayed import Delayed, delayed
 
 from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
+
+
+_SEARCHES = Lock()
 
 
 class Columns(NamedTuple):
@@ -166,6 +170,8 @@ def _numbers(values: Any, nodes: pd.Index, where: str) -> Index:
         number = values.astype(np.intp, copy=False)
         unknown = (number < 0) | (number >= nodes.size)
     else:
+        with _SEARCHES:  # the first search sets up a table, for which pandas has no lock
+            nodes.get_indexer(values[:1])
         number = nodes.get_indexer(values).astype(np.intp, copy=False)
         unknown = number < 0
     if unknown.any():
