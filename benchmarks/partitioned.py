@@ -4,9 +4,9 @@ Random and scale-free networks of 10^5 nodes, with 10^7 and 3 * 10^7 edges, are 
 each, then read and balanced by `balance_graph.partitioned` in a fresh process, and the smaller ones in memory by
 `from_sparse`, in another. At most 100 passes to a relative imbalance of 1e-10 (recomputed from the files, by NumPy), a
 certified gap of at most 1e-9, the log-scales of memory to 1e-8; three times the edges take at most 1.2 times the
-memory, and this at most a quarter of what the table of edges alone would take. A pass reads every edge once; its time is
-given in SciPy's CSR products with a vector, over the same edges. Run: ``python benchmarks/partitioned.py`` (needs the
-extra dask; 800 MB of disk); ``--edges 1000000`` for less. Results: ``results/partitioned.json``.
+memory, and this at most a quarter of what the table of edges alone would take. A pass reads every edge once; its time
+is given in SciPy's CSR products with a vector, over the same edges. Run: ``python benchmarks/partitioned.py`` (needs
+the extra dask; 800 MB of disk); ``--edges 1000000`` for less. Results: ``results/partitioned.json``.
 """
 
 from __future__ import annotations

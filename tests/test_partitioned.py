@@ -265,6 +265,15 @@ def test_other_solvers_are_refused():
         bg.solve(problem, "cvxpy")
 
 
+def test_nodes_are_numbered_by_many_threads_at_once():
+    """Older versions of pandas give wrong answers where two threads begin to search one index."""
+    ends = 7 * np.random.default_rng(0).integers(0, 3000, (2, 3000))
+    table = pd.DataFrame({"source": ends[0], "target": ends[1], "weight": 1.0})
+    for _ in range(20):
+        problem = BalanceProblem.from_dask(parts_of(table, 16), pinned=[int(ends[0, 0])])
+        assert problem.n_nodes == np.unique(ends).size
+
+
 def test_edges_that_change_meanwhile_are_noticed():
     tables = iter([CYCLE, CYCLE.assign(source=[0, 1, 8])])
     with pytest.raises(bg.InvalidNetworkError, match="node 8, which was not there before"):

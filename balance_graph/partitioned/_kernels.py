@@ -47,14 +47,14 @@ def add_products(edges, part, exponent, factors, rows, columns, by_row, by_colum
 
 
 @compiled
-def shorten(edges, forth, back):  # type: ignore[no-untyped-def]
-    """Shorten distances from the pinned nodes, and to them, by the edges; once forward and once backward."""
+def mark_reached(edges, forward, backward):  # type: ignore[no-untyped-def]
+    """Mark what edges lead to from what is marked, and what they lead on from; in their order, and in reverse."""
     tail, head, weight = edges
     for e in range(tail.size):
         if weight[e] != 0.0:
-            forth[head[e]] = min(forth[head[e]], forth[tail[e]] + 1)
-            back[tail[e]] = min(back[tail[e]], back[head[e]] + 1)
+            forward[head[e]] |= forward[tail[e]]
+            backward[tail[e]] |= backward[head[e]]
     for e in range(tail.size - 1, -1, -1):
         if weight[e] != 0.0:
-            forth[head[e]] = min(forth[head[e]], forth[tail[e]] + 1)
-            back[tail[e]] = min(back[tail[e]], back[head[e]] + 1)
+            forward[head[e]] |= forward[tail[e]]
+            backward[tail[e]] |= backward[head[e]]

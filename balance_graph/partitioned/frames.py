@@ -16,7 +16,6 @@ from dask.delayed import Delayed, delayed
 from balance_graph._types import Array, Index
 from balance_graph.errors import InvalidNetworkError, InvalidParameterError
 
-
 _SEARCHES = Lock()
 
 

@@ -267,8 +267,6 @@ class BalanceProblem(BlockProblem):
         parts, n_dead = self._parts, self._survey.n_moved - self._live_survey.n_moved
         return BlockAttainment(
             live=(parts.part >= 0) & self._live_survey.touched & ~self._held,
-            from_ground=parts.from_ground,
-            to_ground=parts.to_ground,
             dead=self._names((parts.part < 0) & self._survey.touched),
             gauges=tuple(self.nodes[parts.held].tolist()),
             reason=self._why_not(n_dead) if n_dead else "",

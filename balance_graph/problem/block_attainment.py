@@ -20,22 +20,22 @@ class BlockAttainment(NamedTuple):
     ----------
     live : (n,) boolean array
         Unknowns with a way from what is pinned, and a way back; all weights between them are live.
-    from_ground, to_ground : (n,) integer arrays
-        Number of weights on the way, -1 where there is none.
     dead : tuple
         What the user calls the others that have weights: all of these can shrink to zero for ever.
     gauges : tuple
         Unknowns that are held though not pinned, since no weight depends on their scales.
     reason : str
         Why the minimum is not attained; empty where it is.
+    from_ground, to_ground : (n,) integer arrays
+        Number of weights on the way, -1 where there is none; without entries where that was not asked.
     """
 
     live: Mask
-    from_ground: Index
-    to_ground: Index
     dead: tuple[Hashable, ...] = ()
     gauges: tuple[Hashable, ...] = ()
     reason: str = ""
+    from_ground: Index = np.zeros(0, dtype=np.intp)
+    to_ground: Index = np.zeros(0, dtype=np.intp)
 
     def raise_if_not_attained(self) -> None:
         """Raise `NotAttainedError` where weights can shrink for ever."""
@@ -57,7 +57,8 @@ def find_block_attainment(blocks: tuple[NumberedBlock, ...], n: int, exponent: f
     if not live.all():
         search.refuse_cycles(~live)
     dead = tuple(np.flatnonzero(~live & search.touched).tolist())
-    return BlockAttainment(live, from_ground, to_ground, dead, reason=_why_not(dead) if dead else "")
+    reason = _why_not(dead) if dead else ""
+    return BlockAttainment(live, dead, reason=reason, from_ground=from_ground, to_ground=to_ground)
 
 
 def _why_not(dead: tuple[int, ...]) -> str:
