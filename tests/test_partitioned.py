@@ -231,6 +231,7 @@ CYCLE = pd.DataFrame({"source": [0, 1, 2], "target": [1, 2, 0], "weight": [1.0, 
         (CYCLE.assign(weight=[1.0, np.nan, 2.0]), {"pinned": [0]}, bg.InvalidNetworkError, r"edge \(1, 2\), row 1"),
         (CYCLE.assign(weight=[1.0, 2.0, np.inf]), {"pinned": [0]}, bg.InvalidNetworkError, "is inf"),
         (CYCLE.assign(weight=["a", "b", "c"]), {"pinned": [0]}, bg.InvalidNetworkError, "must hold real numbers"),
+        (CYCLE.assign(weight=[1j, 2.0, 3.0]), {"pinned": [0]}, bg.InvalidNetworkError, "real numbers: complex128"),
         (CYCLE.assign(source=[0, None, 2]), {"pinned": [0]}, bg.InvalidNetworkError, "row 1 of partition 0 has no 'so"),
         (CYCLE.assign(source=[0, "x", 2]), {"pinned": [0]}, bg.InvalidNetworkError, "all numbers, or all text"),
         (CYCLE.assign(target=[1, 1, 0]), {"pinned": [0], "degree": 2.0}, bg.UnsupportedError, "node 1 .* self-loop"),
@@ -250,6 +251,8 @@ def test_what_is_no_set_of_partitions_is_refused(tmp_path):
         BalanceProblem.from_dask([])
     with pytest.raises(bg.InvalidParameterError, match="partition 0 must be a pandas DataFrame, got int"):
         BalanceProblem.from_dask([delayed(3)])
+    with pytest.raises(bg.InvalidParameterError, match="takes a path, or an iterable of paths; got None"):
+        BalanceProblem.from_parquet(None)
     with pytest.raises(bg.InvalidParameterError, match="no file"):
         BalanceProblem.from_parquet(tmp_path / "missing.parquet")
     with pytest.raises(bg.InvalidParameterError, match=r"no file \*.parquet"):

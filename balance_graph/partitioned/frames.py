@@ -67,7 +67,11 @@ def parquet_frames(path: Any, columns: Columns) -> tuple[Frame, ...]:
 
 
 def _files(path: Any) -> list[Path]:
-    given = [path] if isinstance(path, str | Path) else list(path)
+    try:
+        given = [path] if isinstance(path, str | Path) else [Path(one) for one in path]
+    except TypeError as error:
+        message = f"from_parquet takes a path, or an iterable of paths; got {path!r}"
+        raise InvalidParameterError(message) from error
     files = []
     for one in map(Path, given):
         found = sorted(one.rglob("*.parquet")) if one.is_dir() else [one]
@@ -150,17 +154,25 @@ def edges_of(frame: Any, columns: Columns, nodes: pd.Index, where: str) -> Edges
     """The edges of one partition, their nodes numbered by an index of all."""
     ends = ends_of(frame, columns, where)
     tail, head = (_numbers(side, nodes, where) for side in ends)
-    try:
-        weight = frame[columns.weight].to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        message = f"column {columns.weight!r} of {where} must hold real numbers: {error}"
-        raise InvalidNetworkError(message) from error
+    weight = _real(frame[columns.weight], f"column {columns.weight!r} of {where}")
     if not np.isfinite(weight).all():
         k = int(np.argmin(np.isfinite(weight)))
         edge = f"({name_of(ends[0][k])}, {name_of(ends[1][k])})"
         message = f"weight of edge {edge}, row {k} of {where}, is {weight[k]}; weights must be finite"
         raise InvalidNetworkError(message)
     return Edges(tail, head, weight)
+
+
+def _real(column: Any, where: str) -> Array:
+    """A column of real numbers in double precision, NaN where there is none."""
+    try:
+        if column.dtype.kind == "c":
+            raise TypeError(column.dtype)
+        values: Array = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        message = f"{where} must hold real numbers: {error}"
+        raise InvalidNetworkError(message) from error
+    return values
 
 
 def _numbers(values: Any, nodes: pd.Index, where: str) -> Index:

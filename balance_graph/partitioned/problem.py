@@ -200,10 +200,10 @@ class BalanceProblem(BlockProblem):
         return cls(dask_frames(frames), columns, pinned=pinned, degree=degree, regularizer=regularizer)
 
     def __repr__(self) -> str:
-        free = int((~self.pinned).sum())
+        free, count = int((~self.pinned).sum()), self._partitions.n_partitions
         return (
-            f"BalanceProblem({self.n_nodes} nodes, {free} free, {self.n_edges} edges in "
-            f"{self._partitions.n_partitions} partitions, {self.regularizer!r})"
+            f"BalanceProblem({self.n_nodes} nodes, {free} free, {self.n_edges} edges in {count} "
+            f"partition{'s' if count > 1 else ''}, {self.regularizer!r})"
         )
 
     @property
