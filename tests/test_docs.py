@@ -53,6 +53,9 @@ def test_examples_of_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.M
     if name.startswith("balance_graph.onnx"):
         for package in ("onnx", "onnxruntime"):
             pytest.importorskip(package, reason='needs onnx: pip install "balance-graph[onnx]"')
+    if name.startswith("balance_graph.partitioned"):
+        for package in ("dask", "pyarrow"):
+            pytest.importorskip(package, reason='needs dask: pip install "balance-graph[dask]"')
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     failed, _ = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
