@@ -5,6 +5,7 @@ Rooms: partitioned, problem.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import weakref
@@ -150,6 +151,31 @@ def test_parts_apart_are_balanced_and_one_node_of_each_is_held():
     # A start that differs by what is arbitrary is the same start.
     start = solution.log_scales + np.where(np.isin(problem.nodes, [5, 6, 7]), 3.0, 0.0)
     assert bg.solve(problem, NEWTON, on_unattained="prune", start=start).iterations == 0
+
+
+def test_parts_apart_are_balanced_in_memory_whatever_their_weights():
+    """A two-way ring of weights of very different size is beyond passes that know no more than a diagonal."""
+    rng, n = np.random.default_rng(0), 60
+    node = np.arange(n)
+    ring = pd.DataFrame({"source": np.r_[node, np.roll(node, 1)] + 3, "target": np.r_[np.roll(node, 1), node] + 3})
+    ring["weight"] = np.exp(4.0 * rng.normal(size=2 * n))
+    table = pd.concat([CYCLE, ring, ring[:5]], ignore_index=True)  # some come twice
+    problem = BalanceProblem.from_dask(parts_of(table, 4), pinned=[0])
+    solution = bg.solve(problem)
+    assert solution.converged
+    assert problem.relative_imbalance(solution.log_scales) < 1e-12
+    certificate = bg.certify(problem, solution)
+    assert certificate.relative_gap < 1e-10
+    # The bound holds of another point, too: it is below the least cost.
+    assert bg.certify(problem).log_lower_bound <= solution.log_cost
+
+
+def test_one_pinned_node_is_as_good_as_many():
+    """What moves all nodes together is found at once; without that, it takes 150 passes and more."""
+    table = random_network(3000, 20_000, np.random.default_rng(0))
+    solution = bg.solve(BalanceProblem.from_dask(parts_of(table, 2), pinned=[0]))
+    assert solution.converged
+    assert int(re.search(r"(\d+) passes", solution.notes[0])[1]) <= 80
 
 
 def test_files_in_and_out(tmp_path):

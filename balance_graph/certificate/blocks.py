@@ -14,6 +14,7 @@ of them by `PlacedCosts.is_complete`.
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 
 import numpy as np
 from scipy import sparse
@@ -41,8 +42,9 @@ _WIDEST = 0.5
 _ROUNDED_UP = 1.000001
 
 
+@singledispatch
 def log_costs_of_blocks(problem: BlockProblem, log_scales: Array) -> tuple[float, float]:
-    """Logarithms of the cost at log-scales and of a lower bound on the infimum."""
+    """Logarithms of the cost at log-scales and of a lower bound on the infimum; other problems register their own."""
     live = problem.attainment.live
     bound = log_cost_and_bound(problem.live.costs, log_scales[live])[1] if live.any() else None
     return problem.log_cost(log_scales), log_cost_unmoved(problem.live.constant)[1] if bound is None else bound

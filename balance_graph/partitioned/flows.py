@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from balance_graph._types import Array, Mask
+from balance_graph.linear.conjugate_gradients import Precondition
 from balance_graph.points.flows import FlowsPoint
 from balance_graph.points.hessian import HessianSolver
 from balance_graph.problem.blocks import Block
 from balance_graph.problem.cost_range import TINY, TWO_FACTORS
+
+# Conjugate gradient steps for one direction: nothing else can take over on long paths, so there may be many.
+_MOST_STEPS = 2000
 
 
 class PartitionedFlows:
@@ -70,6 +74,11 @@ class PartitionedFlows:
         by_head *= self._up
         return by_tail, by_head
 
+    @property
+    def together(self) -> Array:
+        """The step that moves all free nodes alike."""
+        return np.where(self._held, 0.0, 1.0)
+
     def longest(self, step: Array) -> float:
         """As long as no factor of a cost leaves the range of floats."""
         change = self.exponent * float((np.maximum(1.0, self.degree[:-1]) * np.abs(step)).max(initial=0.0))
@@ -113,6 +122,29 @@ class PartitionedFlows:
         out += from_heads
 
 
+class PartitionedHessian(HessianSolver):
+    """Conjugate gradients preconditioned by the diagonal, and by what moves all nodes together.
+
+    Few pinned nodes hardly hold the common scale of all others, which single nodes find out last.
+
+    Parameters
+    ----------
+    flows : PartitionedFlows
+    """
+
+    def __init__(self, flows: PartitionedFlows) -> None:
+        super().__init__(flows, None, _MOST_STEPS)
+        self._partitioned_flows = flows
+
+    def _approximate_inverse(self, diagonal: Array, imbalance: float) -> Precondition:
+        together, image = self._partitioned_flows.together, np.empty_like(diagonal)
+        self._partitioned_flows.product(diagonal, together, image)
+        energy = float(together @ image)
+        if not energy > 0.0:
+            return super()._approximate_inverse(diagonal, imbalance)
+        return lambda residual: (residual / diagonal + together * (float(together @ residual) / energy), None)
+
+
 class PartitionedPoint(FlowsPoint):
     """Log-scales of all nodes on the way to balance.
 
@@ -121,13 +153,11 @@ class PartitionedPoint(FlowsPoint):
     flows : PartitionedFlows
     log_constant : float
         Logarithm of the cost that no scale moves.
-    holds : bool
-        Whether a node is held that is not pinned.
     """
 
-    def __init__(self, flows: PartitionedFlows, log_constant: float, *, holds: bool) -> None:
+    def __init__(self, flows: PartitionedFlows, log_constant: float) -> None:
         self._partitioned_flows = flows
-        super().__init__(flows, HessianSolver(flows, None), log_constant, holds=holds)
+        super().__init__(flows, PartitionedHessian(flows), log_constant)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from balance_graph._types import Index, Mask
+from balance_graph._types import Index, Mask, Sparse
 from balance_graph.partitioned.frames import Edges
 from balance_graph.partitioned.passes import Partitions
 
@@ -22,20 +22,22 @@ class Parts(NamedTuple):
         strongly connected components; -1 for others.
     held : integer array
         One node of each part from 1 on, whose scale is arbitrary.
+    apart : Edges
+        The edges within parts from 1 on.
     """
 
     part: Index
     held: Index
+    apart: Edges
 
     @classmethod
     def of(cls, partitions: Partitions, pinned: Mask) -> Parts:
         """Those of a network: at most a pass for each edge of the longest shortest path, and two more."""
         is_apart = ~_on_paths(partitions, pinned)
         part: Index = np.where(is_apart, -1, 0).astype(np.int32)
-        if not is_apart.any():
-            return cls(part, np.zeros(0, dtype=np.intp))
-        tail, head = partitions.folded(_edges_among, _one_after_another, is_apart)
-        return cls(part, _number_components(tail, head, part))
+        edges = partitions.folded(_edges_among, _one_after_another, is_apart)
+        held = _number_components(edges, part)
+        return cls(part, held, _edges_within(edges, part))
 
 
 def _on_paths(partitions: Partitions, pinned: Mask) -> Mask:
@@ -58,27 +60,33 @@ def _reached(edges: Edges, before: Mask) -> Mask:
     return reached
 
 
-def _edges_among(edges: Edges, nodes: Mask) -> tuple[Index, Index]:
-    """Tails and heads of the edges among some nodes, but zero weights and self-loops."""
+def _edges_among(edges: Edges, nodes: Mask) -> Edges:
+    """The edges among some nodes, but zero weights and self-loops."""
     tail, head, weight = edges
     among = nodes[tail] & nodes[head] & (weight != 0.0) & (tail != head)
-    return tail[among], head[among]
+    return Edges(*(values[among] for values in edges))
 
 
-def _one_after_another(one: tuple[Index, Index], other: tuple[Index, Index]) -> tuple[Index, Index]:
-    return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+def _edges_within(edges: Edges, part: Index) -> Edges:
+    within = part[edges.tail] == part[edges.head]
+    within &= part[edges.tail] > 0
+    return Edges(*(values[within] for values in edges))
 
 
-def _number_components(tail: Index, head: Index, part: Index) -> Index:
+def _one_after_another(one: Edges, other: Edges) -> Edges:
+    return Edges(*(np.concatenate(pair) for pair in zip(one, other, strict=True)))
+
+
+def _number_components(edges: Edges, part: Index) -> Index:
     """Number the strongly connected components of edges in `part`, from 1 on; the busiest node of each."""
     from scipy.sparse import csgraph
 
-    nodes, ends = np.unique(np.concatenate([tail, head]), return_inverse=True)
+    nodes, ends = np.unique(np.concatenate([edges.tail, edges.head]), return_inverse=True)
     if nodes.size == 0:
         return nodes
     one, other = np.split(ends.reshape(-1).astype(np.int32), 2)  # older versions of SciPy search no others
-    edges = sparse.csr_array((np.ones(one.size), (one, other)), shape=(nodes.size, nodes.size))
-    _, label = csgraph.connected_components(edges, connection="strong")
+    matrix = sparse.csr_array((np.ones(one.size), (one, other)), shape=(nodes.size, nodes.size))
+    _, label = csgraph.connected_components(matrix, connection="strong")
     within = np.concatenate([side[label[one] == label[other]] for side in (one, other)])
     busy = np.bincount(within, minlength=nodes.size)
     members = np.flatnonzero(busy)
@@ -87,3 +95,15 @@ def _number_components(tail: Index, head: Index, part: Index) -> Index:
     order = np.lexsort((busy, label))
     busiest: Index = nodes[order[np.searchsorted(label[order], labels, side="right") - 1]]
     return busiest
+
+
+def matrix_of(edges: Edges, nodes: Index, exponent: float) -> Sparse:
+    """Edges among some nodes, in order, as a matrix; those that come twice as one of the same cost."""
+    tail, head = (np.searchsorted(nodes, ends) for ends in edges[:2])
+    order = np.lexsort((head, tail))
+    tail, head, size = tail[order], head[order], np.abs(edges.weight[order])
+    first = np.flatnonzero(np.append(True, (tail[1:] != tail[:-1]) | (head[1:] != head[:-1])))
+    largest = np.maximum.reduceat(size, first)
+    shares = size / np.repeat(largest, np.diff(np.append(first, size.size)))
+    together = largest * np.add.reduceat(shares**exponent, first) ** (1.0 / exponent)
+    return sparse.csr_array((together, (tail[first], head[first])), shape=(nodes.size, nodes.size))

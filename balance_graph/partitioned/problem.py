@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 from balance_graph._arguments import check_positive
 from balance_graph._showing import some_of
 from balance_graph._types import Array, Index, Mask
+from balance_graph.certificate.blocks import log_cost_and_bound, log_cost_unmoved, log_costs_of_blocks
+from balance_graph.certificate.bound import certify_problem
 from balance_graph.errors import InvalidParameterError, UnsupportedError
 from balance_graph.partitioned.edges import PartitionedEdges, Survey
 from balance_graph.partitioned.flows import PartitionedFlows, PartitionedPoint
@@ -26,16 +28,21 @@ from balance_graph.partitioned.frames import (
     name_of,
     parquet_frames,
 )
-from balance_graph.partitioned.parts import Parts
+from balance_graph.partitioned.parts import Parts, matrix_of
 from balance_graph.partitioned.passes import Partitions
 from balance_graph.partitioned.writing import scaled_frame, write_frames
+from balance_graph.problem.balance_problem import BalanceProblem as InMemory
 from balance_graph.problem.block_attainment import BlockAttainment
 from balance_graph.problem.block_problem import BlockProblem, exponent_of
 from balance_graph.problem.blocks import DenseBlock, Extent
 from balance_graph.problem.live_blocks import LiveBlocks
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.problem.solution import Solution
+from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.dense_blocks import point_of
+
+# More than rounding takes of the logarithm of a sum of two.
+_ROUNDING = 1e-15
 
 
 class BalanceProblem(BlockProblem):
@@ -65,8 +72,8 @@ class BalanceProblem(BlockProblem):
     A solve makes some tens of passes over the edges where paths are short, and hundreds where they are long: to find
     out what is attained takes up to one for each edge of the longest shortest path from or to a pinned node. Edges
     among nodes that no path joins to a pinned node, and back, are looked at in memory: strongly connected parts of them
-    are balanced, one node of each held (``solution.gauge_nodes``). Costs are of one power, and differ by less than a
-    factor e^600. Edges that come twice count twice: the costs of their weights are added, not the weights.
+    are balanced there, one node of each held (``solution.gauge_nodes``). Costs are of one power, and differ by less
+    than a factor e^600. Edges that come twice count twice: the costs of their weights are added, not the weights.
 
     Examples
     --------
@@ -286,10 +293,10 @@ class BalanceProblem(BlockProblem):
 
     @cached_property
     def live(self) -> LiveBlocks:
-        """The edges that are not dead."""
+        """The edges of what is joined to pinned nodes."""
         blocks = (self._live_edges(self._held), *self.blocks[1:])
         extents = tuple(Extent(*one.extent(self.exponent)) for one in blocks)
-        return LiveBlocks.of(blocks, extents, self.attainment.live, self.degree, self.exponent)
+        return LiveBlocks.of(blocks, extents, self.joined, self.degree, self.exponent)
 
     @cached_property
     def without_dead(self) -> BalanceProblem:
@@ -299,18 +306,54 @@ class BalanceProblem(BlockProblem):
         other = copy(self)
         other.__dict__ |= {"_survey": self._live_survey, "blocks": (self._live_edges(self.pinned), *self.blocks[1:])}
         other.__dict__["_extents"] = tuple(Extent(*one.extent(self.exponent)) for one in other.blocks)
-        for name in {"whole", "attainment"} & vars(other).keys():
+        for name in {"whole", "attainment", "live", "joined"} & vars(other).keys():
             del other.__dict__[name]
         return other
 
     def _live_edges(self, held: Mask) -> PartitionedEdges:
         return PartitionedEdges(self._partitions, self._live_survey, self._parts.part, held)
 
-    def flows_at(self, log_scales: Array) -> PartitionedFlows:
-        """The flows of all edges that are not dead, pinned nodes and gauges held: one pass."""
+    @cached_property
+    def apart(self) -> tuple[Index, InMemory]:
+        """The nodes of the parts apart, and the problem of these, which fits in memory: one node of each is pinned."""
+        nodes = np.flatnonzero(self._parts.part > 0)
+        matrix = matrix_of(self._parts.apart, nodes, self.exponent)
+        held = np.isin(nodes, self._parts.held)
+        return nodes, InMemory.from_sparse(matrix, pinned=held, regularizer=self.exponent)
+
+    @cached_property
+    def _balanced_apart(self) -> Array:
+        """Log-scales that balance the parts apart; 0 for all other nodes."""
+        log_scales = np.zeros(self.n_nodes)
+        if self._parts.held.size:
+            nodes, problem = self.apart
+            log_scales[nodes] = solve(problem, "newton").log_scales
+        return log_scales
+
+    @cached_property
+    def joined(self) -> Mask:
+        """Nodes to scale that paths join to pinned nodes, and back."""
+        joined: Mask = self.attainment.live & (self._parts.part == 0)
+        return joined
+
+    def point_from(self, start: Array | None) -> PartitionedPoint:
+        """Where passes begin: parts apart are balanced, and held, as what is pinned."""
         edges = self._live_edges(self._held)
+        first = np.where(self._parts.part > 0, self._balanced_apart, 0.0 if start is None else start)
         largest = edges.extent(self.exponent).log_largest
-        return PartitionedFlows(edges, largest, self.exponent, self.degree, self.attainment.live, log_scales)
+        flows = PartitionedFlows(edges, largest, self.exponent, self.degree, self.joined, first)
+        return PartitionedPoint(flows, self.log_cost_of_loops)
+
+    def log_bound(self, log_scales: Array) -> float:
+        """Logarithm of a lower bound on the least cost: that of what is joined, and of the parts apart."""
+        bound = log_cost_and_bound(self.live.costs, log_scales[self.joined])[1] if self.joined.any() else None
+        if bound is None:
+            bound = log_cost_unmoved(self.live.constant)[1]
+        if self._parts.held.size:
+            nodes, problem = self.apart
+            bound = float(np.logaddexp(bound, certify_problem(problem, log_scales[nodes]).log_lower_bound))
+            bound -= _ROUNDING * max(1.0, abs(bound))
+        return bound
 
     def _sums(self, log_scales: Array) -> PartitionedFlows:
         edges, extent = self.blocks[0], self._extents[0]
@@ -382,8 +425,12 @@ class BalanceProblem(BlockProblem):
 
 @point_of.register
 def _(problem: BalanceProblem, start: Array | None) -> PartitionedPoint:
-    flows = problem.flows_at(problem.unscaled if start is None else start)
-    return PartitionedPoint(flows, problem.log_cost_of_loops, holds=bool(problem.attainment.gauges))
+    return problem.point_from(start)
+
+
+@log_costs_of_blocks.register
+def _(problem: BalanceProblem, log_scales: Array) -> tuple[float, float]:
+    return problem.log_cost(log_scales), problem.log_bound(log_scales)
 
 
 def _degrees(degree: float | Mapping[Any, float], nodes: pd.Index) -> Array:

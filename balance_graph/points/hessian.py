@@ -13,7 +13,7 @@ from balance_graph.points.preconditioner import Preconditioner
 if TYPE_CHECKING:
     from balance_graph.points.flows import Flows
 
-# Conjugate gradient steps allowed with one preconditioner.
+# Conjugate gradient steps allowed with one preconditioner, where others or other methods can take over.
 _MOST_STEPS = 100
 
 
@@ -26,6 +26,8 @@ class HessianSolver:
         They may move between solutions. The Hessian is that over p^2.
     preconditioner : Preconditioner or None
         None: the diagonal throughout.
+    most_steps : int
+        Of conjugate gradients for one solution.
 
     Attributes
     ----------
@@ -33,8 +35,8 @@ class HessianSolver:
         Conjugate gradient steps so far.
     """
 
-    def __init__(self, flows: Flows, preconditioner: Preconditioner | None) -> None:
-        self._flows, self._preconditioner = flows, preconditioner
+    def __init__(self, flows: Flows, preconditioner: Preconditioner | None, most_steps: int = _MOST_STEPS) -> None:
+        self._flows, self._preconditioner, self._most_steps = flows, preconditioner, most_steps
         self.steps = self._last_steps = 0
 
     @property
@@ -101,7 +103,7 @@ class HessianSolver:
             self._approximate_inverse(diagonal, imbalance),
             weight=weight,
             tol=goal,
-            max_steps=_MOST_STEPS,
+            max_steps=self._most_steps,
             patience=is_slow,
         )
         self.steps += self._last_steps
