@@ -83,7 +83,7 @@ class BalanceProblem(BlockProblem):
     >>> folder = tempfile.TemporaryDirectory()
     >>> edges = pd.DataFrame({"source": ["i", "a", "b"], "target": ["a", "b", "o"], "weight": [1.0, 4.0, 16.0]})
     >>> edges.to_parquet(Path(folder.name, "edges.parquet"))
-    >>> problem = BalanceProblem.from_parquet(folder.name)
+    >>> problem = BalanceProblem.from_parquet(Path(folder.name, "edges.parquet"))
     >>> solution = bg.solve(problem)
     >>> dict(zip(problem.nodes, solution.log_scales.round(6).tolist()))
     {'a': 1.386294, 'b': 1.386294, 'i': 0.0, 'o': 0.0}
