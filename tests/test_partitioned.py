@@ -201,6 +201,20 @@ def test_files_in_and_out(tmp_path):
     assert again.relative_imbalance(again.unscaled) < 1e-6
 
 
+def test_columns_that_pandas_made_an_index_of_are_columns(tmp_path):
+    (tmp_path / "in").mkdir()
+    CYCLE.assign(time=[3, 4, 5]).set_index(["source", "time"]).to_parquet(tmp_path / "in" / "edges.parquet")
+    problem = BalanceProblem.from_parquet(tmp_path / "in", pinned=[0])
+    problem.write_parquet(bg.solve(problem, NEWTON), tmp_path / "out")
+    after = pd.read_parquet(tmp_path / "out")
+    assert (after["source"].tolist(), after["time"].tolist()) == ([0, 1, 2], [3, 4, 5])
+    np.testing.assert_allclose(after["weight"], np.cbrt(6.0))
+    named = CYCLE.set_axis(pd.Index(["x", "y", "z"], name="label"))
+    problem = BalanceProblem.from_dask([delayed(named)], pinned=[0])
+    problem.write_parquet(np.zeros(3), tmp_path / "named")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "named"), named)
+
+
 def test_inputs_and_outputs_are_pinned_where_nothing_is_said():
     table = pd.DataFrame({"source": [5, 7, 9], "target": [7, 9, 11], "weight": [1.0, 4.0, 16.0]})
     problem = BalanceProblem.from_dask([delayed(table)])

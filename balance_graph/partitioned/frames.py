@@ -87,16 +87,19 @@ def _row_groups(file: Path, columns: Columns) -> int:
         message = f"there is no file {file}"
         raise InvalidParameterError(message)
     try:
-        about = pq.ParquetFile(file)
+        with pq.ParquetFile(file) as about:
+            names, count = list(about.schema_arrow.names), int(about.num_row_groups)
     except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
         message = f"{file} is no Parquet file: {error}"
         raise InvalidNetworkError(message) from error
-    _check_names(list(about.schema_arrow.names), columns, str(file))
-    return int(about.num_row_groups)
+    _check_names(names, columns, str(file))
+    return count
 
 
 def _read_group(file: str, group: int, columns: list[str] | None) -> pd.DataFrame:
-    return pq.ParquetFile(file).read_row_group(group, columns=columns).to_pandas()
+    with pq.ParquetFile(file) as whole:
+        # What pandas made an index of is a column here, so that it is found, and written again.
+        return whole.read_row_group(group, columns=columns).to_pandas(ignore_metadata=True)
 
 
 def dask_frames(frames: Any) -> tuple[Frame, ...]:

@@ -72,4 +72,5 @@ def write_frames(frames: Sequence[Delayed], folder: Path) -> None:
 
 
 def _write(frame: pd.DataFrame, file: str) -> None:
-    frame.to_parquet(file, index=False)
+    has_names = any(name is not None for name in frame.index.names)
+    frame.to_parquet(file, index=has_names)  # an index without a name numbers rows, no more
