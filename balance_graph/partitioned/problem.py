@@ -224,7 +224,7 @@ class BalanceProblem(BlockProblem):
         return self.n_edges
 
     def checked_log_scales(self, values: ArrayLike, name: str) -> Array:
-        """Log-scales of all nodes, in the order of `nodes`, those of nodes that are held for being gauges moved to 0.
+        """Log-scales of all nodes, in the order of `nodes`, as an array.
 
         Raises
         ------
@@ -237,10 +237,7 @@ class BalanceProblem(BlockProblem):
             k = int(np.argmax(off))
             message = f"{name} has {log_scales[k]} for the pinned node {name_of(self.nodes[k])}; it must be 0"
             raise InvalidParameterError(message)
-        # Last is the shift of what is in no part, and of part 0.
-        shift = np.append(log_scales[self._parts.held], [0.0, 0.0])
-        moved: Array = log_scales - shift[self._parts.part - 1]
-        return moved
+        return log_scales
 
     @cached_property
     def _parts(self) -> Parts:
