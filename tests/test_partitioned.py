@@ -170,6 +170,14 @@ def test_parts_apart_are_balanced_in_memory_whatever_their_weights():
     assert bg.certify(problem).log_lower_bound <= solution.log_cost
 
 
+def test_what_is_apart_counts_where_it_is_out_of_balance(monkeypatch):
+    monkeypatch.setattr(BalanceProblem, "_balanced_apart", property(lambda problem: problem.unscaled))
+    apart = pd.DataFrame({"source": [5, 6], "target": [6, 5], "weight": [1.0, 3.0]})
+    solution = bg.solve(BalanceProblem.from_dask([delayed(CYCLE), delayed(apart)], pinned=[0]))
+    assert solution.status == "stalled"
+    assert solution.relative_imbalance == pytest.approx(0.8)  # (9 - 1) / (9 + 1)
+
+
 def test_one_pinned_node_is_as_good_as_many():
     """What moves all nodes together is found at once; without that, it takes 150 passes and more."""
     table = random_network(3000, 20_000, np.random.default_rng(0))
