@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from dask.delayed import Delayed, delayed
 from numpy.typing import ArrayLike
 
-from balance_graph._arguments import check_positive
 from balance_graph._showing import some_of
 from balance_graph._types import Array, Index, Mask
 from balance_graph.certificate.blocks import log_cost_and_bound, log_cost_unmoved, log_costs_of_blocks
@@ -28,6 +26,7 @@ from balance_graph.partitioned.frames import (
     name_of,
     parquet_frames,
 )
+from balance_graph.partitioned.named_nodes import check_loops, degrees_of, pinned_of
 from balance_graph.partitioned.parts import Parts, matrix_of
 from balance_graph.partitioned.passes import Partitions
 from balance_graph.partitioned.writing import scaled_frame, write_frames
@@ -107,9 +106,9 @@ class BalanceProblem(BlockProblem):
         self.nodes = self._partitions.nodes
         whole = np.zeros(self.nodes.size, dtype=np.int32)
         self._survey = Survey.of_all(self._partitions, whole, exponent)
-        degrees = _degrees(degree, self.nodes)
-        _check_loops(self._survey.loops & (degrees != 1.0), self.nodes, degrees)
-        self.pinned = _pinned(pinned, self.nodes, self._survey)
+        degrees = degrees_of(degree, self.nodes)
+        check_loops(self._survey.loops & (degrees != 1.0), self.nodes, degrees)
+        self.pinned = pinned_of(pinned, self.nodes, self._survey)
         blocks: list[Any] = [PartitionedEdges(self._partitions, self._survey, whole, self.pinned)]
         if self._survey.loops.any():
             blocks.append(DenseBlock(-1, -1, [[np.exp(self._survey.log_loops / exponent)]]))
@@ -428,53 +427,3 @@ def _(problem: BalanceProblem, start: Array | None) -> PartitionedPoint:
 @log_costs_of_blocks.register
 def _(problem: BalanceProblem, log_scales: Array) -> tuple[float, float]:
     return problem.log_cost(log_scales), problem.log_bound(log_scales)
-
-
-def _degrees(degree: float | Mapping[Any, float], nodes: pd.Index) -> Array:
-    """The degree of each node."""
-    degrees = np.ones(nodes.size)
-    if not isinstance(degree, Mapping):
-        degrees[:] = check_positive(degree, "degree")
-        return degrees
-    for node, number in zip(degree, _numbers_of(degree, nodes, "degree"), strict=True):
-        degrees[number] = check_positive(degree[node], f"degree of node {node!r}")
-    return degrees
-
-
-def _pinned(pinned: Iterable[Any] | None, nodes: pd.Index, survey: Survey) -> Mask:
-    """Which nodes are pinned."""
-    if pinned is None:
-        is_pinned = ~(survey.sources & survey.targets)
-    else:
-        is_pinned = np.zeros(nodes.size, dtype=bool)
-        is_pinned[_numbers_of(pinned, nodes, "pinned")] = True
-    if not is_pinned.any():
-        message = (
-            "no node is pinned, and every one has edges in and out; name one by pinned=[...]: its scale is arbitrary "
-            "where all nodes lie on cycles with it"
-        )
-        raise InvalidParameterError(message)
-    return is_pinned
-
-
-def _numbers_of(names: Iterable[Any], nodes: pd.Index, what: str) -> Index:
-    """The numbers of some nodes."""
-    if isinstance(names, str | bytes):
-        message = f"{what} must be an iterable of nodes, got {names!r}"
-        raise InvalidParameterError(message)
-    named = list(names)
-    number: Index = nodes.get_indexer(pd.Index(named)) if named else np.zeros(0, dtype=np.intp)
-    if number.min(initial=0) < 0:
-        message = f"{what} names {named[int(np.argmin(number))]!r}, which no edge has as an end"
-        raise InvalidParameterError(message)
-    return number
-
-
-def _check_loops(bad: Mask, nodes: pd.Index, degrees: Array) -> None:
-    if bad.any():
-        k = int(np.argmax(bad))
-        message = (
-            f"node {name_of(nodes[k])} of degree {degrees[k]:g} has a self-loop, whose weight its own scale would "
-            "change; partitions take self-loops of degree 1 alone: leave it out, or give the network to from_sparse"
-        )
-        raise UnsupportedError(message)
