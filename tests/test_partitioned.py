@@ -317,7 +317,7 @@ def test_other_solvers_are_refused():
 
 
 def test_nodes_are_numbered_by_many_threads_at_once():
-    """Older versions of pandas give wrong answers where two threads begin to search one index."""
+    """Older versions of pandas fail where two threads begin to search one index."""
     ends = 7 * np.random.default_rng(0).integers(0, 3000, (2, 3000))
     table = pd.DataFrame({"source": ends[0], "target": ends[1], "weight": 1.0})
     for _ in range(20):
