@@ -26,6 +26,7 @@ import pandas as pd
 from dask import delayed
 
 from balance_graph.partitioned import BalanceProblem, frames
+from balance_graph.partitioned.network import PartitionedNetwork
 
 NEWTON = bg.NewtonSolver(tol=1e-11)
 
@@ -170,8 +171,15 @@ def test_parts_apart_are_balanced_in_memory_whatever_their_weights():
     assert bg.certify(problem).log_lower_bound <= solution.log_cost
 
 
+def test_cycles_apart_of_other_degrees_are_refused():
+    apart = pd.DataFrame({"source": [5, 6], "target": [6, 5], "weight": [1.0, 3.0]})
+    problem = BalanceProblem.from_dask([delayed(CYCLE), delayed(apart)], pinned=[0], degree={2: 2.0, 6: 2.0})
+    with pytest.raises(bg.UnsupportedError, match="node 6 of degree 2 lies on a cycle that no path joins"):
+        bg.solve(problem)
+
+
 def test_what_is_apart_counts_where_it_is_out_of_balance(monkeypatch):
-    monkeypatch.setattr(BalanceProblem, "_balanced_apart", property(lambda problem: problem.unscaled))
+    monkeypatch.setattr(PartitionedNetwork, "balanced_apart", property(lambda network: 0.0 * network.degree))
     apart = pd.DataFrame({"source": [5, 6], "target": [6, 5], "weight": [1.0, 3.0]})
     solution = bg.solve(BalanceProblem.from_dask([delayed(CYCLE), delayed(apart)], pinned=[0]))
     assert solution.status == "stalled"
@@ -275,6 +283,7 @@ CYCLE = pd.DataFrame({"source": [0, 1, 2], "target": [1, 2, 0], "weight": [1.0, 
         (CYCLE, {"pinned": [0], "degree": {1: -2.0}}, bg.InvalidParameterError, "degree of node 1"),
         (CYCLE, {"pinned": [0], "degree": 0.0}, bg.InvalidParameterError, "degree"),
         (CYCLE, {"pinned": [0], "regularizer": bg.Cauchy()}, bg.UnsupportedError, "Cauchy"),
+        (CYCLE, {"pinned": [0], "weight": "source"}, bg.InvalidParameterError, "must be three columns"),
         (CYCLE, {"pinned": [0], "weight": "w"}, bg.InvalidNetworkError, "no column 'w'"),
         (CYCLE.assign(weight=[1.0, np.nan, 2.0]), {"pinned": [0]}, bg.InvalidNetworkError, r"edge \(1, 2\), row 1"),
         (CYCLE.assign(weight=[1.0, 2.0, np.inf]), {"pinned": [0]}, bg.InvalidNetworkError, "is inf"),
@@ -283,7 +292,7 @@ CYCLE = pd.DataFrame({"source": [0, 1, 2], "target": [1, 2, 0], "weight": [1.0, 
         (CYCLE.assign(source=[0, None, 2]), {"pinned": [0]}, bg.InvalidNetworkError, "row 1 of partition 0 has no 'so"),
         (CYCLE.assign(source=[0, "x", 2]), {"pinned": [0]}, bg.InvalidNetworkError, "all numbers, or all text"),
         (CYCLE.assign(target=[1, 1, 0]), {"pinned": [0], "degree": 2.0}, bg.UnsupportedError, "node 1 .* self-loop"),
-        (CYCLE.assign(weight=[1e-200, 1.0, 1e200]), {"pinned": [0]}, bg.UnsupportedError, "beyond what"),
+        (CYCLE.assign(weight=[1e-200, 1.0, 1e200]), {"pinned": [0]}, bg.UnsupportedError, "costs of the edges reach"),
         (CYCLE[:0], {"pinned": []}, bg.InvalidParameterError, "no node is pinned"),
     ],
 )

@@ -46,10 +46,8 @@ class PartitionedFlows:
         up = self.exponent * log_scales
         down = -self.degree[:-1] * up
         furthest = float(up.max()), float(down.max())
-        self._up, self._down = (
-            np.exp(np.subtract(up, furthest[0], out=up)),
-            np.exp(np.subtract(down, furthest[1], out=down)),
-        )
+        self._up = np.exp(np.subtract(up, furthest[0], out=up), out=up)
+        self._down = np.exp(np.subtract(down, furthest[1], out=down), out=down)
         by_tail, by_head = self._sums(self._down, self._up)
         total = float(by_head.sum())
         with np.errstate(divide="ignore"):
@@ -135,6 +133,11 @@ class PartitionedHessian(HessianSolver):
     def __init__(self, flows: PartitionedFlows) -> None:
         super().__init__(flows, None, _MOST_STEPS)
         self._partitioned_flows = flows
+
+    @property
+    def name(self) -> str:
+        """What it is preconditioned by."""
+        return "diagonal preconditioner and the move of all nodes"
 
     def _approximate_inverse(self, diagonal: Array, imbalance: float) -> Precondition:
         together, image = self._partitioned_flows.together, np.empty_like(diagonal)

@@ -26,6 +26,15 @@ class Columns(NamedTuple):
     target: str
     weight: str
 
+    @classmethod
+    def of(cls, source: str, target: str, weight: str) -> Columns:
+        """Three columns; `InvalidParameterError` where two are one."""
+        columns = cls(source, target, weight)
+        if len(set(columns)) < len(columns):
+            message = f"source, target and weight must be three columns, got {', '.join(map(repr, columns))}"
+            raise InvalidParameterError(message)
+        return columns
+
 
 class Edges(NamedTuple):
     """The edges of one partition: the numbers of their nodes, and their weights in double precision."""

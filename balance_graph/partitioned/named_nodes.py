@@ -55,12 +55,10 @@ def _numbers_of(names: Iterable[Any], nodes: pd.Index, what: str) -> Index:
     return number
 
 
-def check_loops(bad: Mask, nodes: pd.Index, degrees: Array) -> None:
-    """Refuse self-loops of nodes of degree other than 1."""
+def refuse_degrees(chosen: Mask, nodes: pd.Index, degrees: Array, why: str) -> None:
+    """Refuse degrees other than 1 of some nodes: the first is named."""
+    bad = chosen & (degrees != 1.0)
     if bad.any():
         k = int(np.argmax(bad))
-        message = (
-            f"node {name_of(nodes[k])} of degree {degrees[k]:g} has a self-loop, whose weight its own scale would "
-            "change; partitions take self-loops of degree 1 alone: leave it out, or give the network to from_sparse"
-        )
+        message = f"node {name_of(nodes[k])} of degree {degrees[k]:g} {why}"
         raise UnsupportedError(message)

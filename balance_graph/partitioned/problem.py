@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,31 +12,20 @@ from dask.delayed import Delayed, delayed
 from numpy.typing import ArrayLike
 
 from balance_graph._showing import some_of
-from balance_graph._types import Array, Index, Mask
+from balance_graph._types import Array, Mask
 from balance_graph.certificate.blocks import log_cost_and_bound, log_cost_unmoved, log_costs_of_blocks
 from balance_graph.certificate.bound import certify_problem
-from balance_graph.errors import InvalidParameterError, UnsupportedError
-from balance_graph.partitioned.edges import PartitionedEdges, Survey
+from balance_graph.errors import InvalidParameterError
 from balance_graph.partitioned.flows import PartitionedFlows, PartitionedPoint
-from balance_graph.partitioned.frames import (
-    Columns,
-    Frame,
-    dask_frames,
-    name_of,
-    parquet_frames,
-)
-from balance_graph.partitioned.named_nodes import check_loops, degrees_of, pinned_of
-from balance_graph.partitioned.parts import Parts, matrix_of
-from balance_graph.partitioned.passes import Partitions
+from balance_graph.partitioned.frames import Columns, dask_frames, name_of, parquet_frames
+from balance_graph.partitioned.network import PartitionedNetwork
 from balance_graph.partitioned.writing import scaled_frame, write_frames
-from balance_graph.problem.balance_problem import BalanceProblem as InMemory
 from balance_graph.problem.block_attainment import BlockAttainment
 from balance_graph.problem.block_problem import BlockProblem, exponent_of
 from balance_graph.problem.blocks import DenseBlock, Extent
 from balance_graph.problem.live_blocks import LiveBlocks
 from balance_graph.problem.regularizers import Regularizer
 from balance_graph.problem.solution import Solution
-from balance_graph.solvers.conductor import solve
 from balance_graph.solvers.dense_blocks import point_of
 
 # More than rounding takes of the logarithm of a sum of two.
@@ -92,27 +80,14 @@ class BalanceProblem(BlockProblem):
     >>> folder.cleanup()
     """
 
-    def __init__(
-        self,
-        frames: Sequence[Frame],
-        columns: Columns,
-        *,
-        pinned: Iterable[Any] | None = None,
-        degree: float | Mapping[Any, float] = 1.0,
-        regularizer: float | Regularizer = 2.0,
-    ) -> None:
-        exponent = exponent_of(regularizer)
-        self._partitions = Partitions(frames, columns)
-        self.nodes = self._partitions.nodes
-        whole = np.zeros(self.nodes.size, dtype=np.int32)
-        self._survey = Survey.of_all(self._partitions, whole, exponent)
-        degrees = degrees_of(degree, self.nodes)
-        check_loops(self._survey.loops & (degrees != 1.0), self.nodes, degrees)
-        self.pinned = pinned_of(pinned, self.nodes, self._survey)
-        blocks: list[Any] = [PartitionedEdges(self._partitions, self._survey, whole, self.pinned)]
+    def __init__(self, network: PartitionedNetwork, *, is_pruned: bool = False) -> None:
+        self._network, self._is_pruned = network, is_pruned
+        self.nodes, self.pinned = network.nodes, network.pinned
+        self._survey = network.live_survey if is_pruned else network.survey
+        blocks: list[Any] = [network.live_edges(self.pinned) if is_pruned else network.edges]
         if self._survey.loops.any():
-            blocks.append(DenseBlock(-1, -1, [[np.exp(self._survey.log_loops / exponent)]]))
-        super().__init__(blocks, self.nodes.size, regularizer=regularizer, degree=degrees)
+            blocks.append(DenseBlock(-1, -1, [[np.exp(self._survey.log_loops / network.exponent)]]))
+        super().__init__(blocks, self.nodes.size, regularizer=network.exponent, degree=network.degree)
 
     @classmethod
     def from_parquet(
@@ -155,9 +130,9 @@ class BalanceProblem(BlockProblem):
         UnsupportedError
             For other regularizers, self-loops of nodes of degree other than 1, and costs too far apart.
         """
-        columns = Columns(source, target, weight)
+        columns, exponent = Columns.of(source, target, weight), exponent_of(regularizer)
         frames = parquet_frames(path, columns)
-        return cls(frames, columns, pinned=pinned, degree=degree, regularizer=regularizer)
+        return cls(PartitionedNetwork(frames, columns, pinned=pinned, degree=degree, exponent=exponent))
 
     @classmethod
     def from_dask(
@@ -202,11 +177,12 @@ class BalanceProblem(BlockProblem):
         >>> bg.solve(problem).converged
         True
         """
-        columns = Columns(source, target, weight)
-        return cls(dask_frames(frames), columns, pinned=pinned, degree=degree, regularizer=regularizer)
+        columns, exponent = Columns.of(source, target, weight), exponent_of(regularizer)
+        given = dask_frames(frames)
+        return cls(PartitionedNetwork(given, columns, pinned=pinned, degree=degree, exponent=exponent))
 
     def __repr__(self) -> str:
-        free, count = int((~self.pinned).sum()), self._partitions.n_partitions
+        free, count = int((~self.pinned).sum()), self._network.partitions.n_partitions
         return (
             f"BalanceProblem({self.n_nodes} nodes, {free} free, {self.n_edges} edges in {count} "
             f"partition{'s' if count > 1 else ''}, {self.regularizer!r})"
@@ -239,133 +215,68 @@ class BalanceProblem(BlockProblem):
         return log_scales
 
     @cached_property
-    def _parts(self) -> Parts:
-        parts = Parts.of(self._partitions, self.pinned)
-        bad = (parts.part > 0) & (self.degree != 1.0)
-        if bad.any():
-            k = int(np.argmax(bad))
-            message = (
-                f"node {name_of(self.nodes[k])} of degree {self.degree[k]:g} lies on a cycle that no path joins to a "
-                "pinned node, and back: whether such cycles can be balanced is a problem of its own; pin a node of it"
-            )
-            raise UnsupportedError(message)
-        return parts
-
-    @cached_property
-    def _live_survey(self) -> Survey:
-        """That of the edges within parts."""
-        part = self._parts.part
-        return self._survey if not part.any() else Survey.of_all(self._partitions, part, self.exponent)
-
-    @cached_property
-    def _held(self) -> Mask:
-        """Nodes whose scale is 1: those that are pinned, and gauges."""
-        held = self.pinned.copy()
-        held[self._parts.held] = True
-        return held
-
-    @cached_property
     def attainment(self) -> BlockAttainment:
         """Whether the minimum is attained, and what stands in the way."""
-        parts, n_dead = self._parts, self._survey.n_moved - self._live_survey.n_moved
-        return BlockAttainment(
-            live=(parts.part >= 0) & self._live_survey.touched & ~self._held,
-            dead=self._names((parts.part < 0) & self._survey.touched),
-            gauges=tuple(self.nodes[parts.held].tolist()),
-            reason=self._why_not(n_dead) if n_dead else "",
-        )
+        network = self._network
+        gauges = tuple(self.nodes[network.parts.held].tolist())
+        if self._is_pruned or network.n_dead == 0:
+            return BlockAttainment(network.free, gauges=gauges)
+        return BlockAttainment(network.free, network.dead, gauges, self._why_not())
 
-    def _names(self, chosen: Mask) -> tuple[Any, ...]:
-        return tuple(self.nodes[np.flatnonzero(chosen)].tolist())
-
-    def _why_not(self, n_dead: int) -> str:
-        dead = self._names((self._parts.part < 0) & self._survey.touched)
+    def _why_not(self) -> str:
+        network = self._network
         return (
-            f"the minimum is not attained: the weights of {n_dead} of {self.n_edges} edges can shrink to zero for ever "
-            "without changing the function, since these lie on no path from a pinned node to a pinned node, and on no "
-            f"cycle; dead nodes: {some_of(dead) or 'none'}. Remedies: on_unattained='prune' sets those weights to 0 "
-            "and balances the rest; or pin nodes at their ends"
+            f"the minimum is not attained: the weights of {network.n_dead} of {self.n_edges} edges can shrink to zero "
+            "for ever without changing the function, since these lie on no path from a pinned node to a pinned node, "
+            f"and on no cycle; dead nodes: {some_of(network.dead) or 'none'}. Remedies: on_unattained='prune' sets "
+            "those weights to 0 and balances the rest; or pin nodes at their ends"
         )
 
     @cached_property
     def live(self) -> LiveBlocks:
         """The edges of what is joined to pinned nodes."""
-        blocks = (self._live_edges(self._held), *self.blocks[1:])
+        network = self._network
+        blocks = (network.live_edges(network.held), *self.blocks[1:])
         extents = tuple(Extent(*one.extent(self.exponent)) for one in blocks)
-        return LiveBlocks.of(blocks, extents, self.joined, self.degree, self.exponent)
+        return LiveBlocks.of(blocks, extents, network.joined, self.degree, self.exponent)
 
     @cached_property
     def without_dead(self) -> BalanceProblem:
         """The problem with the weights of dead edges zero: what is left after ``on_unattained="prune"``."""
-        if not self.attainment.reason:
-            return self
-        other = copy(self)
-        other.__dict__ |= {"_survey": self._live_survey, "blocks": (self._live_edges(self.pinned), *self.blocks[1:])}
-        other.__dict__["_extents"] = tuple(Extent(*one.extent(self.exponent)) for one in other.blocks)
-        for name in {"whole", "attainment", "live", "joined"} & vars(other).keys():
-            del other.__dict__[name]
-        return other
-
-    def _live_edges(self, held: Mask) -> PartitionedEdges:
-        return PartitionedEdges(self._partitions, self._live_survey, self._parts.part, held)
-
-    @cached_property
-    def apart(self) -> tuple[Index, InMemory]:
-        """The nodes of the parts apart, and the problem of these, which fits in memory: one node of each is pinned."""
-        nodes = np.flatnonzero(self._parts.part > 0)
-        matrix = matrix_of(self._parts.apart, nodes, self.exponent)
-        held = np.isin(nodes, self._parts.held)
-        return nodes, InMemory.from_sparse(matrix, pinned=held, regularizer=self.exponent)
-
-    @cached_property
-    def _balanced_apart(self) -> Array:
-        """Log-scales that balance the parts apart; 0 for all other nodes."""
-        log_scales = np.zeros(self.n_nodes)
-        if self._parts.held.size:
-            nodes, problem = self.apart
-            log_scales[nodes] = solve(problem, "newton").log_scales
-        return log_scales
-
-    @cached_property
-    def joined(self) -> Mask:
-        """Nodes to scale that paths join to pinned nodes, and back."""
-        joined: Mask = self.attainment.live & (self._parts.part == 0)
-        return joined
+        return BalanceProblem(self._network, is_pruned=True) if self.attainment.reason else self
 
     def point_from(self, start: Array | None) -> PartitionedPoint:
         """Where passes begin: parts apart are balanced, and held, as what is pinned."""
-        edges = self._live_edges(self._held)
-        first = np.where(self._parts.part > 0, self._balanced_apart, 0.0 if start is None else start)
+        network = self._network
+        edges, is_apart = network.live_edges(network.held), network.parts.part > 0
+        first = np.where(is_apart, network.balanced_apart, 0.0 if start is None else start)
         largest = edges.extent(self.exponent).log_largest
-        flows = PartitionedFlows(edges, largest, self.exponent, self.degree, self.joined, first)
-        return PartitionedPoint(flows, self.log_cost_of_loops)
+        flows = PartitionedFlows(edges, largest, self.exponent, self.degree, network.joined, first)
+        return PartitionedPoint(flows, self._survey.log_loops)
 
     def log_bound(self, log_scales: Array) -> float:
         """Logarithm of a lower bound on the least cost: that of what is joined, and of the parts apart."""
-        bound = log_cost_and_bound(self.live.costs, log_scales[self.joined])[1] if self.joined.any() else None
+        network, bound = self._network, None
+        if network.joined.any():
+            bound = log_cost_and_bound(self.live.costs, log_scales[network.joined])[1]
         if bound is None:
             bound = log_cost_unmoved(self.live.constant)[1]
-        if self._parts.held.size:
-            nodes, problem = self.apart
+        if network.parts.held.size:
+            nodes, problem = network.apart
             bound = float(np.logaddexp(bound, certify_problem(problem, log_scales[nodes]).log_lower_bound))
             bound -= _ROUNDING * max(1.0, abs(bound))
         return bound
 
     def _sums(self, log_scales: Array) -> PartitionedFlows:
         edges, extent = self.blocks[0], self._extents[0]
-        is_free = ~self.pinned & (extent.rows | extent.columns)
+        is_free: Mask = ~self.pinned & self._survey.touched
         return PartitionedFlows(edges, extent.log_largest, self.exponent, self.degree, is_free, log_scales)
-
-    @property
-    def log_cost_of_loops(self) -> float:
-        """Logarithm of the cost of self-loops, which no scale moves."""
-        return self._survey.log_loops
 
     def log_cost(self, log_scales: Array) -> float:
         """Logarithm of the cost: one pass."""
         if self._survey.n_moved == 0:
-            return self.log_cost_of_loops
-        return float(np.logaddexp(self._sums(log_scales).log_cost, self.log_cost_of_loops))
+            return self._survey.log_loops
+        return float(np.logaddexp(self._sums(log_scales).log_cost, self._survey.log_loops))
 
     def log_sides(self, log_scales: Array) -> tuple[Array, Array]:
         """Logarithms of in-cost and degree times out-cost of each node, times p; -inf for pinned ones. One pass."""
@@ -389,14 +300,15 @@ class BalanceProblem(BlockProblem):
             Each gives a pandas DataFrame. Single precision stays single precision. When it is computed,
             `UnsupportedError` is raised if a weight would become infinite or zero.
         """
-        part: Index = np.zeros(self.n_nodes, dtype=np.int32)
+        part = self._network.whole
         if isinstance(log_scales, Solution):  # it has pruned what is dead
-            part, log_scales = self._parts.part, log_scales.log_scales
+            part, log_scales = self._network.parts.part, log_scales.log_scales
         values = self.checked_log_scales(log_scales, "log_scales")
-        columns, nodes = self._partitions.columns, self._partitions.shared_nodes
+        partitions = self._network.partitions
+        columns, nodes = partitions.columns, partitions.shared_nodes
         shared = [delayed(one, traverse=False) for one in (values, self.degree, part)]
         return tuple(
-            delayed(scaled_frame)(frame.whole, frame.name, columns, nodes, *shared) for frame in self._partitions.frames
+            delayed(scaled_frame)(frame.whole, frame.name, columns, nodes, *shared) for frame in partitions.frames
         )
 
     def write_parquet(self, log_scales: Array | Solution, folder: str | Path) -> None:
@@ -420,8 +332,8 @@ class BalanceProblem(BlockProblem):
 
 
 @point_of.register
-def _(problem: BalanceProblem, start: Array | None) -> PartitionedPoint:
-    return problem.point_from(start)
+def _(problem: BalanceProblem, start: Array | None) -> tuple[PartitionedPoint, Mask]:
+    return problem.point_from(start), np.ones(problem.n_nodes, dtype=bool)
 
 
 @log_costs_of_blocks.register

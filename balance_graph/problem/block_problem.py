@@ -96,7 +96,10 @@ class BlockProblem(TwoSides):
             _check_range(block, k, self.n_nodes)
         self._extents: tuple[Extent, ...] = tuple(Extent(*block.extent(self.exponent)) for block in self.blocks)
         for k, extent in enumerate(self._extents):
-            _check_spread(extent, k)
+            if not extent.log_largest < np.inf:
+                message = f"block {k} has a weight that is not finite; weights must be finite"
+                raise InvalidNetworkError(message)
+            check_spread(extent, f"block {k}")
 
     @property
     def regularizer(self) -> Lp:
@@ -190,13 +193,11 @@ def _check_range(block: Block, k: int, n: int) -> None:
             raise InvalidParameterError(message)
 
 
-def _check_spread(extent: Extent, k: int) -> None:
-    if not extent.log_largest < np.inf:
-        message = f"block {k} has a weight that is not finite; weights must be finite"
-        raise InvalidNetworkError(message)
+def check_spread(extent: Extent, what: str) -> None:
+    """Refuse costs that are too far apart, saying of what they are."""
     if extent.log_largest - extent.log_least > SPREAD:
         message = (
-            f"costs of block {k} reach from e^{extent.log_least:.0f} to e^{extent.log_largest:.0f}, beyond what "
+            f"costs of {what} reach from e^{extent.log_least:.0f} to e^{extent.log_largest:.0f}, beyond what "
             "sums of floats can tell; set weights to zero that are none, or give the network to from_sparse"
         )
         raise UnsupportedError(message)

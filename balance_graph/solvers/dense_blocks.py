@@ -10,7 +10,7 @@ import numpy as np
 from balance_graph._progress import Report
 from balance_graph._threads import one_blas_thread
 from balance_graph._time_limit import Deadline
-from balance_graph._types import Array
+from balance_graph._types import Array, Mask
 from balance_graph.errors import UnsupportedError
 from balance_graph.points.block_flows import BlockFlows
 from balance_graph.points.block_start import block_start
@@ -38,17 +38,15 @@ def solve_blocks(
     started = time.perf_counter()
     if not prunes:
         problem.attainment.raise_if_not_attained()
-    live = problem.attainment.live
     log_scales, initial_cost = problem.unscaled, problem.cost(problem.unscaled if start is None else start)
     loop = NewtonLoop(newton.tol, report, Deadline(newton.time_limit))
     notes: tuple[str, ...] = ()
     status, imbalance = Status.CONVERGED, 0.0
-    if live.any():
+    if problem.attainment.live.any():
         with one_blas_thread():
-            point = point_of(problem, start)
+            point, places = point_of(problem, start)
             status = loop.follow(point, newton.max_iterations)
-        reached = point.flows.log_scales
-        log_scales[live] = reached if reached.size == np.count_nonzero(live) else reached[live]
+        log_scales[places] = point.flows.log_scales
         log_cost, imbalance, notes = point.log_cost, float(np.tanh(0.5 * point.largest)), point.notes
     else:
         log_cost = problem.live.log_constant()
@@ -74,8 +72,8 @@ def solve_blocks(
 
 
 @singledispatch
-def point_of(problem: BlockProblem, start: Array | None) -> FlowsPoint:
-    """The point to begin with: flows of all live unknowns, or of all there are. Other problems register their own.
+def point_of(problem: BlockProblem, start: Array | None) -> tuple[FlowsPoint, Mask]:
+    """The point to begin with, and which unknowns its log-scales are those of. Other problems register their own.
 
     Parameters
     ----------
@@ -88,7 +86,7 @@ def point_of(problem: BlockProblem, start: Array | None) -> FlowsPoint:
         first = block_start(problem.live, found.from_ground[found.live], found.to_ground[found.live])
     else:
         first = start[found.live]
-    return BlocksPoint(BlockFlows(problem.live.costs, first))
+    return BlocksPoint(BlockFlows(problem.live.costs, first)), found.live
 
 
 def _newton(solver: object) -> NewtonSolver:
