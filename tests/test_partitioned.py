@@ -145,6 +145,7 @@ def test_parts_apart_are_balanced_and_one_node_of_each_is_held():
     assert solution.converged
     assert solution.gauge_nodes == (6,)
     assert solution.pruned_nodes == ()
+    assert bg.solve(problem.without_dead, NEWTON).converged  # nothing is left to prune
     assert bg.certify(problem, solution).relative_gap < 1e-11
     balanced = pd.concat([one.compute() for one in problem.scaled(solution)]).sort_index()
     np.testing.assert_allclose(balanced["weight"][:3], np.cbrt(6.0))
