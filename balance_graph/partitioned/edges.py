@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from balance_graph._types import Array, Index, Mask
+from balance_graph.partitioned._loops import compiled_loops
 from balance_graph.partitioned.frames import Edges
 from balance_graph.partitioned.passes import Partitions
 from balance_graph.problem.blocks import Extent, factors_of_unit
@@ -54,16 +55,14 @@ class Survey(NamedTuple):
 
     @classmethod
     def _of(cls, edges: Edges, part: Index, exponent: float) -> Survey:
-        from balance_graph.partitioned import _kernels as kernels  # compiled loops: slow to load
-
-        rows, columns, sources, targets, loops = (np.zeros(part.size, dtype=np.bool_) for _ in range(5))
-        n_moved, least, largest = kernels.find_extent(edges, part, rows, columns)
+        rows, columns, sources, targets, own = (np.zeros(part.size, dtype=np.bool_) for _ in range(5))
+        n_moved, least, largest = compiled_loops().find_extent(edges, part, rows, columns)
         sources[edges.tail] = targets[edges.head] = True
         is_loop = (edges.tail == edges.head) & (edges.weight != 0.0)
-        loops[edges.tail[is_loop]] = True
+        own[edges.tail[is_loop]] = True
         log_loops = log_sum(exponent * log_abs(edges.weight[is_loop]))
         n_edges = edges.tail.size
-        return cls(n_edges, n_moved, least, largest, rows, columns, sources, targets, loops, log_loops)
+        return cls(n_edges, n_moved, least, largest, rows, columns, sources, targets, own, log_loops)
 
     def _and_of(self, other: Survey) -> Survey:
         return Survey(
@@ -116,10 +115,8 @@ class PartitionedEdges:
 def _products(
     edges: Edges, part: Index, exponent: float, factors: tuple[float, float], rows: Array, columns: Array
 ) -> tuple[Array, Array]:
-    from balance_graph.partitioned import _kernels as kernels  # compiled loops: slow to load
-
     by_row, by_column = np.zeros(rows.size), np.zeros(columns.size)
-    kernels.add_products(edges, part, exponent, factors, rows, columns, by_row, by_column)
+    compiled_loops().add_products(edges, part, exponent, factors, rows, columns, by_row, by_column)
     return by_row, by_column
 
 

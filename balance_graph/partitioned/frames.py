@@ -172,7 +172,8 @@ def edges_of(frame: Any, columns: Columns, nodes: pd.Index, where: str) -> Edges
         edge = f"({name_of(ends[0][k])}, {name_of(ends[1][k])})"
         message = f"weight of edge {edge}, row {k} of {where}, is {weight[k]}; weights must be finite"
         raise InvalidNetworkError(message)
-    return Edges(tail, head, weight)
+    # Copies of their own, of one type: loops are compiled for each layout, and for what must not be written.
+    return Edges(np.array(tail, dtype=np.intp), np.array(head, dtype=np.intp), np.array(weight))
 
 
 def _real(column: Any, where: str) -> Array:

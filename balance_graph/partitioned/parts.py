@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from balance_graph._types import Index, Mask, Sparse
+from balance_graph.partitioned._loops import compiled_loops
 from balance_graph.partitioned.frames import Edges
 from balance_graph.partitioned.passes import Partitions
 
@@ -53,10 +54,8 @@ def _on_paths(partitions: Partitions, pinned: Mask) -> Mask:
 
 def _reached(edges: Edges, before: Mask) -> Mask:
     """What is reached forward and backward, and by the edges of a partition from there."""
-    from balance_graph.partitioned import _kernels as kernels  # compiled loops: slow to load
-
     reached = before.copy()
-    kernels.mark_reached(edges, *reached)
+    compiled_loops().mark_reached(edges, *reached)
     return reached
 
 
